@@ -1,0 +1,32 @@
+"""The errors that a user may see, each one line that names the remedy."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+
+class InputError(Exception):
+    """Bad input: printed as one line, exit code 2, nothing created.
+
+    Args:
+        message: what is wrong and what is allowed.
+        file: the file it stands in, if any.
+        line: its line in that file, counted from 1.
+        key: the dotted key.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, line: int | None = None, key: str | None = None):
+        place = ":".join(str(part) for part in (file, line) if part is not None)
+        head = ": ".join(part for part in (place, key) if part)
+        super().__init__(f"{head}: {message}" if head else message)
+        self.message, self.file, self.line, self.key = message, file, line, key
+
+
+class TrialFailed(Exception):
+    """A trial cannot go on (it diverged, say); its message is the reason that the record keeps."""
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """`"; did you mean 'x'?"` for the known word closest to `word`, or an empty string."""
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
