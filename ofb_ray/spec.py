@@ -196,7 +196,7 @@ class Parameter(Strict):
     min: float | int | None = None
     max: float | int | None = None
     log: bool = False
-    int: bool = False
+    integer: bool = False
     values: tuple[Any, ...] | None = None
     when: Json | None = None
 

@@ -1,0 +1,49 @@
+"""The registry of backbone families: one line a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import timm
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from ofb_ray.backbones import vit
+from ofb_ray.backbones.base import Backbone
+from ofb_ray.errors import InputError, nearest
+from ofb_ray.spec import ModelSpec, SpaceSpec
+
+FAMILIES: dict[type[nn.Module], Callable[[Any, SpaceSpec], Backbone]] = {
+    VisionTransformer: vit.describe,
+}
+
+
+def describe(net: nn.Module, space: SpaceSpec) -> Backbone:
+    """The Backbone of a timm network.
+
+    Raises:
+        InputError: no registered family fits its class.
+    """
+    for family, describe_family in FAMILIES.items():
+        if isinstance(net, family):
+            return describe_family(net, space)
+    known = ", ".join(family.__name__ for family in FAMILIES)
+    raise InputError(f"no backbone family for {type(net).__name__}; supported: {known}", key="model.name")
+
+
+def create(model: ModelSpec) -> nn.Module:
+    """The timm network of a spec, with its pretrained or local weights where the spec names some.
+
+    Raises:
+        InputError: an unknown name, or arguments that its constructor refuses.
+    """
+    if not timm.is_model(model.name):
+        known = timm.list_models()
+        hint = nearest(model.name, known)
+        raise InputError(f"timm has no model {model.name!r}{hint} (`timm.list_models()` lists all)", key="model.name")
+    overlay = {"pretrained_cfg_overlay": {"file": model.weights}} if model.weights else {}
+    try:
+        return timm.create_model(model.name, pretrained=model.pretrained or bool(model.weights), **overlay, **model.args)
+    except (TypeError, AssertionError, ValueError) as error:
+        raise InputError(f"timm cannot build {model.name!r} with {model.args}: {error}", key="model.args") from None

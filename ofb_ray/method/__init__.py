@@ -1,0 +1,1 @@
+"""The paper, one formula one function. Imports torch and numpy only."""

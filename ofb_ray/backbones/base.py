@@ -1,0 +1,155 @@
+"""What a backbone family declares, and the one way in which a network is cut: rebuilt from sliced tensors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ofb_ray.method.axis import Axis, Cut, Keep, Width, Widths, shrink
+from ofb_ray.method.cost import Term, parameter_terms
+from ofb_ray.spec import SpaceSpec
+
+Indices = dict[str, list[tuple[int, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Where the patch tokens are: what PMIM needs to know of a family.
+
+    Args:
+        stem: name of the module whose output is the patch tokens, before any position is added.
+        prefix: number of class, distillation and register tokens in front of the features.
+        grid: patches along height and width at the stem; `feature_grid`: of the features that are decoded.
+        stride: pixels per decoded feature along one side.
+    """
+
+    stem: str
+    prefix: int
+    grid: tuple[int, int]
+    feature_grid: tuple[int, int]
+    stride: int
+    channels: int
+    embedding: str
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network described as data: its axes, what each cuts, its cost, and how module attributes follow the widths.
+
+    Args:
+        refresh: sets the attributes (head counts, softmax scale, ...) of a network whose tensors were cut.
+    """
+
+    axes: tuple[Axis, ...]
+    cuts: tuple[Cut, ...]
+    macs: tuple[Term, ...]
+    params: tuple[Term, ...]
+    tokens: Tokens
+    refresh: Callable[[nn.Module, Widths], None]
+
+    def axis(self, name: str) -> Axis:
+        return next(axis for axis in self.axes if axis.name == name)
+
+    @property
+    def widths(self) -> dict[str, Width]:
+        """The current size of every axis."""
+        return {axis.name: axis.size for axis in self.axes}
+
+    def with_axes(self, axes: Sequence[Axis]) -> Backbone:
+        """The same network with other candidates; cuts and cost polynomials do not depend on them."""
+        return replace(self, axes=tuple(axes))
+
+
+def make_backbone(
+    net: nn.Module,
+    axes: Sequence[Axis],
+    cuts: Sequence[Cut],
+    macs: Sequence[Term],
+    tokens: Tokens,
+    refresh: Callable[[nn.Module, Widths], None],
+) -> Backbone:
+    """A Backbone with its parameter polynomial read off the cuts, which checks every cut against the tensors."""
+    shapes = {name: tuple(param.shape) for name, param in net.named_parameters()}
+    if unknown := sorted({cut.param for cut in cuts} - shapes.keys()):
+        raise ValueError(f"cuts name parameters that the network lacks: {unknown}")
+    return Backbone(tuple(axes), tuple(cuts), tuple(macs), parameter_terms(shapes, cuts, axes), tokens, refresh)
+
+
+def cut_indices(cuts: Sequence[Cut], keeps: Mapping[str, Keep]) -> Indices:
+    """Per parameter, the (dim, index) pairs that the kept units imply."""
+    indices: Indices = {}
+    for cut in cuts:
+        if cut.axis in keeps:
+            indices.setdefault(cut.param, []).append((cut.dim, keeps[cut.axis].index(cut)))
+    return indices
+
+
+def rebuild(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of `module` with other tensors in place of the named parameters; nothing is shared, nothing mutated.
+
+    `nn.Linear`, `nn.LayerNorm` and `nn.Conv2d` in the copy get the sizes that their tensors have.
+    """
+    memo = {
+        id(param): nn.Parameter(tensors[name].detach().clone(), param.requires_grad)
+        for name, param in module.named_parameters()
+        if name in tensors
+    }
+    new = copy.deepcopy(module, memo)
+    for child in new.modules():
+        if isinstance(child, nn.Linear):
+            child.out_features, child.in_features = child.weight.shape
+        elif isinstance(child, nn.LayerNorm) and child.weight is not None:
+            child.normalized_shape = tuple(child.weight.shape)
+        elif isinstance(child, nn.Conv2d) and child.groups == 1:
+            child.out_channels, child.in_channels = child.weight.shape[:2]
+    return new
+
+
+def cut_network(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep]) -> nn.Module:
+    """A smaller network of the same classes. The softmax scale of the dense network is not folded in here."""
+    indices = cut_indices(backbone.cuts, keeps)
+    params = dict(net.named_parameters())
+    new = rebuild(net, {name: shrink(params[name].detach(), dims) for name, dims in indices.items()})
+    widths = backbone.widths
+    for name, keep in keeps.items():
+        widths[name] = Width(len(keep.heads_H), len(keep.units_U) // len(keep.heads_H))
+    backbone.refresh(new, widths)
+    return new
+
+
+def resize(net: nn.Module, backbone: Backbone, widths: Widths) -> nn.Module:
+    """The network at `widths`, its first units kept: the empty vessel that an exported subnet is loaded into."""
+    keeps = {}
+    for name, before in backbone.widths.items():
+        heads, width = widths[name]
+        units = torch.arange(before.units).view(before.heads, before.width)[:heads, :width]
+        keeps[name] = Keep(torch.arange(heads), units.flatten(), before)
+    return cut_network(net, backbone, keeps)
+
+
+def steps(full: int, least: int, step: int) -> tuple[int, ...]:
+    """Ascending candidates least, least + step, ...; the last one is always `full`."""
+    return tuple(sorted({*range(max(1, min(least, full)), full + 1, max(1, step)), full}))
+
+
+def embedding_axis(name: str, full: int, space: SpaceSpec) -> Axis:
+    """Released: range(D/2, D+1, min(D/32, 12))."""
+    step = space.embedding_step or max(1, min(full // 32, 12))
+    choices = steps(full, round(full * space.embedding_min), step) if space.embedding else (full,)
+    return Axis(name, "embedding", (1,), choices, Width(1, full))
+
+
+def attention_axis(name: str, heads: int, channels: int, space: SpaceSpec) -> Axis:
+    """Released: heads range(2, H+1, 2), channels per head range(d/4, d+1, d/8), searched jointly."""
+    widths = steps(channels, round(channels * space.channel_min), round(channels * space.channel_step))
+    return Axis(name, "attention", steps(heads, space.head_min, space.head_step), widths, Width(heads, channels))
+
+
+def mlp_axis(name: str, hidden: int, space: SpaceSpec) -> Axis:
+    """Released: range(h/4, h+1, h/8)."""
+    widths = steps(hidden, round(hidden * space.mlp_min), round(hidden * space.mlp_step))
+    return Axis(name, "mlp", (1,), widths, Width(1, hidden))

@@ -1,0 +1,169 @@
+"""timm's VisionTransformer: ViT, DeiT (also distilled), DeiT-III (LayerScale), DINOv2 (registers).
+
+The residual stream is one embedding axis; every block has an attention axis (heads x channels per head, shared by q,
+k and v) and an MLP axis. The embedding mask scales every tensor that writes to the residual stream, so that a unit
+that fades is gone from the stream, block outputs included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from typing import Any
+
+from timm.layers import Attention, GluMlp, LayerNorm, LayerScale, Mlp, PatchEmbed
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import nn
+
+from ofb_ray.backbones.base import Backbone, Tokens, attention_axis, embedding_axis, make_backbone, mlp_axis
+from ofb_ray.errors import InputError
+from ofb_ray.method.axis import Cut, Widths
+from ofb_ray.method.cost import Term, merge
+from ofb_ray.spec import SpaceSpec
+
+EMBED = "embed"
+_TOKENS = ("cls_token", "dist_token", "reg_token", "pos_embed")
+
+
+def describe(net: VisionTransformer, space: SpaceSpec) -> Backbone:
+    """Axes, cuts and cost of a timm VisionTransformer.
+
+    Raises:
+        InputError: the network has a part whose units cannot be cut one by one (qk-norm, attention pooling, ...).
+    """
+    _check(net)
+    axes = [embedding_axis(EMBED, net.embed_dim, space)]
+    cuts = list(_stem_cuts(net))
+    macs = [_stem_macs(net)]
+    for index, block in enumerate(net.blocks):
+        name = f"blocks.{index}"
+        attn, mlp = block.attn, block.mlp
+        hidden = mlp.fc2.in_features
+        axes.append(attention_axis(f"{name}.attn", attn.num_heads, attn.head_dim, space))
+        axes.append(mlp_axis(f"{name}.mlp", hidden, space))
+        cuts += [*_attention_cuts(block, name), *_mlp_cuts(block, name, hidden)]
+        macs += _block_macs(net, name, copies=mlp.fc1.out_features // hidden)
+    cuts += _head_cuts(net)
+    macs += [Term(head.out_features, (EMBED,)) for _, head in _heads(net)]
+    return make_backbone(net, axes, cuts, merge(macs), _tokens(net), _refresh)
+
+
+def _check(net: VisionTransformer) -> None:
+    embed = net.patch_embed
+    problem = ""
+    if not isinstance(embed, PatchEmbed) or isinstance(embed.norm, nn.LayerNorm):
+        problem = "a stem other than a plain patch embedding"
+    elif net.attn_pool is not None:
+        problem = "attention pooling"
+    for block in net.blocks:
+        if type(block) is not Block:
+            problem = f"blocks of class {type(block).__name__}"
+        elif type(block.attn) is not Attention or block.attn.gate is not None:
+            problem = "attention other than the plain one"
+        elif not isinstance(block.attn.q_norm, nn.Identity) or not isinstance(block.attn.norm, nn.Identity):
+            problem = "norms inside the attention"
+        elif type(block.mlp) not in (Mlp, GluMlp) or not isinstance(block.mlp.norm, nn.Identity):
+            problem = f"an MLP of class {type(block.mlp).__name__} or with a norm inside"
+    if problem:
+        raise InputError(
+            f"this network has {problem}, which cannot be cut unit by unit; use a plain ViT, DeiT, DeiT-III or DINOv2",
+            key="model.name",
+        )
+
+
+def _stem_cuts(net: VisionTransformer) -> Iterator[Cut]:
+    """The tokens that start the residual stream. With a norm in front of the blocks it is that norm which starts it."""
+    pre_norm = isinstance(net.norm_pre, nn.LayerNorm)
+    yield from _linear_out("patch_embed.proj", net.patch_embed.proj, EMBED, gate=not pre_norm)
+    for name in _TOKENS:
+        if getattr(net, name, None) is not None:
+            yield Cut(name, 2, EMBED, gate=not pre_norm)
+    if pre_norm:
+        yield from _norm("norm_pre", net.norm_pre, gate=True)
+
+
+def _attention_cuts(block: Block, name: str) -> Iterator[Cut]:
+    axis = f"{name}.attn"
+    yield from _norm(f"{name}.norm1", block.norm1)
+    yield Cut(f"{axis}.qkv.weight", 0, axis, copies=3, gate=True, query=True)
+    if block.attn.qkv.bias is not None:
+        yield Cut(f"{axis}.qkv.bias", 0, axis, copies=3, gate=True, query=True)
+    yield Cut(f"{axis}.qkv.weight", 1, EMBED)
+    yield Cut(f"{axis}.proj.weight", 1, axis)
+    yield from _residual_out(f"{axis}.proj", block.attn.proj, f"{name}.ls1", block.ls1)
+
+
+def _mlp_cuts(block: Block, name: str, hidden: int) -> Iterator[Cut]:
+    axis = f"{name}.mlp"
+    yield from _norm(f"{name}.norm2", block.norm2)
+    yield from _linear_out(f"{axis}.fc1", block.mlp.fc1, axis, gate=True, copies=block.mlp.fc1.out_features // hidden)
+    yield Cut(f"{axis}.fc1.weight", 1, EMBED)
+    yield Cut(f"{axis}.fc2.weight", 1, axis)
+    yield from _residual_out(f"{axis}.fc2", block.mlp.fc2, f"{name}.ls2", block.ls2)
+
+
+def _head_cuts(net: VisionTransformer) -> Iterator[Cut]:
+    for name in ("norm", "fc_norm"):
+        yield from _norm(name, getattr(net, name))
+    for name, _ in _heads(net):
+        yield Cut(f"{name}.weight", 1, EMBED)
+
+
+def _heads(net: VisionTransformer) -> list[tuple[str, nn.Linear]]:
+    named = [(name, getattr(net, name, None)) for name in ("head", "head_dist")]
+    return [(name, head) for name, head in named if isinstance(head, nn.Linear)]
+
+
+def _linear_out(name: str, layer: Any, axis: str, *, gate: bool, copies: int = 1) -> Iterator[Cut]:
+    yield Cut(f"{name}.weight", 0, axis, copies=copies, gate=gate)
+    if layer.bias is not None:
+        yield Cut(f"{name}.bias", 0, axis, copies=copies, gate=gate)
+
+
+def _residual_out(name: str, layer: nn.Linear, scale_name: str, scale: nn.Module) -> Iterator[Cut]:
+    """A write to the residual stream: masked at the LayerScale where there is one, else at the projection."""
+    scaled = isinstance(scale, LayerScale)
+    yield from _linear_out(name, layer, EMBED, gate=not scaled)
+    if scaled:
+        yield Cut(f"{scale_name}.gamma", 0, EMBED, gate=True)
+
+
+def _norm(name: str, norm: nn.Module, gate: bool = False) -> Iterator[Cut]:
+    if isinstance(norm, nn.LayerNorm | LayerNorm) and norm.weight is not None:
+        yield Cut(f"{name}.weight", 0, EMBED, gate=gate)
+        yield Cut(f"{name}.bias", 0, EMBED, gate=gate)
+
+
+def _stem_macs(net: VisionTransformer) -> Term:
+    kernel = net.patch_embed.proj.weight[0].numel()
+    return Term(net.patch_embed.num_patches * kernel, (EMBED,))
+
+
+def _block_macs(net: VisionTransformer, name: str, copies: int) -> list[Term]:
+    """qkv and proj, the two attention products, fc1 and fc2, over all tokens."""
+    tokens = net.patch_embed.num_patches + net.num_prefix_tokens
+    return [
+        Term(4 * tokens, (EMBED, f"{name}.attn")),
+        Term(2 * tokens**2, (f"{name}.attn",)),
+        Term((1 + copies) * tokens, (EMBED, f"{name}.mlp")),
+    ]
+
+
+def _tokens(net: VisionTransformer) -> Tokens:
+    grid = tuple(net.patch_embed.grid_size)
+    stride = net.patch_embed.patch_size[0]
+    channels = net.patch_embed.proj.in_channels
+    return Tokens("patch_embed", net.num_prefix_tokens, grid, grid, stride, channels, EMBED)
+
+
+def _refresh(net: nn.Module, widths: Widths) -> None:
+    """Set what timm's modules keep beside their tensors."""
+    assert isinstance(net, VisionTransformer)
+    net.embed_dim = net.num_features = net.head_hidden_size = widths[EMBED].width
+    for index, block in enumerate(net.blocks):
+        heads, width = widths[f"blocks.{index}.attn"]
+        attn = block.attn
+        attn.num_heads, attn.head_dim, attn.attn_dim = heads, width, heads * width
+        attn.scale = width**-0.5
+
+

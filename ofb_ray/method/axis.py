@@ -1,0 +1,132 @@
+"""What may shrink, and what shrinks with it.
+
+Shape suffixes: H heads, D channels per head, U = H x D units of one axis (H = 1 for a plain width).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Kind = Literal["embedding", "attention", "mlp"]
+
+
+class Width(NamedTuple):
+    """A size: `heads` x `width` units."""
+
+    heads: int
+    width: int
+
+    @property
+    def units(self) -> int:
+        return self.heads * self.width
+
+
+Widths = Mapping[str, Width]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An H x D grid of units and the sizes it may take.
+
+    Args:
+        name: the module that owns it (`embed`, `blocks.3.attn`, ...).
+        kind: which loss and which score penalty apply.
+        head_choices, width_choices: ascending candidates; the last of each is the current size.
+        full: the size in the dense network; attention keeps the softmax scale of `full.width`.
+    """
+
+    name: str
+    kind: Kind
+    head_choices: tuple[int, ...]
+    width_choices: tuple[int, ...]
+    full: Width
+
+    @property
+    def size(self) -> Width:
+        """The current (largest) size."""
+        return Width(self.head_choices[-1], self.width_choices[-1])
+
+    @property
+    def candidates(self) -> list[Width]:
+        """All sizes, heads varying slowest: the order of alpha, flattened."""
+        return [Width(heads, width) for heads in self.head_choices for width in self.width_choices]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Dimension `dim` of parameter `param` is indexed by the units of `axis`.
+
+    Args:
+        copies: the units stand there that often in a row (3 in a fused qkv).
+        per_head: the dimension counts heads, not units.
+        gate: this tensor makes the units, so the mask scales it along `dim`.
+        query: the first copy is a query: it carries the correction of the softmax scale.
+    """
+
+    param: str
+    dim: int
+    axis: str
+    copies: int = 1
+    per_head: bool = False
+    gate: bool = False
+    query: bool = False
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The units that survive, as indices into the axis before the cut.
+
+    Args:
+        heads_H: kept heads, ascending.
+        units_U: kept units as flat indices h * D + d; head after head, channels ascending, as many in each head.
+        before: the size that the indices refer to.
+    """
+
+    heads_H: Tensor
+    units_U: Tensor
+    before: Width
+
+    def index(self, cut: Cut) -> Tensor:
+        """The indices along the dimension of `cut`."""
+        if cut.per_head:
+            return self.heads_H
+        shift = self.before.units
+        return torch.cat([self.units_U + copy * shift for copy in range(cut.copies)])
+
+
+def rank_units(score_U: Tensor, size: Width) -> tuple[Tensor, Tensor]:
+    """Ranks by importance, 0 = most important: heads by the sum of sigmoid(score), then channels inside each head.
+
+    Args:
+        score_U: raw scores s, flat.
+    Returns:
+        head ranks (H,) and channel ranks (H, D). Ties keep the order of the units.
+    """
+    score_HD = score_U.detach().view(size.heads, size.width)
+    head_rank_H = _ranks(score_HD.sigmoid().sum(dim=1))
+    return head_rank_H, _ranks(score_HD)
+
+
+def keep_best(score_U: Tensor, before: Width, after: Width) -> Keep:
+    """Keep the `after.heads` best heads and the `after.width` best channels of each (released code's order)."""
+    head_rank_H, channel_rank_HD = rank_units(score_U, before)
+    heads_H = (head_rank_H < after.heads).nonzero().flatten()
+    rows, channels = (channel_rank_HD[heads_H] < after.width).nonzero(as_tuple=True)
+    return Keep(heads_H, heads_H[rows] * before.width + channels, before)
+
+
+def shrink(tensor: Tensor, indices: Sequence[tuple[int, Tensor]]) -> Tensor:
+    """Select `index` along `dim` for every (dim, index): the one cut for weights and for Adam moments alike."""
+    for dim, index in indices:
+        tensor = tensor.index_select(dim, index.to(tensor.device))
+    return tensor
+
+
+def _ranks(value: Tensor) -> Tensor:
+    order = value.argsort(dim=-1, descending=True, stable=True)
+    return torch.empty_like(order).scatter_(-1, order, torch.arange(value.shape[-1], device=value.device).expand_as(order))

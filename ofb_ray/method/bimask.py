@@ -1,0 +1,98 @@
+"""Importance, sparsity and their bi-mask (equations: README, "symbol -> function").
+
+Shape suffixes: H heads, D channels per head, U = H x D units, I head choices, J width choices.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ofb_ray.method.axis import Axis, Width, rank_units
+
+MaskMode = Literal["both", "importance", "sparsity"]
+
+
+def importance(score_U: Tensor) -> Tensor:
+    """S = sigmoid(s)."""
+    return score_U.sigmoid()
+
+
+def probabilities(alpha_IJ: Tensor, alive_IJ: Tensor) -> Tensor:
+    """p = softmax of alpha over the living candidates; dead ones get exactly 0."""
+    masked = alpha_IJ.masked_fill(~alive_IJ, -torch.inf)
+    return masked.flatten().softmax(dim=0).view_as(alpha_IJ)
+
+
+def staircase(p_IJ: Tensor, head_steps_IH: Tensor, width_steps_JD: Tensor) -> Tensor:
+    """V_hd = sum_ij p_ij 1[h < n_i] 1[d < c_j] over ranks h, d: falls from 1 to the weight of the largest size.
+
+    Args:
+        head_steps_IH: 1[h < n_i] as floats; width_steps_JD: 1[d < c_j].
+    Returns:
+        (H, D), indexed by rank.
+    """
+    return head_steps_IH.T @ p_IJ @ width_steps_JD
+
+
+def bimask(importance_U: Tensor, sparsity_U: Tensor, lam: float, mode: MaskMode = "both") -> Tensor:
+    """m = lambda S + (1 - lambda) V; the ablations keep one of the two."""
+    if mode == "importance":
+        return importance_U
+    if mode == "sparsity":
+        return sparsity_U
+    return lam * importance_U + (1 - lam) * sparsity_U
+
+
+class BiMask(nn.Module):
+    """An undecided axis: scores, alpha and the living candidates, all of it in `state_dict()`."""
+
+    alive_IJ: Tensor
+    head_steps_IH: Tensor
+    width_steps_JD: Tensor
+
+    def __init__(self, axis: Axis) -> None:
+        """Random start of the released code: s ~ truncated normal(std 0.2), alpha ~ U[0, 1)."""
+        super().__init__()
+        size = axis.size
+        self.axis = axis
+        self.score_U = nn.Parameter(nn.init.trunc_normal_(torch.empty(size.units), std=0.2))
+        self.alpha_IJ = nn.Parameter(torch.rand(len(axis.head_choices), len(axis.width_choices)))
+        self.register_buffer("alive_IJ", torch.ones_like(self.alpha_IJ, dtype=torch.bool))
+        heads, widths = torch.tensor(axis.head_choices), torch.tensor(axis.width_choices)
+        steps = (torch.arange(size.heads) < heads[:, None]).float(), (torch.arange(size.width) < widths[:, None]).float()
+        self.register_buffer("head_steps_IH", steps[0], persistent=False)
+        self.register_buffer("width_steps_JD", steps[1], persistent=False)
+
+    def probabilities(self) -> Tensor:
+        """p (I, J)."""
+        return probabilities(self.alpha_IJ, self.alive_IJ)
+
+    def living(self) -> list[Width]:
+        """The sizes that are still possible."""
+        flags = self.alive_IJ.flatten().tolist()
+        return [size for size, alive in zip(self.axis.candidates, flags, strict=True) if alive]
+
+    def expected_units(self, p_IJ: Tensor) -> Tensor:
+        """E[n c] under p: what the differentiable cost sees."""
+        return (self.head_steps_IH.sum(dim=1) @ p_IJ) @ self.width_steps_JD.sum(dim=1)
+
+    def forward(self, p_IJ: Tensor, lam: float, mode: MaskMode = "both") -> Tensor:
+        """The mask m of every unit (U,), at the unit's place (not by rank)."""
+        if mode == "importance":
+            return importance(self.score_U)
+        head_rank_H, channel_rank_HD = rank_units(self.score_U, self.axis.size)
+        by_rank_HD = staircase(p_IJ, self.head_steps_IH, self.width_steps_JD)
+        sparsity_U = by_rank_HD[head_rank_H[:, None], channel_rank_HD].flatten()
+        return bimask(importance(self.score_U), sparsity_U, lam, mode)
+
+
+class Gate(nn.Module):
+    """A decided axis: one free gate per surviving unit, folded into the weights by `Supernet.fuse`."""
+
+    def __init__(self, axis: Axis, gate_U: Tensor) -> None:
+        super().__init__()
+        self.axis = axis
+        self.gate_U = nn.Parameter(gate_U.detach().clone())
