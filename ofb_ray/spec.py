@@ -140,7 +140,7 @@ class Budget(Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Budget:
-        if len(self.model_fields_set) != 1 or next(iter(self.model_dump(exclude_unset=True).values())) is None:
+        if sum(value is not None for value in self.model_dump().values()) != 1:
             raise ValueError("a budget is a number (MAC ratio) or exactly one of macs_ratio, gmacs, params, sparsity")
         return self
 

@@ -130,7 +130,7 @@ def _residual_out(name: str, layer: nn.Linear, scale_name: str, scale: nn.Module
 
 def _norm(name: str, norm: nn.Module, gate: bool = False) -> Iterator[Cut]:
     if isinstance(norm, nn.LayerNorm | LayerNorm) and norm.weight is not None:
-        yield Cut(f"{name}.weight", 0, EMBED, gate=gate)
+        yield Cut(f"{name}.weight", 0, EMBED, gate=gate, norm=True)
         yield Cut(f"{name}.bias", 0, EMBED, gate=gate)
 
 

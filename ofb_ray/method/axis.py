@@ -66,6 +66,7 @@ class Cut:
         per_head: the dimension counts heads, not units.
         gate: this tensor makes the units, so the mask scales it along `dim`.
         query: the first copy is a query: it carries the correction of the softmax scale.
+        norm: this is a layer norm's weight over the axis: it carries the correction of the norm's statistics.
     """
 
     param: str
@@ -75,6 +76,7 @@ class Cut:
     per_head: bool = False
     gate: bool = False
     query: bool = False
+    norm: bool = False
 
 
 @dataclass(frozen=True)

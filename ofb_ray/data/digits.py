@@ -1,0 +1,37 @@
+"""scikit-learn's bundled digits: 1,797 grey images of 8 x 8 pixels, 17 levels, ten classes. No download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_digits
+
+from ofb_ray.data.base import Dataset, Split, stratified
+from ofb_ray.spec import DataSpec
+
+TEST_SHARE = 0.2
+SPLIT_SEED = 0
+
+
+def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
+    """A fixed stratified fifth is the test split; `val_share` of the rest is held out. Nothing is cached."""
+    del cache
+    bundled = load_digits()
+    images = torch.from_numpy(bundled.images).to(torch.uint8).unsqueeze(1)
+    if spec.image_size != images.shape[-1]:
+        images = torch.nn.functional.interpolate(images.float(), spec.image_size, mode="bilinear").round().to(torch.uint8)
+    labels = torch.from_numpy(bundled.target).long()
+    train, test = stratified(labels, TEST_SHARE, SPLIT_SEED)
+    rest, val = stratified(labels[train], spec.val_share, SPLIT_SEED)
+    mean, std = spec.mean or (0.305,), spec.std or (0.376,)
+
+    def split(index: torch.Tensor, limit: int | None) -> Split:
+        return Split(images[index[:limit]], labels[index[:limit]], 16.0, mean, std)
+
+    return Dataset(split(train[rest], spec.train_limit), split(train[val], None), split(test, spec.test_limit), 10)
+
+
+def check(spec: DataSpec) -> None:
+    """Nothing can be missing."""
+    del spec

@@ -1,0 +1,191 @@
+"""A backbone whose parameters pass through masks.
+
+The network is timm's own and holds no search code: masks scale the parameters that produce the units, and
+`torch.func.functional_call` runs the module with the scaled parameters.
+
+Shape suffixes: B images, C channels, E embedding, U units of an axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ofb_ray.backbones.base import Backbone, Tokens, rebuild
+from ofb_ray.method.axis import Cut, Width
+from ofb_ray.method.bimask import BiMask, Gate, MaskMode
+from ofb_ray.method.cost import Term, cost
+from ofb_ray.method.pmim import replace_tokens
+
+Masks = Mapping[str, Tensor]
+
+
+class Output(NamedTuple):
+    """Logits (B, classes) and, when tokens were masked, the reconstructed image (B, C, height, width)."""
+
+    logits: Tensor
+    image: Tensor | None
+
+
+class Decoder(nn.Module):
+    """PMIM's own parameters: the mask token and a 1 x 1 convolution E -> C P^2 followed by a pixel shuffle."""
+
+    def __init__(self, tokens: Tokens, embedding: int) -> None:
+        super().__init__()
+        self.mask_token_E = nn.Parameter(nn.init.trunc_normal_(torch.empty(embedding), std=0.02))
+        self.conv = nn.Conv2d(embedding, tokens.channels * tokens.stride**2, 1)
+        self.shuffle = nn.PixelShuffle(tokens.stride)
+
+    def forward(self, features_BEhw: Tensor) -> Tensor:
+        return self.shuffle(self.conv(features_BEhw))
+
+
+DECODER_CUTS = (("decoder.mask_token_E", 0), ("decoder.conv.weight", 1))
+
+
+class _Body(nn.Module):
+    """timm's forward in its two public halves, so that the features are at hand for PMIM."""
+
+    def __init__(self, net: nn.Module, stem: str) -> None:
+        super().__init__()
+        self.net, self.stem = net, stem
+
+    def forward(self, image: Tensor, mask_BN: Tensor | None, mask_token_E: Tensor) -> tuple[Tensor, Tensor]:
+        # A hook for the length of one call puts the mask token in behind the stem, before positions are added.
+        hook = None
+        if mask_BN is not None:
+            stem = self.net.get_submodule(self.stem)
+            hook = stem.register_forward_hook(lambda _m, _i, tokens: replace_tokens(tokens, mask_BN, mask_token_E))
+        try:
+            features = self.net.forward_features(image)  # type: ignore[operator]
+        finally:
+            if hook is not None:
+                hook.remove()
+        return features, self.net.forward_head(features)  # type: ignore[operator]
+
+
+class Supernet(nn.Module):
+    """A network with one BiMask (undecided) or Gate (decided) per axis. Rebuilt, never mutated, by a cut.
+
+    Args:
+        net: a timm network; its tensors are the supernet's parameters.
+        backbone: its description at the current widths.
+        masks: one per axis, by name; None makes fresh ones (a Gate of ones where an axis has a single candidate).
+        decoder: PMIM's parameters; None makes fresh ones.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        backbone: Backbone,
+        masks: Mapping[str, BiMask | Gate] | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.body = _Body(net, backbone.tokens.stem)
+        masks = masks or {axis.name: _fresh_mask(axis.name, backbone) for axis in backbone.axes}
+        self.masks = nn.ModuleDict({axis.name.replace(".", "/"): masks[axis.name] for axis in backbone.axes})
+        self.decoder = decoder or Decoder(backbone.tokens, backbone.widths[backbone.tokens.embedding].width)
+
+    @property
+    def net(self) -> nn.Module:
+        return self.body.net
+
+    def mask(self, name: str) -> BiMask | Gate:
+        found = self.masks[name.replace(".", "/")]
+        assert isinstance(found, BiMask | Gate)
+        return found
+
+    @property
+    def undecided(self) -> dict[str, BiMask]:
+        """The axes that still have a choice."""
+        masks = {axis.name: self.mask(axis.name) for axis in self.backbone.axes}
+        return {name: mask for name, mask in masks.items() if isinstance(mask, BiMask)}
+
+    def probabilities(self) -> dict[str, Tensor]:
+        """p (I, J) of every undecided axis."""
+        return {name: mask.probabilities() for name, mask in self.undecided.items()}
+
+    def unit_masks(self, p: Mapping[str, Tensor], lam: float, mode: MaskMode = "both") -> dict[str, Tensor]:
+        """m (U,) of every axis: the bi-mask where it is undecided, the free gate where it is decided."""
+        masks = {}
+        for axis in self.backbone.axes:
+            mask = self.mask(axis.name)
+            masks[axis.name] = mask.gate_U if isinstance(mask, Gate) else mask(p[axis.name], lam, mode)
+        return masks
+
+    def gated_parameters(self, masks: Masks) -> dict[str, Tensor]:
+        """The parameters that `net` runs with: rows of producing tensors times m, queries and norms corrected.
+
+        Queries carry sqrt(d / d_full), because timm divides by sqrt(d) while the dense network divided by
+        sqrt(d_full). Norm weights carry sqrt(E_full / E): faded channels counted in the dense norm's variance.
+        """
+        params = dict(self.net.named_parameters())
+        gated: dict[str, Tensor] = {}
+        for cut in self.backbone.cuts:
+            scale = self._scale(cut, masks)
+            if scale is not None:
+                shape = [1] * params[cut.param].dim()
+                shape[cut.dim] = -1
+                gated[cut.param] = gated.get(cut.param, params[cut.param]) * scale.view(shape)
+        return gated
+
+    def forward(self, image: Tensor, masks: Masks, mask_BN: Tensor | None = None) -> Output:
+        """Logits and, where `mask_BN` masks patch tokens (True = masked), the reconstruction."""
+        tokens = self.backbone.tokens
+        params = {f"net.{name}": value for name, value in self.gated_parameters(masks).items()}
+        mask_token_E = self.decoder.mask_token_E * masks[tokens.embedding]
+        features, logits = functional_call(self.body, params, (image, mask_BN, mask_token_E))
+        if mask_BN is None:
+            return Output(logits, None)
+        if features.dim() == 3:  # (B, prefix + N, E); hierarchical families give (B, h, w, E)
+            features = features[:, tokens.prefix :].unflatten(1, tokens.feature_grid)
+        return Output(logits, self.decoder(features.permute(0, 3, 1, 2)))
+
+    def expected_cost(self, terms: tuple[Term, ...], p: Mapping[str, Tensor]) -> Tensor:
+        """E[cost] under p: exact, because the axes are independent and no term names one twice."""
+        reference = self.decoder.mask_token_E
+        units = {axis.name: reference.new_tensor(float(axis.size.units)) for axis in self.backbone.axes}
+        units |= {name: mask.expected_units(p[name]) for name, mask in self.undecided.items()}
+        return cost(terms, units)
+
+    def candidates(self) -> dict[str, list[Width]]:
+        """The living sizes of every axis; a decided axis has one."""
+        masks = {axis: self.mask(axis.name) for axis in self.backbone.axes}
+        return {axis.name: mask.living() if isinstance(mask, BiMask) else [axis.size] for axis, mask in masks.items()}
+
+    def fuse(self) -> nn.Module:
+        """The plain timm network that computes the same function: gates and corrections folded into the weights.
+
+        Raises:
+            ValueError: some axis is undecided.
+        """
+        if self.undecided:
+            raise ValueError(f"cannot fuse: {len(self.undecided)} axes are undecided, {next(iter(self.undecided))} first")
+        with torch.no_grad():
+            return rebuild(self.net, self.gated_parameters(self.unit_masks({}, 0.0)))
+
+    def _scale(self, cut: Cut, masks: Masks) -> Tensor | None:
+        """The factors along the dimension of `cut`, or None where there are none."""
+        axis = self.backbone.axis(cut.axis)
+        if cut.norm and axis.size != axis.full:
+            factor = masks[cut.axis].new_full((axis.size.units,), math.sqrt(axis.full.units / axis.size.units))
+            return factor * masks[cut.axis] if cut.gate else factor
+        if not cut.gate:
+            return None
+        mask_U = masks[cut.axis]
+        copies = [mask_U] * cut.copies
+        if cut.query and axis.size.width != axis.full.width:
+            copies[0] = mask_U * math.sqrt(axis.size.width / axis.full.width)
+        return torch.cat(copies) if cut.copies > 1 else mask_U
+
+
+def _fresh_mask(name: str, backbone: Backbone) -> BiMask | Gate:
+    axis = backbone.axis(name)
+    return BiMask(axis) if len(axis.candidates) > 1 else Gate(axis, torch.ones(axis.size.units))
