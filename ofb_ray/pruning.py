@@ -86,9 +86,7 @@ def kept_shares(mask: BiMask, lam: float, mode: MaskMode) -> Tensor:
         return mask.head_steps_IH @ by_rank_HD @ mask.width_steps_JD.T / by_rank_HD.sum()
 
 
-def prune(
-    net: Supernet, optimizer: torch.optim.Optimizer, alive: Alive, lam: float, mode: MaskMode = "both"
-) -> Pruned:
+def prune(net: Supernet, optimizer: torch.optim.Optimizer, alive: Alive, lam: float, mode: MaskMode = "both") -> Pruned:
     """Cut the units that no living candidate uses; an axis with one candidate left becomes a Gate of value m.
 
     Args:
@@ -125,7 +123,7 @@ def prune(
 def cut_optimizer(
     optimizer: torch.optim.Optimizer, old: nn.Module, new: nn.Module, indices: Indices
 ) -> torch.optim.Optimizer:
-    """The same optimizer over `new`, every moment cut like its parameter; parameters without a past join role "gate"."""
+    """The same optimizer over `new`, every moment cut like its parameter; new gates join the role "gate"."""
     names = {id(param): name for name, param in old.named_parameters()}
     params = dict(new.named_parameters())
     groups: list[dict[str, Any]] = []
@@ -135,7 +133,7 @@ def cut_optimizer(
             past = {names[id(param)] for group in optimizer.param_groups for param in group["params"]}
             kept += [param for name, param in params.items() if name not in past and name.startswith("masks.")]
         groups.append({**group, "params": kept})
-    fresh = type(optimizer)([group for group in groups if group["params"] or group.get("role") == "gate"])
+    fresh = torch.optim.AdamW([group for group in groups if group["params"] or group.get("role") == "gate"])
     for group in optimizer.param_groups:
         for param in group["params"]:
             name = names[id(param)]
@@ -194,7 +192,9 @@ def _cut_mask(
 def _cut_decoder(net: Supernet, indices: Indices) -> Decoder:
     embedding = len(indices["decoder.mask_token_E"][0][1])
     decoder = Decoder(net.backbone.tokens, embedding).to(net.decoder.mask_token_E.device)
-    tensors = {name: shrink(value, indices.get(f"decoder.{name}", [])) for name, value in net.decoder.state_dict().items()}
+    tensors = {
+        name: shrink(value, indices.get(f"decoder.{name}", [])) for name, value in net.decoder.state_dict().items()
+    }
     decoder.load_state_dict(tensors)
     return decoder
 

@@ -42,7 +42,8 @@ class Decoder(nn.Module):
         self.shuffle = nn.PixelShuffle(tokens.stride)
 
     def forward(self, features_BEhw: Tensor) -> Tensor:
-        return self.shuffle(self.conv(features_BEhw))
+        image: Tensor = self.shuffle(self.conv(features_BEhw))
+        return image
 
 
 DECODER_CUTS = (("decoder.mask_token_E", 0), ("decoder.conv.weight", 1))
@@ -167,7 +168,9 @@ class Supernet(nn.Module):
             ValueError: some axis is undecided.
         """
         if self.undecided:
-            raise ValueError(f"cannot fuse: {len(self.undecided)} axes are undecided, {next(iter(self.undecided))} first")
+            raise ValueError(
+                f"cannot fuse: {len(self.undecided)} axes are undecided, {next(iter(self.undecided))} first"
+            )
         with torch.no_grad():
             return rebuild(self.net, self.gated_parameters(self.unit_masks({}, 0.0)))
 

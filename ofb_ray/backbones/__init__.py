@@ -42,8 +42,10 @@ def create(model: ModelSpec) -> nn.Module:
         known = timm.list_models()
         hint = nearest(model.name, known)
         raise InputError(f"timm has no model {model.name!r}{hint} (`timm.list_models()` lists all)", key="model.name")
-    overlay = {"pretrained_cfg_overlay": {"file": model.weights}} if model.weights else {}
+    args: dict[str, Any] = dict(model.args)
+    if model.weights:
+        args["pretrained_cfg_overlay"] = {"file": model.weights}
     try:
-        return timm.create_model(model.name, pretrained=model.pretrained or bool(model.weights), **overlay, **model.args)
+        return timm.create_model(model.name, pretrained=model.pretrained or bool(model.weights), **args)
     except (TypeError, AssertionError, ValueError) as error:
         raise InputError(f"timm cannot build {model.name!r} with {model.args}: {error}", key="model.args") from None

@@ -8,7 +8,6 @@ that fades is gone from the stream, block outputs included.
 from __future__ import annotations
 
 from collections.abc import Iterator
-
 from typing import Any
 
 from timm.layers import Attention, GluMlp, LayerNorm, LayerScale, Mlp, PatchEmbed
@@ -35,7 +34,7 @@ def describe(net: VisionTransformer, space: SpaceSpec) -> Backbone:
     axes = [embedding_axis(EMBED, net.embed_dim, space)]
     cuts = list(_stem_cuts(net))
     macs = [_stem_macs(net)]
-    for index, block in enumerate(net.blocks):
+    for index, block in enumerate(_blocks(net)):
         name = f"blocks.{index}"
         attn, mlp = block.attn, block.mlp
         hidden = mlp.fc2.in_features
@@ -48,6 +47,11 @@ def describe(net: VisionTransformer, space: SpaceSpec) -> Backbone:
     return make_backbone(net, axes, cuts, merge(macs), _tokens(net), _refresh)
 
 
+def _blocks(net: VisionTransformer) -> list[Any]:
+    """timm's blocks, whose attributes its types do not tell."""
+    return list(net.blocks)
+
+
 def _check(net: VisionTransformer) -> None:
     embed = net.patch_embed
     problem = ""
@@ -55,7 +59,7 @@ def _check(net: VisionTransformer) -> None:
         problem = "a stem other than a plain patch embedding"
     elif net.attn_pool is not None:
         problem = "attention pooling"
-    for block in net.blocks:
+    for block in _blocks(net):
         if type(block) is not Block:
             problem = f"blocks of class {type(block).__name__}"
         elif type(block.attn) is not Attention or block.attn.gate is not None:
@@ -82,7 +86,7 @@ def _stem_cuts(net: VisionTransformer) -> Iterator[Cut]:
         yield from _norm("norm_pre", net.norm_pre, gate=True)
 
 
-def _attention_cuts(block: Block, name: str) -> Iterator[Cut]:
+def _attention_cuts(block: Any, name: str) -> Iterator[Cut]:
     axis = f"{name}.attn"
     yield from _norm(f"{name}.norm1", block.norm1)
     yield Cut(f"{axis}.qkv.weight", 0, axis, copies=3, gate=True, query=True)
@@ -93,7 +97,7 @@ def _attention_cuts(block: Block, name: str) -> Iterator[Cut]:
     yield from _residual_out(f"{axis}.proj", block.attn.proj, f"{name}.ls1", block.ls1)
 
 
-def _mlp_cuts(block: Block, name: str, hidden: int) -> Iterator[Cut]:
+def _mlp_cuts(block: Any, name: str, hidden: int) -> Iterator[Cut]:
     axis = f"{name}.mlp"
     yield from _norm(f"{name}.norm2", block.norm2)
     yield from _linear_out(f"{axis}.fc1", block.mlp.fc1, axis, gate=True, copies=block.mlp.fc1.out_features // hidden)
@@ -120,7 +124,7 @@ def _linear_out(name: str, layer: Any, axis: str, *, gate: bool, copies: int = 1
         yield Cut(f"{name}.bias", 0, axis, copies=copies, gate=gate)
 
 
-def _residual_out(name: str, layer: nn.Linear, scale_name: str, scale: nn.Module) -> Iterator[Cut]:
+def _residual_out(name: str, layer: Any, scale_name: str, scale: nn.Module) -> Iterator[Cut]:
     """A write to the residual stream: masked at the LayerScale where there is one, else at the projection."""
     scaled = isinstance(scale, LayerScale)
     yield from _linear_out(name, layer, EMBED, gate=not scaled)
@@ -160,10 +164,8 @@ def _refresh(net: nn.Module, widths: Widths) -> None:
     """Set what timm's modules keep beside their tensors."""
     assert isinstance(net, VisionTransformer)
     net.embed_dim = net.num_features = net.head_hidden_size = widths[EMBED].width
-    for index, block in enumerate(net.blocks):
+    for index, block in enumerate(_blocks(net)):
         heads, width = widths[f"blocks.{index}.attn"]
         attn = block.attn
         attn.num_heads, attn.head_dim, attn.attn_dim = heads, width, heads * width
         attn.scale = width**-0.5
-
-

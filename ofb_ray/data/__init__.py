@@ -1,14 +1,24 @@
-"""The registry of data sets: a name, a loader, and a check that reads nothing but folder names."""
+"""The registry of data sets: a name, a loader, and facts that need no decoding."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from ofb_ray.data import digits, folder
-from ofb_ray.data.base import Dataset, Split
+from ofb_ray.data.base import Dataset, Facts, Split
 from ofb_ray.spec import DataSpec
 
-SETS = {"digits": digits, "folder": folder}
+
+class Source(Protocol):
+    """A module that reads one kind of data set."""
+
+    def load(self, spec: DataSpec, cache: Path | None = None) -> Dataset: ...
+
+    def facts(self, spec: DataSpec) -> Facts: ...
+
+
+SETS: dict[str, Source] = {"digits": digits, "folder": folder}
 
 
 def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
@@ -16,9 +26,9 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     return SETS[spec.name].load(spec, cache)
 
 
-def check(spec: DataSpec) -> None:
-    """Raises InputError where the data set's files are missing."""
-    SETS[spec.name].check(spec)
+def facts(spec: DataSpec) -> Facts:
+    """Counts that need no decoding. Raises InputError where the data set's files are missing."""
+    return SETS[spec.name].facts(spec)
 
 
-__all__ = ["Dataset", "Split", "check", "load"]
+__all__ = ["Dataset", "Facts", "Split", "facts", "load"]

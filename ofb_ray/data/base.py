@@ -35,7 +35,7 @@ class Split:
         generator = torch.Generator()
         if shuffle_seed is not None:
             order = torch.randperm(len(self), generator=generator.manual_seed(shuffle_seed))
-        for index in order.split(batch_size):
+        for index in torch.split(order, batch_size):
             images = self.images[index].to(device, non_blocking=True).float()
             if augment:
                 images = crop_and_flip(images, generator)
@@ -46,6 +46,15 @@ class Split:
         shape = (1, -1, 1, 1)
         mean = images.new_tensor(self.mean).view(shape)
         return (images / self.scale - mean) / images.new_tensor(self.std).view(shape)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set before it is decoded. `train_images` includes the held-out share."""
+
+    train_images: int
+    classes: int
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ def stratified(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]
     """(rest, held out): about `share` of every class is held out, at least one where a class has two."""
     generator = torch.Generator().manual_seed(seed)
     held: list[Tensor] = []
-    for label in labels.unique():
+    for label in torch.unique(labels):
         places = (labels == label).nonzero().flatten()
         places = places[torch.randperm(len(places), generator=generator)]
         held.append(places[: max(1, round(share * len(places))) if len(places) > 1 else 0])

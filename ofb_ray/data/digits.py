@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from sklearn.datasets import load_digits
 
-from ofb_ray.data.base import Dataset, Split, stratified
+from ofb_ray.data.base import Dataset, Facts, Split, stratified
 from ofb_ray.spec import DataSpec
 
 TEST_SHARE = 0.2
@@ -20,7 +20,9 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     bundled = load_digits()
     images = torch.from_numpy(bundled.images).to(torch.uint8).unsqueeze(1)
     if spec.image_size != images.shape[-1]:
-        images = torch.nn.functional.interpolate(images.float(), spec.image_size, mode="bilinear").round().to(torch.uint8)
+        images = (
+            torch.nn.functional.interpolate(images.float(), spec.image_size, mode="bilinear").round().to(torch.uint8)
+        )
     labels = torch.from_numpy(bundled.target).long()
     train, test = stratified(labels, TEST_SHARE, SPLIT_SEED)
     rest, val = stratified(labels[train], spec.val_share, SPLIT_SEED)
@@ -32,6 +34,6 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     return Dataset(split(train[rest], spec.train_limit), split(train[val], None), split(test, spec.test_limit), 10)
 
 
-def check(spec: DataSpec) -> None:
-    """Nothing can be missing."""
-    del spec
+def facts(spec: DataSpec) -> Facts:
+    """Known by heart: 80 % of 1,797 images."""
+    return Facts(min(spec.train_limit or 1438, 1438), 10, 1)

@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as transforms
 
-from ofb_ray.data.base import Dataset, Split, stratified
+from ofb_ray.data.base import Dataset, Facts, Split, stratified
 from ofb_ray.errors import InputError
 from ofb_ray.spec import DataSpec
 
@@ -24,18 +24,27 @@ SPLIT_SEED = 0
 _MEAN = (0.5, 0.5, 0.5)
 
 
-def check(spec: DataSpec) -> None:
-    """Raises InputError where `root` lacks train/ or test/ (val/)."""
+def facts(spec: DataSpec) -> Facts:
+    """Counts the files of train/.
+
+    Raises:
+        InputError: `root` lacks train/ or test/ (val/), or train/ has no class folders.
+    """
     root = Path(spec.root or "")
     for names in (("train",), ("test", "val")):
         if not any((root / name).is_dir() for name in names):
             wanted = " or ".join(f"{root / name}/<class>/*" for name in names)
             raise InputError(f"no such folder: {wanted}; `data.root` must hold the image folders", key="data.root")
+    classes = [entry for entry in (root / "train").iterdir() if entry.is_dir()]
+    if not classes:
+        raise InputError(f"{root / 'train'} has no class folders: wanted {root / 'train'}/<class>/*", key="data.root")
+    images = sum(len(os.listdir(folder)) for folder in classes)
+    return Facts(min(spec.train_limit or images, images), len(classes), 3)
 
 
 def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     """Decode (once per `cache` folder) and split; `val_share` of train is held out, class by class."""
-    check(spec)
+    facts(spec)
     root = Path(spec.root or "")
     test_name = "test" if (root / "test").is_dir() else "val"
     train_images, train_labels, names = _decoded(root / "train", spec.image_size, spec.train_limit, cache)

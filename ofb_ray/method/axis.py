@@ -131,4 +131,6 @@ def shrink(tensor: Tensor, indices: Sequence[tuple[int, Tensor]]) -> Tensor:
 
 def _ranks(value: Tensor) -> Tensor:
     order = value.argsort(dim=-1, descending=True, stable=True)
-    return torch.empty_like(order).scatter_(-1, order, torch.arange(value.shape[-1], device=value.device).expand_as(order))
+    return torch.empty_like(order).scatter_(
+        -1, order, torch.arange(value.shape[-1], device=value.device).expand_as(order)
+    )

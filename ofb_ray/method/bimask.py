@@ -62,7 +62,10 @@ class BiMask(nn.Module):
         self.alpha_IJ = nn.Parameter(torch.rand(len(axis.head_choices), len(axis.width_choices)))
         self.register_buffer("alive_IJ", torch.ones_like(self.alpha_IJ, dtype=torch.bool))
         heads, widths = torch.tensor(axis.head_choices), torch.tensor(axis.width_choices)
-        steps = (torch.arange(size.heads) < heads[:, None]).float(), (torch.arange(size.width) < widths[:, None]).float()
+        steps = (
+            (torch.arange(size.heads) < heads[:, None]).float(),
+            (torch.arange(size.width) < widths[:, None]).float(),
+        )
         self.register_buffer("head_steps_IH", steps[0], persistent=False)
         self.register_buffer("width_steps_JD", steps[1], persistent=False)
 

@@ -31,7 +31,7 @@ def cost(terms: Iterable[Term], units: Mapping[str, Number]) -> Number:
     for term in terms:
         value: Number | int = term.coefficient
         for axis in term.axes:
-            value = units[axis] * value  # type: ignore[assignment]
+            value = units[axis] * value
         total = value if total is None else total + value  # type: ignore[assignment]
     if total is None:
         raise ValueError("a cost needs at least one term")

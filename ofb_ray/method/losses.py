@@ -16,7 +16,8 @@ def one_hot_degree(p_n: Tensor) -> Tensor:
 
 def entropy(p_n: Tensor) -> Tensor:
     """-sum p log p, with 0 log 0 = 0 and finite gradients there."""
-    return -torch.special.xlogy(p_n, p_n.clamp_min(torch.finfo(p_n.dtype).tiny)).sum()
+    plogp_n: Tensor = torch.special.xlogy(p_n, p_n.clamp_min(torch.finfo(p_n.dtype).tiny))
+    return -plogp_n.sum()
 
 
 def tangent_term(sigma: Tensor, n: int, eps: float) -> Tensor:

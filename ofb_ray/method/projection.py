@@ -25,7 +25,7 @@ _BINS = 8192
 
 @dataclass(frozen=True)
 class Goal:
-    """A budget on one resource: the cost must lie in [floor, target]; `floor` < 0.99 target only if the grid forces it."""
+    """A budget on one resource: the cost lies in [floor, target]; floor < 0.99 target only if the grid forces it."""
 
     terms: tuple[Term, ...]
     target: int
@@ -183,7 +183,7 @@ def _splits(terms: Sequence[Term], candidates: Candidates) -> Iterator[_Split]:
     free = {name: sizes for name, sizes in candidates.items() if name not in coupling}
     for sizes in itertools.product(*(reversed(candidates[name]) for name in coupling)):
         fixed = dict(zip(coupling, sizes, strict=True))
-        zero = {name: 0 for name in free} | {name: width.units for name, width in fixed.items()}
+        zero = dict.fromkeys(free, 0) | {name: width.units for name, width in fixed.items()}
         base = cost(terms, zero)
         slopes = {name: cost(terms, zero | {name: 1}) - base for name in free}
         costs = {name: [slopes[name] * width.units for width in free[name]] for name in free}

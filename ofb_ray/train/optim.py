@@ -17,7 +17,8 @@ _NO_DECAY = ("cls_token", "dist_token", "reg_token", "pos_embed", "mask_token")
 
 def network_groups(net: nn.Module, spec: PhaseSpec, prefix: str = "") -> list[dict[str, Any]]:
     """Two groups: role "weight" with decay, role "plain" without (one dimension, tokens, positions)."""
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, param in net.named_parameters(prefix):
         exempt = param.dim() <= 1 or any(token in name for token in _NO_DECAY)
         (plain if exempt else decayed).append(param)

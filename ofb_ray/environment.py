@@ -1,0 +1,61 @@
+"""Where a trial ran: versions, device, memory."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from typing import Any
+
+import torch
+
+import ofb_ray
+
+_PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device, thread count, and the git commit of the working directory (None outside of a checkout)."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    versions = {package: _version(package) for package in _PACKAGES}
+    return {
+        "ofb_ray": ofb_ray.__version__,
+        "python": platform.python_version(),
+        **versions,
+        "platform": platform.platform(),
+        "device": device.type,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+    }
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start a new peak on a GPU; a process' peak on the CPU cannot be reset."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Peak of the tensors on a GPU, of the process' resident memory on a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

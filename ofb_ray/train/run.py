@@ -1,0 +1,61 @@
+"""What every training loop needs of the trial around it: seed, device, and where epochs are reported and saved."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ofb_ray.errors import TrialFailed
+
+Phase = Literal["dense", "search", "finetune"]
+_PHASES: tuple[Phase, ...] = ("dense", "search", "finetune")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One phase of one trial.
+
+    Args:
+        epoch_done: called after every epoch with its row of history and a function that gives the state to resume from.
+    """
+
+    phase: Phase
+    seed: int
+    device: torch.device
+    epoch_done: Callable[[dict[str, Any], Callable[[], dict[str, Any]]], None]
+
+    def seed_epoch(self, epoch: int) -> int:
+        """Seed torch for one epoch and return the seed: randomness depends on (seed, phase, epoch) alone.
+
+        A run that is resumed at an epoch therefore draws what an uninterrupted one draws.
+        """
+        seed = (self.seed * 3 + _PHASES.index(self.phase)) * 100_003 + epoch
+        torch.manual_seed(seed)
+        return seed
+
+    def check_finite(self, loss: Tensor, epoch: int) -> float:
+        """The loss as a float.
+
+        Raises:
+            TrialFailed: it is NaN or infinite.
+        """
+        value = float(loss)
+        if not math.isfinite(value):
+            raise TrialFailed(f"{self.phase}: the loss is {value} in epoch {epoch + 1}; try a lower {self.phase}.lr")
+        return value
+
+
+def pick_device() -> torch.device:
+    """The GPU that this process was given, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """bfloat16 on a GPU; on a CPU everything stays float32, bit for bit repeatable."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()

@@ -1,0 +1,240 @@
+"""The OFB search: importance and sparsity learned together while what dies is cut out of the running network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ofb_ray.data import Dataset
+from ofb_ray.method.bimask import importance
+from ofb_ray.method.cost import cost, units_of
+from ofb_ray.method.losses import adaptive_one_hot_loss, budget_loss
+from ofb_ray.method.pmim import balanced_weight, reconstruction_loss, token_mask
+from ofb_ray.method.projection import Goal
+from ofb_ray.method.schedule import linear_then_constant
+from ofb_ray.pruning import Alive, eliminate, project_onto_budget, prune
+from ofb_ray.spec import SearchSpec
+from ofb_ray.supernet import Supernet
+from ofb_ray.train.budget import BudgetWeight
+from ofb_ray.train.checkpoint import State, optimizer_state, restore_optimizer, restore_supernet, supernet_state
+from ofb_ray.train.evaluate import evaluate
+from ofb_ray.train.optim import make_search_optimizer, set_learning_rates
+from ofb_ray.train.run import Run, autocast
+from ofb_ray.train.scores import init_scores
+from ofb_ray.train.supervised import descend
+
+# The output gap of a cut is measured on a few held-out images: enough for a mean, cheap beside a step.
+_PROBE = 8
+
+
+@dataclass
+class Search:
+    """A search in progress: everything that a checkpoint holds."""
+
+    net: Supernet
+    optimizer: torch.optim.Optimizer
+    weight: BudgetWeight
+    epoch: int = 0
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def state(self) -> State:
+        return {
+            "epoch": self.epoch,
+            "net": supernet_state(self.net),
+            "optimizer": optimizer_state(self.optimizer, self.net),
+            "budget_weight": self.weight.value,
+            "events": list(self.events),
+        }
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not change during a search. `dense_cost` is in the goal's resource."""
+
+    data: Dataset
+    spec: SearchSpec
+    augment: bool
+    goal: Goal
+    dense_cost: int
+
+
+def start(net: Supernet, problem: Problem, run: Run) -> Search:
+    """A search at epoch 0, scores initialised."""
+    spec = problem.spec
+    if spec.score_init == "taylor":
+        init_scores(net, problem.data.train, run)
+    steps = spec.epochs * problem.data.train.steps(spec.batch_size)
+    return Search(net, make_search_optimizer(net, spec, steps), _budget_weight(spec))
+
+
+def resume(net: Supernet, problem: Problem, run: Run, state: State) -> Search:
+    """The search that gave `state`; `net` is a fresh supernet around the dense network."""
+    restored = restore_supernet(net.net, net.backbone, state["net"]).to(run.device)
+    weight = _budget_weight(problem.spec)
+    weight.value = state["budget_weight"]
+    return Search(restored, restore_optimizer(state["optimizer"], restored), weight, state["epoch"], state["events"])
+
+
+def search(current: Search, problem: Problem, run: Run) -> Search:
+    """Run the remaining epochs, then decide what is still open: the returned network meets the goal.
+
+    Raises:
+        TrialFailed: the loss is not finite.
+    """
+    while current.epoch < problem.spec.epochs:
+        row = _epoch(current, problem, run)
+        current.epoch += 1
+        run.epoch_done(row, current.state)
+    if current.net.undecided:
+        lam = _lambda(problem.spec, 1.0)
+        alive = project_onto_budget(current.net, problem.goal, lam, problem.spec.mask)
+        _cut(current, alive, problem, lam, run, {"epoch": current.epoch, "projected": True})
+    return current
+
+
+def _epoch(current: Search, problem: Problem, run: Run) -> dict[str, Any]:
+    """One pass over the training split with its eliminations; the row of history."""
+    data, spec = problem.data, problem.spec
+    steps = data.train.steps(spec.batch_size)
+    points = elimination_steps(steps, spec.eliminations_per_epoch)
+    total, progress = torch.zeros(4, device=run.device), 0.0
+    current.net.train()
+    seed = run.seed_epoch(current.epoch)
+    for step, (image, label) in enumerate(data.train.batches(spec.batch_size, run.device, seed, problem.augment)):
+        progress = (current.epoch * steps + step) / (spec.epochs * steps)
+        set_learning_rates(current.optimizer, progress, spec.warmup)
+        with autocast(run.device):
+            losses = search_losses(current.net, image, label, progress, current.weight.value, problem)
+        descend(losses.sum(), current.optimizer, spec)
+        total += losses.detach()
+        if step in points and current.net.undecided:
+            run.check_finite(total.sum(), current.epoch)
+            _eliminate(current, problem, progress, run)
+    run.check_finite(total.sum(), current.epoch)
+    task, one_hot, budget, reconstruction = (total / steps).tolist()
+    row = {"phase": "search", "epoch": current.epoch + 1, "loss": task, "one_hot_loss": one_hot, "budget_loss": budget}
+    row |= {"reconstruction_loss": reconstruction, "budget_weight": current.weight.value}
+    return row | _standing(current, problem, progress, run)
+
+
+def search_losses(
+    net: Supernet, image: Tensor, label: Tensor, progress: float, budget_weight: float, problem: Problem
+) -> Tensor:
+    """The four weighted losses of one step, (task, one-hot, budget, reconstruction); their sum is descended.
+
+    L_cls + 0.5 sum L_onehot + w_b L_budget + stop_gradient(L_cls / L_rec) L_rec with the weights of the spec.
+    """
+    spec = problem.spec
+    p = net.probabilities()
+    masks = net.unit_masks(p, _lambda(spec, progress), spec.mask)
+    mask_BN = _token_mask(net, image, progress, spec) if p else None
+    output = net(image, masks, mask_BN)
+    task = F.cross_entropy(output.logits, label, label_smoothing=spec.label_smoothing)
+    one_hot = budget = reconstruction = task.new_zeros(())
+    if p:
+        one_hot = spec.one_hot_weight * _one_hot(net, p, spec)
+        expected = net.expected_cost(problem.goal.terms, p)
+        budget = budget_weight * budget_loss(expected, _aim(problem.goal), problem.dense_cost)
+    if mask_BN is not None:
+        reconstruction = reconstruction_loss(output.image.float(), image, mask_BN, net.backbone.tokens.grid)
+        weight = balanced_weight(task, reconstruction) if spec.pmim.weight is None else spec.pmim.weight
+        reconstruction = weight * reconstruction
+    return torch.stack([task, one_hot, budget, reconstruction])
+
+
+def elimination_steps(steps: int, points: int) -> frozenset[int]:
+    """The steps of an epoch after which candidates may die: evenly spread, the last step among them."""
+    return frozenset(-(-steps * point // points) - 1 for point in range(1, points + 1))
+
+
+def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
+    """Sum of the axes' adaptive one-hot losses."""
+    losses = []
+    for name, mask in net.undecided.items():
+        eta = spec.eta_attention if mask.axis.kind == "attention" else spec.eta_other
+        losses.append(
+            adaptive_one_hot_loss(
+                p[name][mask.alive_IJ],
+                importance(mask.score_U),
+                eta=eta if spec.score_penalty else 0.0,
+                eps=spec.sigma_eps,
+                use_entropy=spec.entropy,
+                use_variance=spec.variance,
+            )
+        )
+    return torch.stack(losses).sum()
+
+
+def _token_mask(net: Supernet, image: Tensor, progress: float, spec: SearchSpec) -> Tensor | None:
+    pmim = spec.pmim
+    if pmim.mode == "off":
+        return None
+    share = pmim.end
+    if pmim.mode == "progressive":
+        share = linear_then_constant(progress, pmim.start, pmim.end, spec.mask_warmup)
+    height, width = net.backbone.tokens.grid
+    return token_mask(len(image), height * width, share, image.device)
+
+
+def _eliminate(current: Search, problem: Problem, progress: float, run: Run) -> None:
+    """Let candidates die, cut what they leave, and steer the budget's weight by what is left."""
+    alive = eliminate(current.net, problem.goal, problem.spec.threshold)
+    if alive:
+        _cut(current, alive, problem, _lambda(problem.spec, progress), run, {"epoch": current.epoch + 1})
+    if problem.spec.adapt_budget_weight and current.net.undecided:
+        expected = float(current.net.expected_cost(problem.goal.terms, current.net.probabilities()).detach())
+        current.weight.steer(expected / _aim(problem.goal) - 1)
+
+
+def _cut(current: Search, alive: Alive, problem: Problem, lam: float, run: Run, facts: dict[str, Any]) -> None:
+    """Replace network and optimizer by smaller ones; note the relative change of the logits that the cut caused."""
+    image, _ = next(problem.data.val.batches(_PROBE, run.device))
+    before = _logits(current.net, image, lam, problem.spec)
+    pruned = prune(current.net, current.optimizer, alive, lam, problem.spec.mask)
+    current.net, current.optimizer = pruned.net, pruned.optimizer
+    gap = float((_logits(current.net, image, lam, problem.spec) - before).norm() / before.norm().clamp_min(1e-12))
+    current.events += [{**facts, **event, "output_gap": round(gap, 6)} for event in pruned.events]
+
+
+def _logits(net: Supernet, image: Tensor, lam: float, spec: SearchSpec) -> Tensor:
+    was_training = net.training
+    net.eval()
+    with torch.no_grad(), autocast(image.device):
+        logits: Tensor = net(image, net.unit_masks(net.probabilities(), lam, spec.mask)).logits
+    net.train(was_training)
+    return logits.float()
+
+
+def _standing(current: Search, problem: Problem, progress: float, run: Run) -> dict[str, Any]:
+    """Where the search is: accuracy of the masked network, expected cost, axes still open."""
+    net, lam = current.net, _lambda(problem.spec, progress)
+    with torch.no_grad():
+        p = net.probabilities()
+        masks = net.unit_masks(p, lam, problem.spec.mask)
+        expected = float(net.expected_cost(net.backbone.macs, p))
+        goal_cost = float(net.expected_cost(problem.goal.terms, p))
+    top1 = evaluate(net, problem.data.val, run.device, lambda image: net(image, masks).logits).top1
+    return {
+        "top1_val": top1,
+        "expected_macs": round(expected),
+        "budget_used": round(goal_cost / problem.goal.target, 6),
+        "undecided": len(net.undecided),
+        "current_macs": cost(net.backbone.macs, units_of(net.backbone.widths)),
+    }
+
+
+def _lambda(spec: SearchSpec, progress: float) -> float:
+    return linear_then_constant(progress, spec.lambda_start, spec.lambda_end, spec.mask_warmup)
+
+
+def _aim(goal: Goal) -> float:
+    """The middle of what the promise allows."""
+    return (goal.floor + goal.target) / 2
+
+
+def _budget_weight(spec: SearchSpec) -> BudgetWeight:
+    return BudgetWeight(spec.budget_weight, spec.budget_weight, spec.epochs * spec.eliminations_per_epoch)

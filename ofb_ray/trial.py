@@ -1,0 +1,226 @@
+"""One trial, a plain function that knows nothing of Ray: dense -> search -> fuse -> fine-tune -> evaluate -> export."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from ofb_ray.backbones import describe
+from ofb_ray.backbones.base import Backbone
+from ofb_ray.data import Dataset
+from ofb_ray.data import load as load_data
+from ofb_ray.dense import Dense, dense_network
+from ofb_ray.environment import environment, peak_memory_bytes, reset_peak_memory
+from ofb_ray.errors import InputError, TrialFailed
+from ofb_ray.export import Arch, build, make_arch, save_network, tensors
+from ofb_ray.method.cost import Term, cost, units_of
+from ofb_ray.plan import Plan, estimate_seconds, goal_of, plan, resolve_model
+from ofb_ray.records import BudgetOutcome, Network, Record, read_record, write_record
+from ofb_ray.spec import TrialSpec
+from ofb_ray.supernet import Supernet
+from ofb_ray.train import checkpoint
+from ofb_ray.train import search as searching
+from ofb_ray.train.evaluate import evaluate
+from ofb_ray.train.run import Phase, Run, pick_device
+from ofb_ray.train.supervised import fit
+
+__all__ = ["Plan", "Report", "estimate_seconds", "plan", "run_trial"]
+
+Report = Callable[[dict[str, Any]], None]
+STATE_FILE = "state.pt"
+
+
+def run_trial(
+    spec: TrialSpec,
+    report: Report,
+    workdir: Path,
+    *,
+    shared: Path,
+    trial: int = 0,
+    sweep: str = "",
+    explored: dict[str, Any] | None = None,
+) -> Record:
+    """Run one trial in `workdir`, or go on with it, or return its record if it is finished.
+
+    A checkpoint is written after every epoch and phase, so a killed trial that is called again ends with the numbers
+    of one that was never killed (bit for bit on a CPU with as many threads). A trial that diverges returns a failed
+    record.
+
+    Args:
+        report: called after every epoch with plain values: phase, epoch, epochs, progress in [0, 1], message, and
+            top1_val, loss, expected_macs where they are known.
+        shared: folder for what trials share: dense networks and decoded images.
+        trial, sweep, explored: written into the record.
+    Raises:
+        InputError: the spec cannot be run, or another process is running this trial.
+    """
+    if (stored := read_record(workdir)) is not None:
+        return stored
+    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(workdir / ".lock", timeout=60):
+            if (stored := read_record(workdir)) is not None:
+                return stored
+            record = _Trial(spec, report, workdir, shared).run(trial, sweep, explored or {})
+            write_record(workdir, record)
+            (workdir / STATE_FILE).unlink(missing_ok=True)
+            return record
+    except Timeout:
+        raise InputError(f"another process is running the trial in {workdir}; wait for it or stop it") from None
+
+
+@dataclass
+class _Trial:
+    """A trial in progress. `state` is what its checkpoint holds; it is replaced, never shared."""
+
+    spec: TrialSpec
+    report: Report
+    workdir: Path
+    shared: Path
+    device: torch.device = field(default_factory=pick_device)
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, trial: int, sweep: str, explored: dict[str, Any]) -> Record:
+        reset_peak_memory(self.device)
+        self.state = checkpoint.load(self.workdir / STATE_FILE) or {
+            "key": self.spec.key,
+            "phase": "search",
+            "resume": None,
+            "history": [],
+            "events": [],
+            "seconds": {},
+        }
+        if self.state["key"] != self.spec.key:
+            raise InputError(f"{self.workdir} holds the checkpoint of another trial; choose another folder")
+        numbers = plan(self.spec)
+        facts: dict[str, Any] = {"dense": None, "subnet": None, "arch": None, "history": [], "note": numbers.note}
+        try:
+            self._train(facts)
+            status, reason = "finished", ""
+        except TrialFailed as error:
+            status, reason = "failed", str(error)
+        used = None
+        if facts["subnet"] is not None:
+            used = round(getattr(facts["subnet"], numbers.resource) / numbers.target, 6)
+        return Record(
+            trial=trial,
+            sweep=sweep,
+            key=self.spec.key,
+            status=status,
+            reason=reason,
+            spec=self.spec.model_dump(mode="json"),
+            params_explored=explored,
+            seed=self.spec.seed,
+            budget=BudgetOutcome(
+                label=self.spec.budget.label,
+                resource=numbers.resource,
+                target=numbers.target,
+                used=used,
+                minimum=numbers.minimum,
+                note=numbers.note,
+            ),
+            dense=facts["dense"],
+            subnet=facts["subnet"],
+            arch=facts["arch"],
+            seconds=self.state["seconds"],
+            gpu_seconds=self.state["seconds"] if self.device.type == "cuda" else {},
+            peak_memory_bytes=peak_memory_bytes(self.device),
+            history=facts["history"] + self.state["history"],
+            events=self.state["events"],
+            environment=environment(self.device),
+        )
+
+    def _train(self, facts: dict[str, Any]) -> None:
+        data = load_data(self.spec.data, self.shared / "data")
+        dense = self._dense(data)
+        facts["dense"], facts["history"] = dense.network, dense.history
+        self.state["seconds"]["dense"] = dense.seconds
+        if self.state["phase"] == "search":
+            self._search(dense, data)
+        arch: Arch = self.state["arch"]
+        net = build(arch)
+        net.load_state_dict(self.state["fused"])
+        run = self._phase("finetune")
+        net = fit(net.to(self.device), data, self.spec.finetune, self.spec.data.augment, run, self.state["resume"])
+        val, test = evaluate(net, data.val, self.device), evaluate(net, data.test, self.device)
+        save_network(net, arch, self.workdir)
+        backbone = describe(net, self.spec.search.space)
+        units = units_of(backbone.widths)
+        facts["arch"] = arch
+        facts["subnet"] = Network(
+            macs=cost(backbone.macs, units),
+            params=cost(backbone.params, units),
+            top1_val=val.top1,
+            top5_val=val.top5,
+            top1_test=test.top1,
+            top5_test=test.top5,
+        )
+        self.report({"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "message": "", "top1_val": val.top1})
+
+    def _dense(self, data: Dataset) -> Dense:
+        def row_done(row: dict[str, Any]) -> None:
+            self._report("dense", row)
+
+        def wait() -> None:
+            self._report("dense", {"epoch": 0}, "another trial trains the dense network")
+
+        return dense_network(self.spec, data, self.shared, row_done, wait)
+
+    def _search(self, dense: Dense, data: Dataset) -> None:
+        """Search and fuse; leaves the state at the start of fine-tuning."""
+        backbone = describe(dense.net, self.spec.search.space)
+        goal = goal_of(self.spec, backbone)
+        problem = searching.Problem(data, self.spec.search, self.spec.data.augment, goal, _full(goal.terms, backbone))
+        run = self._phase("search")
+        torch.manual_seed(self.spec.seed)
+        net = Supernet(copy.deepcopy(dense.net), backbone).to(self.device)
+        resume = self.state["resume"]
+        current = searching.resume(net, problem, run, resume) if resume else searching.start(net, problem, run)
+        current = searching.search(current, problem, run)
+        model = resolve_model(self.spec)
+        self.state |= {
+            "phase": "finetune",
+            "resume": None,
+            "arch": make_arch(model.name, model.args, current.net.backbone.widths),
+            "fused": tensors(current.net.fuse()),
+            "events": current.events,
+        }
+        checkpoint.save(self.workdir / STATE_FILE, self.state)
+
+    def _phase(self, phase: Phase) -> Run:
+        """The hooks of one phase: every epoch is logged, saved and reported, in this order."""
+        start = time.perf_counter() - self.state["seconds"].get(phase, 0.0)
+
+        def epoch_done(row: dict[str, Any], resume_state: Callable[[], checkpoint.State]) -> None:
+            self.state["history"].append(row)
+            self.state["seconds"][phase] = time.perf_counter() - start
+            self.state["resume"] = resume_state()
+            checkpoint.save(self.workdir / STATE_FILE, self.state)
+            self._report(phase, row)
+
+        return Run(phase, self.spec.seed, self.device, epoch_done)
+
+    def _report(self, phase: Phase, row: dict[str, Any], message: str = "") -> None:
+        epochs = {name: getattr(self.spec, name).epochs for name in ("dense", "search", "finetune")}
+        before = {"dense": 0, "search": epochs["dense"], "finetune": epochs["dense"] + epochs["search"]}
+        known = {key: row[key] for key in ("top1_val", "loss", "expected_macs") if key in row}
+        progress = (before[phase] + row["epoch"]) / max(1, sum(epochs.values()))
+        facts = {
+            "phase": phase,
+            "epoch": row["epoch"],
+            "epochs": epochs[phase],
+            "progress": progress,
+            "message": message,
+        }
+        self.report(facts | known)
+
+
+def _full(terms: tuple[Term, ...], backbone: Backbone) -> int:
+    return cost(terms, units_of(backbone.widths))
