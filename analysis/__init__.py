@@ -1,0 +1,1 @@
+"""Fronts, figures and tables from the records of finished trials. Imports neither torch nor Ray."""

@@ -1,0 +1,74 @@
+"""Results folders with made-up records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ofb_ray.records import BudgetOutcome, Network, Record, trial_folder, write_json, write_record
+from ofb_ray.yaml12 import dump
+
+DENSE = Network(macs=1_000_000, params=205_000, top1_val=98.6, top1_test=98.2)
+MINIMUM = 120_000
+
+
+def widths(embed: int, depth: int = 4) -> dict[str, Any]:
+    """An `arch.json` of `depth` blocks; the first block has one head more than the others."""
+    found: dict[str, Any] = {"embed": {"heads": 1, "width": embed}}
+    for block in range(depth):
+        found[f"blocks.{block}.attn"] = {"heads": 3 if block == 0 else 2, "width": 16}
+        found[f"blocks.{block}.mlp"] = {"heads": 1, "width": 128}
+    return {"format": 1, "model": {"name": "vit_tiny_patch16_224", "args": {}}, "widths": found}
+
+
+def record(number: int = 0, ratio: float = 0.5, top1: float | None = 97.5, **changes: Any) -> Record:
+    """A finished trial of a MAC budget `ratio`; `changes` are fields of Record, `macs`, `dense` or `sweep`."""
+    target = int(ratio * DENSE.macs)
+    macs = changes.pop("macs", int(0.995 * target))
+    subnet = Network(
+        macs=macs, params=int(ratio * DENSE.params), top1_val=top1, top1_test=None if top1 is None else top1 - 0.3
+    )
+    budget = BudgetOutcome(label=f"{ratio:g}", resource="macs", target=target, used=macs / target, minimum=MINIMUM)
+    fields: dict[str, Any] = {
+        "trial": number,
+        "sweep": "digits",
+        "key": f"key{number}",
+        "status": "finished",
+        "spec": {
+            "model": {"name": "vit_tiny_patch16_224"},
+            "data": {"name": "digits"},
+            "budget": {"macs_ratio": ratio},
+        },
+        "params_explored": {"search.one_hot_weight": 0.5 + number / 100},
+        "seed": 0,
+        "budget": budget,
+        "dense": DENSE,
+        "subnet": subnet,
+        "arch": widths(48),
+        "seconds": {"dense": 8.0, "search": 12.5, "finetune": 6.0},
+    }
+    return Record(**{**fields, **changes})
+
+
+def failed(
+    number: int = 0, ratio: float = 0.5, reason: str = "the loss became NaN in epoch 3", **changes: Any
+) -> Record:
+    """A trial that failed during the search."""
+    return record(number, ratio, **{"status": "failed", "reason": reason, "subnet": None, "arch": None, **changes})
+
+
+def write(folder: Path, trials: list[Record], name: str = "digits", question: str = "How small?") -> Path:
+    """A results folder with these records, each in the folder of its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sweep.yaml").write_text(dump({"name": name, "question": question}), encoding="utf-8")
+    for trial in trials:
+        write_record(trial_folder(folder, trial.trial), trial)
+    return folder
+
+
+def write_open(folder: Path, number: int, *, running: bool) -> None:
+    """A trial without a record: queued, or running."""
+    path = trial_folder(folder, number)
+    write_json(path / "trial.json", {"spec": {"seed": 3}, "params": {"search.one_hot_weight": 0.7}, "budget": "0.5"})
+    if running:
+        write_json(path / "progress.json", {"phase": "search", "epoch": 2, "epochs": 30, "progress": 0.4})
