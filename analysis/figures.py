@@ -47,7 +47,7 @@ STYLE: Any = {
 CENTRED: Any = {"ha": "center", "va": "center", "zorder": 9, "bbox": {"fc": "white", "ec": "none"}}
 SIZE, DPI = (8.0, 5.0), 200
 EDGE = 0.035  # height of the marks at the bottom edge, as a share of the axes
-CROWD = 6  # above this number of labels they are the trials' numbers alone
+CROWD = 6  # above this number of labels they are the test top-1 alone
 MANY = 60  # above this number of trials the dots are smaller
 
 
@@ -119,7 +119,7 @@ def _draw_points(axes: Axes, shown: list[Point], groups: list[Budget], unit: flo
         label = f"budget {shorten(group.label, 22, placeholder='...')} (n = {len(mine)})"
         axes.scatter([], [], s=46, c=colour, marker=marker, edgecolors="white", label=label)
     if any(point.selected for point in shown):
-        axes.scatter([], [], s=90, c="white", marker="o", edgecolors="black", label="selected by held-out top-1")
+        axes.scatter([], [], s=90, c="white", marker="o", edgecolors="black", label="selected, with its test top-1")
     if any(not point.trial.met_budget for point in shown):
         axes.scatter([], [], s=46, c="white", marker="o", edgecolors="0.4", label="over its budget")
     front = sorted((point.macs / unit, point.top1) for point in shown if point.on_front)
@@ -135,7 +135,7 @@ def _draw_dense(axes: Axes, dense: list[Dense], unit: float) -> None:
         label = (text if len(known) == 1 else "dense networks") if number == 0 else ""
         axes.plot(size.macs / unit, top1, "*", ms=15, color="black", mec="white", ls="none", zorder=6, label=label)
         if len(known) == 1:
-            axes.axhline(top1, color="black", lw=0.9 if len(shown) <= MANY else 0.3, ls="--", zorder=1.5)
+            axes.axhline(top1, color="black", lw=0.9, ls="--", zorder=1.5)
 
 
 def _draw_limits(axes: Axes, groups: list[Budget], unit: float) -> None:
@@ -192,14 +192,12 @@ def _edge_place(axes: Axes, group: Budget, unit: float) -> float:
 
 def _draw_labels(axes: Axes, shown: list[Point], dense: list[Dense], unit: float) -> None:
     """The number and the top-1 test of each selected trial."""
+    chosen = [(point, point.trial.record.subnet) for point in shown if point.selected and point.trial.record]
     labels = []
-    for point in shown:
-        subnet = point.trial.record.subnet if point.trial.record else None
-        if point.selected and subnet is not None:
-            test = "" if subnet.top1_test is None else f": test {subnet.top1_test:.1f} %"
-            labels.append((point.macs / unit, point.top1, f"#{point.trial.number}{test}"))
-    if len(labels) > CROWD:
-        labels = [(x, y, text.split(":")[0]) for x, y, text in labels]
+    for point, subnet in chosen:
+        name, test = f"#{point.trial.number}", subnet.top1_test if subnet else None
+        text = name if test is None else f"{test:.1f}" if len(chosen) > CROWD else f"{name}: test {test:.1f} %"
+        labels.append((point.macs / unit, point.top1, text))
     stars = [(size.macs / unit, size.top1_val) for size in dense if size.top1_val is not None]
     front = sorted((point.macs / unit, point.top1) for point in shown if point.on_front)
     lines = [(x, y) for (left, y), (right, _) in pairwise(front) for x in np.linspace(left, right, 24)]
