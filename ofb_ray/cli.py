@@ -1,0 +1,159 @@
+"""The command line `ofb-ray`: reads arguments and files, calls the library, prints, and returns an exit code.
+
+0: all trials finished. 1: some failed, or the sweep was interrupted. 2: bad input, told in one line.
+Heavy modules are imported inside the commands, so that `--help` and a misspelt key answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ofb_ray.errors import InputError
+from ofb_ray.records import read_record
+from ofb_ray.spec import SweepSpec
+
+if TYPE_CHECKING:
+    from ofb_ray.trial import Plan
+
+RUN_TRIAL = "ofb_ray.trial:run_trial"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Bad input is one line on stderr and code 2."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except InputError as error:
+        print(f"ofb-ray: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ofb-ray: interrupted; the same command continues it", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ofb-ray", description="Compress Vision Transformers to a compute budget, swept by Ray Tune and Optuna."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    sweep = commands.add_parser("sweep", help="run a sweep, or continue it where it stopped")
+    sweep.set_defaults(command=_sweep)
+    _sweep_arguments(sweep)
+    sweep.add_argument("--address", help="of a running Ray cluster; default: start Ray on this machine")
+    sweep.add_argument("--storage", help="folder of all results (default: the sweep's `storage`, results/)")
+    sweep.add_argument("--name", help="another name, hence another results folder")
+    sweep.add_argument("--dry-run", action="store_true", help="print what would run and how long; write nothing")
+    sweep.add_argument("--resume", action="store_true", help="insist that the sweep has been started before")
+    sweep.add_argument("--trial-function", default=RUN_TRIAL, help=argparse.SUPPRESS)
+    trial = commands.add_parser("trial", help="run the first trial of a sweep here, without Ray")
+    trial.set_defaults(command=_trial)
+    _sweep_arguments(trial)
+    trial.add_argument("--out", help="its folder (default: results/<name>-trial)")
+    status = commands.add_parser("status", help="how far a sweep is")
+    status.set_defaults(command=_status)
+    status.add_argument("results", metavar="RESULTS", help="results folder, <storage>/<sweep name>")
+    export = commands.add_parser("export", help="a finished trial as a plain timm model")
+    export.set_defaults(command=_export)
+    export.add_argument("trial", metavar="TRIAL", help="trial folder, <storage>/<sweep name>/<number>")
+    export.add_argument("--to", required=True, metavar="DIR", help="folder to write")
+    return parser
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="SWEEP.yaml")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as search.epochs=3"
+    )
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from ofb_ray.tuning import folder, report, resources
+
+    spec, plans = _load(arguments, name=arguments.name, storage=arguments.storage)
+    results = folder.results_folder(spec)
+    folder.check_same_sweep(results, spec)
+    if arguments.resume and not results.exists():
+        raise InputError(f"there is no {results} to resume: leave --resume out", key="--resume")
+    if arguments.dry_run:
+        from ofb_ray.trial import estimate_seconds
+
+        slots = (arguments.address and spec.resources.concurrent) or resources.local_slots(spec)
+        print(report.dry_run(spec, plans, estimate_seconds(spec.trial(spec.cells[0], {})), slots))
+        return 0
+    total = folder.trial_total(spec)
+    done = folder.count_records(results)
+    if done:
+        print(f"resuming: {done} of {total} finished" if done < total else f"all {total} trials are done", flush=True)
+    if done < total:
+        from ofb_ray.tuning.launch import launch
+
+        for note in dict.fromkeys(plan.note for plan in plans if plan.note):
+            print(f"note: {note}")
+        if not launch(results, spec, address=arguments.address, function=arguments.trial_function):
+            print(f"interrupted; to go on: {report.resume_command(arguments.file, arguments.set, results)}", flush=True)
+            return 1
+    return report.finish(results, spec)
+
+
+def _trial(arguments: argparse.Namespace) -> int:
+    from ofb_ray.trial import run_trial
+    from ofb_ray.tuning import report
+
+    spec, _ = _load(arguments)
+    cell = spec.cells[0]
+    trial = spec.trial(cell, {})
+    out = Path(arguments.out) if arguments.out else Path(spec.storage) / f"{spec.name}-trial"
+    report.check_trial_folder(out, trial)
+    start = time.monotonic()
+    with report.TrialLine() as line:
+        record = run_trial(trial, line.show, out, shared=out / "shared", sweep=spec.name)
+    print(report.trial_summary(record, out, time.monotonic() - start))
+    return 0 if record.status == "finished" else 1
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from ofb_ray.tuning import display, folder
+
+    results = Path(arguments.results)
+    spec = folder.read_sweep(results)
+    print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
+    print(display.status_table(folder.read_facts(results), folder.trial_total(spec)))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    folder = Path(arguments.trial)
+    record = read_record(folder) if folder.is_dir() else None
+    if record is None or record.status != "finished":
+        state = "no trial folder" if not folder.is_dir() else (record.status if record else "not finished")
+        raise InputError(f"{state}: give the folder of a finished trial, <results>/<number>", file=str(folder))
+    from ofb_ray.export import export_trial
+
+    export_trial(folder, Path(arguments.to))
+    print(f"wrote {arguments.to}; in Python: ofb_ray.load({str(arguments.to)!r})")
+    return 0
+
+
+def _load(
+    arguments: argparse.Namespace, *, name: str | None = None, storage: str | None = None
+) -> tuple[SweepSpec, list[Plan]]:
+    """The sweep of the command line and the plan of each of its cells; bad input is placed in the sweep file."""
+    from ofb_ray import specfile
+
+    file, overrides = arguments.file, arguments.set
+    spec = specfile.load_sweep(file, overrides, name, storage)
+    source = specfile.read(file, overrides, name, storage)[1]
+    from ofb_ray.trial import plan
+
+    plans = []
+    for cell in spec.cells:
+        try:
+            plans.append(plan(spec.trial(cell, {})))
+        except InputError as error:
+            raise specfile.trial_error(error, source, spec.budgets.index(cell["budget"])) from None
+    return spec, plans

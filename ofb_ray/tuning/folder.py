@@ -1,0 +1,186 @@
+"""A results folder: what is in it, how far its trials are, and who may work on it. Knows neither Ray nor Optuna."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from ofb_ray import records, yaml12
+from ofb_ray.errors import InputError
+from ofb_ray.spec import Json, SweepSpec
+
+SWEEP_FILE, TRIAL_FILE, PROGRESS_FILE, LOG_FILE = "sweep.yaml", "trial.json", "progress.json", "trial.log"
+SHARED_FOLDER, RAY_FOLDER, LOGGER_FOLDER = "shared", ".ray", "loggers"
+# Not `.lock`: that one is run_trial's own, and a process that took a file's lock twice would wait for itself.
+DRIVER_LOCK, TRIAL_LOCK = ".driver.lock", ".attempt.lock"
+# What may change between two launches of one sweep: it decides no trial's numbers, nor which trial has which number.
+NEUTRAL = ("question", "trials", "resources", "failure", "storage", "loggers")
+State = Literal["finished", "failed", "stopped", "running", "died", "waiting"]
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """One trial as its folder tells it: `params` are the explored values, `seconds` its wall time so far if known."""
+
+    number: int
+    state: State
+    cell: Json
+    params: Json
+    progress: Json
+    record: records.Record | None
+
+
+def results_folder(spec: SweepSpec) -> Path:
+    """The absolute path of the sweep's results folder.
+
+    Raises:
+        InputError: `storage` is a URI; trials need a folder that all machines see.
+    """
+    if "://" in spec.storage:
+        raise InputError(
+            f"{spec.storage!r} is a URI; give a folder (on several machines: one that all of them mount)", key="storage"
+        )
+    return Path(spec.storage).expanduser().resolve() / spec.name
+
+
+def trial_total(spec: SweepSpec) -> int:
+    """The number of trials of a sweep: `trials` in each cell, one where nothing is left to Optuna."""
+    return len(spec.cells) * (spec.trials if spec.parameters else 1)
+
+
+def cell_of(spec: SweepSpec, number: int) -> Json:
+    """The cell of trial `number`. Cells take turns, so that each budget gets its share from the start."""
+    cells = spec.cells
+    return cells[number % len(cells)]
+
+
+def cell_label(cell: Json) -> str:
+    """A cell without its seed as short text: `0.5`, or `0.5, search.mask=both` where there is a grid."""
+    grid = [f"{key}={_short(value)}" for key, value in cell.items() if key not in ("budget", "seed")]
+    return ", ".join([cell["budget"].label, *grid])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def params_label(params: Json) -> str:
+    """Explored values as short text; a key's last part is enough for a reader."""
+    return " ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in params.items())
+
+
+def check_same_sweep(results: Path, spec: SweepSpec) -> None:
+    """A results folder that exists holds this very sweep, up to what is `NEUTRAL`.
+
+    Raises:
+        InputError: it holds another sweep, or something else.
+    """
+    if not results.exists():
+        return
+    old, new = (_flat(_identity(sweep)) for sweep in (read_sweep(results), spec))
+    for key in [*new, *(key for key in old if key not in new)]:
+        if old.get(key) != new.get(key):
+            raise InputError(
+                f"the sweep in {results} has {old.get(key)!r}, this one {new.get(key)!r}: "
+                "give another --name, or remove that folder",
+                key=key,
+            )
+
+
+def read_sweep(results: Path) -> SweepSpec:
+    """The resolved sweep of a results folder.
+
+    Raises:
+        InputError: the folder is no results folder.
+    """
+    path = results / SWEEP_FILE
+    if not path.is_file():
+        raise InputError(f"no results folder (it has no {SWEEP_FILE}): give <storage>/<sweep name>", file=str(results))
+    try:
+        return SweepSpec.model_validate(yaml12.load(path.read_text(encoding="utf-8"), str(path))[0])
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise InputError(f"{problem['msg']}; written by another version?", file=str(path), key=key) from None
+
+
+def write_sweep(results: Path, spec: SweepSpec) -> None:
+    """Write the resolved sweep."""
+    text = yaml12.dump(spec.model_dump(mode="json"))
+    records.write_atomic(results / SWEEP_FILE, text.encode())
+
+
+def driver_lock(results: Path) -> FileLock:
+    """The lock of the one process that drives the sweep, acquired; the system frees it when that process dies.
+
+    Raises:
+        InputError: another process has it.
+    """
+    lock = FileLock(results / DRIVER_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another process drives the sweep in {results}: wait for it (`ofb-ray status {results}`), or give --name"
+        ) from None
+    return lock
+
+
+def read_facts(results: Path) -> list[TrialFacts]:
+    """All trials that have a folder, in the order of their numbers; also while the sweep is running."""
+    return [_facts(folder) for folder in records.trial_folders(results)]
+
+
+def count_records(results: Path) -> int:
+    """How many trials of a results folder are done, well or badly."""
+    folders = records.trial_folders(results) if results.exists() else []
+    return sum((folder / records.RECORD_FILE).exists() for folder in folders)
+
+
+def _facts(folder: Path) -> TrialFacts:
+    trial, progress = read_json(folder / TRIAL_FILE), read_json(folder / PROGRESS_FILE)
+    record = records.read_record(folder)
+    state: State
+    if record is not None:
+        state = record.status
+    elif _held(folder / TRIAL_LOCK):
+        state = "running"
+    else:
+        state = "died" if progress.get("phase") == "died" else "waiting"
+    return TrialFacts(int(folder.name), state, trial.get("cell", {}), trial.get("params", {}), progress, record)
+
+
+def _held(path: Path) -> bool:
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def read_json(path: Path) -> Json:
+    """The mapping in a JSON file; empty where there is no such file."""
+    try:
+        tree = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _identity(spec: SweepSpec) -> Json:
+    return spec.model_dump(mode="json", exclude={*NEUTRAL, "name"})
+
+
+def _flat(tree: Any, above: str = "") -> Json:
+    if not isinstance(tree, dict) or not tree:
+        return {above: tree}
+    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{above}.{key}" if above else key).items()}

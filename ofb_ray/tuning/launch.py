@@ -1,0 +1,204 @@
+"""One launch of a sweep: a fresh Ray Tune run over whatever its results folder still lacks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+
+import ray
+from ray import tune
+
+from ofb_ray import records
+from ofb_ray.errors import InputError
+from ofb_ray.records import Record
+from ofb_ray.spec import Json, SweepSpec
+from ofb_ray.tuning import folder as results_of
+from ofb_ray.tuning.display import Display
+from ofb_ray.tuning.resources import check_nodes, local_gpus, local_slots
+from ofb_ray.tuning.searcher import StudySearcher
+from ofb_ray.tuning.study import Suggestions
+from ofb_ray.tuning.trainable import trainable
+
+RUN_TRIAL = "ofb_ray.trial:run_trial"
+
+
+def launch(results: Path, spec: SweepSpec, *, address: str | None = None, function: str = RUN_TRIAL) -> bool:
+    """Run the trials of the sweep that have no record yet. False: it was interrupted by SIGINT or SIGTERM.
+
+    Args:
+        results: the results folder, made if it is missing; checked by the caller to be this sweep's.
+        spec: the sweep.
+        address: of a Ray cluster that sees the results folder; None starts Ray on this machine.
+        function: `module:name` of the trial function, with run_trial's signature.
+
+    Raises:
+        InputError: more CPUs or GPUs asked than there are, or another driver at work. Nothing is created.
+    """
+    with _ray(spec, address) as slots:
+        created = not results.exists()
+        results.mkdir(parents=True, exist_ok=True)
+        lock = results_of.driver_lock(results)
+        try:
+            if not created:
+                results_of.check_same_sweep(results, spec)
+            results_of.write_sweep(results, spec)
+            return _run(results, spec, slots, function)
+        finally:
+            shutil.rmtree(results / results_of.RAY_FOLDER, ignore_errors=True)
+            lock.release()
+
+
+def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
+    suggestions = Suggestions(results, spec)
+    done = results_of.count_records(results)
+    left = suggestions.total - done
+    if left <= 0:
+        return True
+    stop = _Stop()
+    with Display(suggestions.total, done) as display, stop:
+        events = _Events(results, spec, display, stop.is_set)
+        config = {"results": str(results), "function": function, "cpus": spec.resources.cpus}
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": spec.resources.cpus, "gpu": spec.resources.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=StudySearcher(suggestions, config, stop.is_set, events.ended),
+                num_samples=left,
+                max_concurrent_trials=slots,
+                # A new process costs 2 s; on a GPU it is worth it, because the old one keeps its CUDA context.
+                reuse_actors=spec.resources.gpus == 0,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name=time.strftime("%Y%m%d-%H%M%S"),
+                storage_path=str(results / (results_of.LOGGER_FOLDER if spec.loggers else results_of.RAY_FOLDER)),
+                callbacks=[events, *_loggers(spec)],
+                stop=stop,
+                failure_config=tune.FailureConfig(max_failures=spec.failure.retries),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+    return not stop.is_set()
+
+
+class _Stop(tune.Stopper):
+    """Turns SIGINT and SIGTERM into an orderly end; a second signal acts as usual. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._signalled = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _handle(self, *_: object) -> None:
+        self._signalled = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._old = {}
+
+    def __getstate__(self) -> Json:
+        return {}  # Ray pickles what it is given, for a restore that never happens here
+
+    def is_set(self) -> bool:
+        return self._signalled
+
+    def __call__(self, trial_id: str, result: Json) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._signalled
+
+
+class _Events(tune.Callback):
+    """Passes what Ray says about trials on to the display, and notes deaths in the trial's folder."""
+
+    def __init__(self, results: Path, spec: SweepSpec, display: Display, stopped: Any) -> None:
+        self._results, self._spec, self._display, self._stopped = results, spec, display, stopped
+
+    def __getstate__(self) -> Json:
+        return {}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Json, **_: Any) -> None:
+        number = trial.config["number"]
+        label, params = self._facts(number)
+        self._display.progress(number, label, params, result)
+
+    def ended(self, number: int, record: Record | None) -> None:
+        """A trial ended; without a record it was interrupted, or it died more often than it may."""
+        reason = ""
+        folder = records.trial_folder(self._results, number)
+        if record is None and not self._stopped():
+            attempts = self._spec.failure.retries + 1
+            reason = f"{attempts} attempts died or raised an error, see {folder / results_of.LOG_FILE}"
+            records.write_json(folder / results_of.PROGRESS_FILE, {"phase": "died", "message": reason})
+        self._display.ended(number, record, reason)
+
+    def _facts(self, number: int) -> tuple[str, Json]:
+        trial = results_of.read_json(records.trial_folder(self._results, number) / results_of.TRIAL_FILE)
+        return trial.get("label", ""), trial.get("params", {})
+
+
+def _trial_name(trial: Any) -> str:
+    return f"{trial.config.get('number', 0):05d}"
+
+
+def _loggers(spec: SweepSpec) -> list[Any]:
+    from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
+
+    known: dict[str, Any] = {"csv": CSVLoggerCallback, "json": JsonLoggerCallback, "tensorboard": TBXLoggerCallback}
+    return [known[name]() for name in spec.loggers]
+
+
+@contextmanager
+def _ray(spec: SweepSpec, address: str | None) -> Iterator[int]:
+    """Ray for the time of a launch; yields how many trials run at a time."""
+    if address is None:
+        local_slots(spec)
+    gpus = local_gpus(spec) if address is None else 0
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is None:
+        # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
+        ray.init(address="local", num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, **quiet)
+    else:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"no Ray cluster answers: {str(error).splitlines()[0]}", key="--address") from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        list_nodes: Any = ray.nodes
+        nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
+        fits = check_nodes(spec, "no node of the cluster" if address else "this machine", nodes)
+        # A cluster may grow while the sweep runs, so there `concurrent` is taken as it is.
+        yield spec.resources.concurrent or fits if address else local_slots(spec)
+    finally:
+        ray.shutdown()

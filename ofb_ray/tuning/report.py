@@ -1,0 +1,146 @@
+"""What the commands print beside the live display: the dry run, the end of a sweep, one trial without Ray."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ofb_ray import records
+from ofb_ray.errors import InputError
+from ofb_ray.records import Record
+from ofb_ray.spec import Json, SweepSpec, TrialSpec
+from ofb_ray.tuning.display import count, duration, outcome
+from ofb_ray.tuning.folder import (
+    TRIAL_FILE,
+    TrialFacts,
+    cell_label,
+    cell_of,
+    params_label,
+    read_facts,
+    read_json,
+    trial_total,
+)
+
+if TYPE_CHECKING:
+    from ofb_ray.trial import Plan
+
+
+def dry_run(spec: SweepSpec, plans: Sequence[Plan], seconds: tuple[float, float], slots: int) -> str:
+    """Every trial with its target, what is known of its values, and the time.
+
+    Args:
+        plans: of each cell, in the order of `spec.cells`.
+        seconds: of dense training, and of the rest of one trial, on this machine.
+        slots: trials at a time.
+    """
+    total, first = trial_total(spec), plans[0]
+    lines = [
+        f"{spec.name}: {total} trials, {slots} at a time, "
+        f"each {spec.resources.cpus:g} CPUs and {spec.resources.gpus:g} GPUs",
+        f"dense: {count(first.dense_macs)} MACs, {count(first.dense_params)} parameters",
+        f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
+    ]
+    for number in range(total):
+        cell, plan = cell_of(spec, number), plans[number % len(plans)]
+        dense = plan.dense_macs if plan.resource == "macs" else plan.dense_params
+        values = "" if not spec.parameters else "; the file's values" if number < len(plans) else "; by Optuna"
+        target = f"{count(plan.target)} {plan.resource}"
+        note = f" ({plan.note})" if plan.note else ""
+        lines.append(
+            f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / dense:6.3f}  {count(plan.minimum):>8}  "
+            f"{cell_label(cell)}{values}{note}"
+        )
+    dense_networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
+    whole = seconds[0] * -(-dense_networks // slots) + seconds[1] * total / slots
+    lines += [
+        f"explored: {', '.join(spec.parameters) or 'nothing'}",
+        f"time: about {duration(whole)}: {dense_networks} dense network(s) of {duration(seconds[0])} each, "
+        f"then {duration(seconds[1])} a trial, measured on this machine",
+    ]
+    return "\n".join(lines)
+
+
+def finish(results: Path, spec: SweepSpec) -> int:
+    """Print the analysis of a sweep whose trials are done, which says what to do next, and what failed.
+
+    Returns the exit code.
+    """
+    from analysis.pareto import analyse
+
+    facts = read_facts(results)
+    print(analyse(results))
+    bad = [fact for fact in facts[: trial_total(spec)] if fact.state in ("failed", "died", "waiting")]
+    for fact in bad:
+        print(f"trial {fact.number} {_failure(fact, records.trial_folder(results, fact.number))}")
+    return 1 if bad else 0
+
+
+def _failure(fact: TrialFacts, folder: Path) -> str:
+    if fact.record is not None:
+        return f"{outcome(fact.record)}; log: {folder / 'trial.log'}"
+    return f"{fact.progress.get('message') or 'has no record'}; run the sweep again to continue it"
+
+
+def resume_command(file: str, overrides: Sequence[str], results: Path) -> str:
+    """The command that continues a sweep."""
+    parts = ["ofb-ray", "sweep", file, *(part for override in overrides for part in ("--set", override))]
+    parts += ["--storage", str(results.parent), "--name", results.name, "--resume"]
+    return shlex.join(parts)
+
+
+def check_trial_folder(folder: Path, spec: TrialSpec) -> None:
+    """The folder of `ofb-ray trial` is new or holds this very trial; its trial.json is written.
+
+    Raises:
+        InputError: it holds another trial or something else.
+    """
+    known = read_json(folder / TRIAL_FILE)
+    if not known and folder.exists() and any(folder.iterdir()):
+        raise InputError("is not empty and holds no trial: give another --out", file=str(folder), key="--out")
+    if known and known.get("key") != spec.key:
+        raise InputError("holds another trial: give another --out, or remove it", file=str(folder), key="--out")
+    if not known:
+        records.write_json(folder / TRIAL_FILE, {"trial": 0, "key": spec.key, "spec": spec.model_dump(mode="json")})
+
+
+def trial_summary(record: Record, folder: Path, seconds: float) -> str:
+    """How one trial ended and what to do with it."""
+    text = f"{outcome(record)} in {duration(seconds)}; record: {folder / records.RECORD_FILE}"
+    if record.status == "finished":
+        text += f"\nexport it: ofb-ray export {shlex.quote(str(folder))} --to {shlex.quote(folder.name)}-model"
+    return text
+
+
+class TrialLine:
+    """The progress of one trial: a line that changes on a terminal, a line for each phase elsewhere."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        console = Console(highlight=False)
+        self._live = Live(Text("starting"), console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> TrialLine:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, progress: Json) -> None:
+        """Take a report of run_trial."""
+        known = {key: progress[key] for key in ("loss", "top1_val") if progress.get(key) is not None}
+        epoch = f"{progress.get('epoch', 0)}/{progress.get('epochs', 0)}"
+        share = 100 * float(progress.get("progress") or 0)
+        if self._live:
+            self._live.update(Text(f"{progress['phase']} {epoch}, {share:.0f} % of the trial  {params_label(known)}"))
+        elif progress["phase"] != self._phase:
+            print(progress["phase"], flush=True)
+        self._phase = progress["phase"]
