@@ -87,8 +87,10 @@ def draw(results: Results) -> Figure:
     _draw_dense(axes, dense, unit)
     _draw_limits(axes, groups, unit)
     _draw_edge(axes, lost, collapsed, groups, unit)
-    question = wrap(results.question or results.name, 88, max_lines=2, placeholder=" ...")
-    figure.suptitle("\n".join(question), x=0.012, ha="left", fontsize=11, fontweight="bold")
+    question = wrap(results.question or results.name, 82, max_lines=2, placeholder=" ...")
+    title = figure.suptitle("\n".join(question), x=0.012, ha="left", fontsize=11, fontweight="bold")
+    # Capitals and wide scripts need more room than the characters counted for.
+    title.set_fontsize(11 * min(1.0, 0.97 * figure.bbox.width / title.get_window_extent().width))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=8)
     _draw_labels(axes, shown, dense, unit)
@@ -201,5 +203,6 @@ def _draw_labels(axes: Axes, shown: list[Point], dense: list[Dense], unit: float
     stars = [(size.macs / unit, size.top1_val) for size in dense if size.top1_val is not None]
     front = sorted((point.macs / unit, point.top1) for point in shown if point.on_front)
     lines = [(x, y) for (left, y), (right, _) in pairwise(front) for x in np.linspace(left, right, 24)]
+    lines += [(x, y) for (_, low), (x, high) in pairwise(front) for y in np.linspace(low, high, 24)]
     lines += [(x, y) for _, y in stars[:1] for x in np.linspace(*axes.get_xlim(), 48)]
     place(axes, labels, [(point.macs / unit, point.top1) for point in shown] + stars, lines)

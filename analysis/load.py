@@ -23,7 +23,7 @@ TRIAL_FILE, PROGRESS_FILE, SWEEP_FILE, JOURNAL_FILE = "trial.json", "progress.js
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial folder. `status` is the record's, or running, queued or unreadable where there is no record.
+    """One trial folder. `status` is the record's, or running, queued, died or unreadable where there is no record.
 
     `sweep` is empty in the analysis of one folder; `budget` is the label; `target` is in `resource` and None until a
     record states it.
@@ -154,7 +154,8 @@ def check(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError("there is no such folder; give a results folder, such as results/digits", file=str(folder))
     if (folder / RECORD_FILE).exists() or (folder / TRIAL_FILE).exists():
-        raise InputError(f"this is one trial; give its results folder {folder.parent}", file=str(folder))
+        parent = f", {folder.parent}" if folder.name.isdecimal() else ""
+        raise InputError(f"this is one trial; give the results folder of a sweep{parent}", file=str(folder))
     known = (folder / SWEEP_FILE).exists() or (folder / JOURNAL_FILE).exists() or _numbered(folder)
     if not known and any(folder.iterdir()):
         sweeps = sorted(path.parent.name for path in folder.glob(f"*/{SWEEP_FILE}"))
@@ -190,30 +191,22 @@ def _read_trial(folder: Path) -> Trial:
     except (ValueError, OSError):
         reason = f"{folder / RECORD_FILE} is not a record of this version: left out; look at it or remove the folder"
         return Trial(folder, number, "unreadable", reason=reason)
-    if record is not None:
-        return Trial(
-            folder,
-            number,
-            record.status,
-            record,
-            budget=record.budget.label,
-            seed=record.seed,
-            explored=record.params_explored,
-            reason=record.reason,
-        )
     known = _read_json(folder / TRIAL_FILE)
-    status = "running" if (folder / PROGRESS_FILE).exists() else "queued"
-    spec = known.get("spec")
-    seed = spec.get("seed") if isinstance(spec, dict) else None
-    explored = known.get("params")
-    return Trial(
-        folder,
-        number,
-        status,
-        budget=str(known.get("budget") or ""),
-        seed=seed if isinstance(seed, int) else None,
-        explored=explored if isinstance(explored, dict) else {},
-    )
+    cell, spec, params = (_mapping(known.get(key)) for key in ("cell", "spec", "params"))
+    # The sweep's grid is explored too, only not by Optuna: records leave it to trial.json.
+    explored = {key: value for key, value in cell.items() if key not in ("budget", "seed")}
+    if record is not None:
+        explored |= record.params_explored
+        budget, reason = record.budget.label, record.reason
+        return Trial(folder, number, record.status, record, "", budget, record.seed, explored, reason)
+    progress = _read_json(folder / PROGRESS_FILE)
+    died = progress.get("phase") == "died"
+    status = "died" if died else "running" if progress else "queued"
+    # The label of a cell is the budget's and then, after a comma, the grid's.
+    budget = str(known.get("label", "")).partition(", ")[0]
+    seed = spec["seed"] if isinstance(spec.get("seed"), int) else None
+    reason = str(progress.get("message", "")) if died else ""
+    return Trial(folder, number, status, None, "", budget, seed, explored | params, reason)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -222,7 +215,11 @@ def _read_json(path: Path) -> dict[str, Any]:
         tree = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return tree if isinstance(tree, dict) else {}
+    return _mapping(tree)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _cell(value: Any) -> Any:

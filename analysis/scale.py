@@ -60,8 +60,8 @@ def accuracy_limits(values: list[float], marks: bool) -> tuple[float, float]:
     low, high = min(known), max(known)
     span = max(high - low, 1.0)
     middle = (low + high) / 2
-    bottom = middle - span / 2 - (0.25 if marks else 0.15) * span
-    return bottom, min(middle + span / 2 + 0.15 * span, max(100.0, high) + 0.04 * span)
+    top = min(middle + span / 2 + 0.15 * span, max(100.0, high) + 0.04 * span)
+    return min(middle - span / 2, top - span) - (0.25 if marks else 0.15) * span, top
 
 
 def macs_limits(values: list[float]) -> tuple[float, float, bool]:

@@ -97,7 +97,7 @@ def screen(results: Results, out: Path) -> str:
 
 def counts(results: Results) -> str:
     """`12 trials: 11 finished, 1 failed`."""
-    order = ("finished", "failed", "stopped", "running", "queued", "unreadable")
+    order = ("finished", "failed", "stopped", "died", "running", "queued", "unreadable")
     parts = [f"{number} {status}" for status in order if (number := len(results.by_status(status)))]
     total = len(results.trials)
     return f"{total} trial{'s' * (total != 1)}{': ' * bool(parts)}{', '.join(parts)}"
@@ -175,7 +175,7 @@ def _loss(record: Record) -> str:
 
 
 def _failures(results: Results) -> list[str]:
-    lost = [trial for trial in results.trials if trial.status in ("failed", "stopped")]
+    lost = [trial for trial in results.trials if trial.status in ("failed", "stopped", "died")]
     lost += [t for t in results.by_status("finished") if not t.met_budget]
     lines = [_failure(trial) for trial in lost[:SCREEN_FAILURES]]
     if len(lost) > SCREEN_FAILURES:

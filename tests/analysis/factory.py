@@ -66,9 +66,17 @@ def write(folder: Path, trials: list[Record], name: str = "digits", question: st
     return folder
 
 
+OPEN = {
+    "cell": {"budget": {"macs_ratio": 0.5}, "search.mask": "both", "seed": 3},
+    "label": "0.5, search.mask=both",
+    "params": {"search.one_hot_weight": 0.7},
+    "spec": {"seed": 3},
+}
+
+
 def write_open(folder: Path, number: int, *, running: bool) -> None:
     """A trial without a record: queued, or running."""
     path = trial_folder(folder, number)
-    write_json(path / "trial.json", {"spec": {"seed": 3}, "params": {"search.one_hot_weight": 0.7}, "budget": "0.5"})
+    write_json(path / "trial.json", OPEN)
     if running:
         write_json(path / "progress.json", {"phase": "search", "epoch": 2, "epochs": 30, "progress": 0.4})

@@ -1,0 +1,151 @@
+"""What a user gets from `python -m analysis.pareto`: five files and one screen of text, in every state of a sweep."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.load import read
+from analysis.pareto import analyse, main
+from analysis.tables import escape, human, latex, markdown, widths_summary
+from ofb_ray.records import Network, Record
+from tests.analysis.factory import DENSE, failed, record, widths, write, write_open
+
+FILES = {"front.csv", "front.png", "front.pdf", "table.md", "table.tex"}
+MANY = [record(number, 0.1 + 0.05 * (number % 16), 90 + number % 9) for number in range(60)]
+
+
+def line_with(text: str, start: str) -> list[str]:
+    """The cells of the only line that starts so."""
+    (line,) = [line for line in text.splitlines() if line.startswith(start)]
+    return re.split(r"\s{2,}", line)
+
+
+def test_the_selected_trial_of_each_budget_stands_beside_the_dense_network(tmp_path: Path) -> None:
+    trials = [record(0, 0.25, 96.0), record(1, 0.25, 96.5, macs=249_000), record(2, 0.5, 98.0)]
+    text = analyse(write(tmp_path / "digits", trials))
+    assert line_with(text, "dense ") == ["dense", "-", "1.00 M", "1.000", "-", "205 K", "98.60", "98.20", "-"]
+    assert line_with(text, "0.25 ") == ["0.25", "1", "249 K", "0.249", "99.6", "51.2 K", "96.50", "96.20", "-2.00"]
+    assert f"ofb-ray export {tmp_path / 'digits' / '00002'} --to DIR" in text
+    assert f"ofb-ray status {tmp_path / 'digits'}" in text
+
+
+def test_selection_ignores_test_accuracy_and_prefers_fewer_macs_among_equals(tmp_path: Path) -> None:
+    flattering = Network(macs=499_000, params=1, top1_val=97.0, top1_test=99.9)
+    trials = [record(0, 0.5, subnet=flattering), record(1, 0.5, 97.5), record(2, 0.5, 97.5, macs=496_000)]
+    assert line_with(analyse(write(tmp_path, trials)), "0.5 ")[1] == "2"
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [[], [record(0)], [failed(0), failed(1, dense=None)], [failed(0, dense=None)], [record(0, top1=None)], MANY],
+    ids=["none", "one", "failures", "failure without a dense network", "not measured", "many budgets"],
+)
+def test_every_state_gives_all_files_and_one_screen(tmp_path: Path, trials: list[Record]) -> None:
+    text = analyse(write(tmp_path / "r", trials))
+    assert {path.name for path in (tmp_path / "r" / "analysis").iterdir()} == FILES
+    lines = text.splitlines()
+    assert len(lines) <= 30
+    assert all(len(line) <= 100 or str(tmp_path) in line for line in lines)
+    assert text.isprintable() or "\x1b" not in text
+    assert (tmp_path / "r" / "analysis" / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "r" / "analysis" / "front.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_fullest_screen_still_fits(tmp_path: Path) -> None:
+    trials = [*MANY, *(failed(number, 0.5, "x" * 300) for number in range(60, 70))]
+    dense = [record(70 + size, dense=DENSE.model_copy(update={"macs": DENSE.macs + size})) for size in range(3)]
+    folder = write(tmp_path, [*trials, *dense], question="why " * 200)
+    for number in (0, 1):
+        (folder / f"0000{number}" / "record.json").write_text("{")
+    write_open(folder, 80, running=True)
+    text = analyse(folder)
+    assert len(text.splitlines()) <= 30
+    assert "73 trials" not in text
+    assert "74 trials: 61 finished, 10 failed, 1 running, 2 unreadable" in text
+
+
+def test_failed_stopped_and_over_budget_trials_are_named_with_their_reason(tmp_path: Path) -> None:
+    trials = [record(0), failed(1, 0.25, "the loss is nan"), record(2, macs=600_000)]
+    text = analyse(write(tmp_path, trials))
+    assert "Trial 1 (budget 0.25) failed: the loss is nan" in text
+    assert "Trial 2 (budget 0.5) over budget" in text
+
+
+def test_one_seed_gives_the_error_of_the_split_and_several_their_spread(tmp_path: Path) -> None:
+    size = {"val_images": 400}
+    text = analyse(write(tmp_path / "one", [record(0, 0.5, 90.0, environment=size)]))
+    # sqrt(0.9 * 0.1 / 400) = 0.015; two standard errors of a difference: 2 * sqrt(2) * 1.5 = 4.2.
+    assert "One seed (0)" in text
+    assert "1.5 points: differences below about 4.2 points" in " ".join(text.split())
+    assert "standard error" not in analyse(write(tmp_path / "unknown", [record(0, 0.5, 90.0)]))
+    seeds = [record(seed, 0.5, 90.0 + seed, seed=seed, params_explored={}) for seed in range(3)]
+    text = " ".join(analyse(write(tmp_path / "three", seeds)).split())
+    assert "3 seeds: equal settings differ by 1.00 points" in text
+
+
+def test_files_do_not_depend_on_when_they_are_written(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", MANY[:6])
+    analyse(folder, tmp_path / "a")
+    analyse(folder, tmp_path / "b")
+    for name in FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert not (folder / "analysis").exists()
+
+
+def test_latex_escapes_what_users_write(tmp_path: Path) -> None:
+    results = read([write(tmp_path, [record(0)], question=r"Is 50% of a_b & \alpha{$x^2$} ~ #1?")])
+    text = latex(results)
+    assert r"Is 50\% of a\_b \& \textbackslash{}alpha\{\$x\textasciicircum{}2\$\} \textasciitilde{} \#1?" in text
+    body = [line for line in text.splitlines() if line.endswith(r" \\")]
+    assert {line.count(" & ") for line in body} == {11}
+    assert escape("a_b") == r"a\_b"
+
+
+def test_markdown_has_equal_cells_in_every_line(tmp_path: Path) -> None:
+    table = [line for line in markdown(read([write(tmp_path, [record(0)])])).splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {13}
+    assert "48 / 2.2 x 16 / 128" in table[-1]
+
+
+def test_widths_and_numbers_are_written_short() -> None:
+    assert widths_summary(widths(48)) == "48 / 2.2 x 16 / 128"
+    assert widths_summary(None) == "-"
+    assert [human(value) for value in (7, 999, 999.6, 1260, 99_960, 248_750, 999_600, 1.26e9)] == [
+        "7",
+        "999",
+        "1.00 K",
+        "1.26 K",
+        "100 K",
+        "249 K",
+        "1.00 M",
+        "1.26 G",
+    ]
+
+
+def test_command_line_merges_folders_and_refuses_others_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(write(tmp_path / name, [record(0)], name=name)) for name in ("a", "b")]
+    assert main([*folders, "--out", str(tmp_path / "out")]) == 0
+    assert "a/0" in (tmp_path / "out" / "front.csv").read_text()
+    assert "a 0.5" in capsys.readouterr().out
+    assert main([str(tmp_path / "missing"), "--out", str(tmp_path / "new")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(tmp_path / "missing") in error
+    assert not (tmp_path / "new").exists()
+    assert main([folders[0], "--out", folders[0] + "/sweep.yaml"]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_importing_the_analysis_loads_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys, analysis.pareto; print({'torch', 'ray', 'optuna', 'timm', 'matplotlib.pyplot'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
