@@ -128,7 +128,9 @@ def estimate_seconds(spec: TrialSpec) -> tuple[float, float]:
     shape = (facts.channels, spec.data.image_size, spec.data.image_size)
 
     def dense_step(image: torch.Tensor, label: torch.Tensor) -> None:
-        descend(F.cross_entropy(net(image), label), plain, spec.dense)
+        with autocast(device):
+            loss = F.cross_entropy(net(image), label)
+        descend(loss, plain, spec.dense)
 
     def search_step(image: torch.Tensor, label: torch.Tensor) -> None:
         descend(search_losses(supernet, image, label, 0.5, 1.0, problem).sum(), searching, spec.search)
@@ -152,8 +154,7 @@ def _seconds_per_image(
     for _ in range(4):
         image, label = torch.randn(batch, *shape, device=device), torch.randint(classes, (batch,), device=device)
         start = time.perf_counter()
-        with autocast(device):
-            step(image, label)
+        step(image, label)
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start

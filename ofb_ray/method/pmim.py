@@ -27,14 +27,16 @@ def replace_tokens(tokens: Tensor, mask_BN: Tensor, mask_token_E: Tensor) -> Ten
 
 
 def local_pixel_target(image: Tensor, window: int = 47) -> Tensor:
-    """The image normalised by mean and variance of its window x window neighbourhood (odd), edges not padded in.
+    """The image normalised by mean and variance of its window x window neighbourhood (odd), cut off at the edges.
 
-    A box mean is the mean of row means, so two one-dimensional passes give the same result.
+    A box mean is one banded matrix product along each side: several times faster than pooling with so large a window.
     """
-    mean = _box_mean(image, window)
+    rows_hh = _window_mean(image.shape[-2], window, image)
+    columns_ww = _window_mean(image.shape[-1], window, image).T
+    mean = rows_hh @ image @ columns_ww
     # The released code's unbiased estimate needs the number of pixels seen; near an edge that is fewer.
-    count = _box_count(image, window)
-    variance = (_box_mean(image**2, window) - mean**2).clamp_min(0) * (count / (count - 1).clamp_min(1))
+    count = 1 / (rows_hh.amax(dim=1)[:, None] * columns_ww.amax(dim=0))
+    variance = (rows_hh @ image**2 @ columns_ww - mean**2).clamp_min(0) * (count / (count - 1).clamp_min(1))
     return (image - mean) / (variance + 1e-6).sqrt()
 
 
@@ -56,18 +58,8 @@ def balanced_weight(task_loss: Tensor, reconstruction: Tensor) -> Tensor:
     return torch.where(reconstruction.detach() > 0, ratio, torch.zeros_like(ratio))
 
 
-def _box_mean(image: Tensor, window: int) -> Tensor:
-    half = window // 2
-    rows = F.avg_pool2d(image, (window, 1), stride=1, padding=(half, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, window), stride=1, padding=(0, half), count_include_pad=False)
-
-
-def _box_count(image: Tensor, window: int) -> Tensor:
-    """Pixels inside the window, (height, width)."""
-    half = window // 2
-
-    def along(length: int) -> Tensor:
-        place = torch.arange(length, device=image.device, dtype=image.dtype)
-        return (place + half).clamp_max(length - 1) - (place - half).clamp_min(0) + 1
-
-    return along(image.shape[-2])[:, None] * along(image.shape[-1])
+def _window_mean(side: int, window: int, like: Tensor) -> Tensor:
+    """(side, side): row i averages over the pixels within window // 2 of i."""
+    place = torch.arange(side, device=like.device)
+    near = ((place[:, None] - place).abs() <= window // 2).to(like.dtype)
+    return near / near.sum(dim=1, keepdim=True)

@@ -107,8 +107,7 @@ def _epoch(current: Search, problem: Problem, run: Run) -> dict[str, Any]:
     for step, (image, label) in enumerate(data.train.batches(spec.batch_size, run.device, seed, problem.augment)):
         progress = (current.epoch * steps + step) / (spec.epochs * steps)
         set_learning_rates(current.optimizer, progress, spec.warmup)
-        with autocast(run.device):
-            losses = search_losses(current.net, image, label, progress, current.weight.value, problem)
+        losses = search_losses(current.net, image, label, progress, current.weight.value, problem)
         descend(losses.sum(), current.optimizer, spec)
         total += losses.detach()
         if step in points and current.net.undecided:
@@ -132,14 +131,15 @@ def search_losses(
     p = net.probabilities()
     masks = net.unit_masks(p, _lambda(spec, progress), spec.mask)
     mask_BN = _token_mask(net, image, progress, spec) if p else None
-    output = net(image, masks, mask_BN)
-    task = F.cross_entropy(output.logits, label, label_smoothing=spec.label_smoothing)
+    with autocast(image.device):
+        output = net(image, masks, mask_BN)
+    task = F.cross_entropy(output.logits.float(), label, label_smoothing=spec.label_smoothing)
     one_hot = budget = reconstruction = task.new_zeros(())
     if p:
         one_hot = spec.one_hot_weight * _one_hot(net, p, spec)
         expected = net.expected_cost(problem.goal.terms, p)
         budget = budget_weight * budget_loss(expected, _aim(problem.goal), problem.dense_cost)
-    if mask_BN is not None:
+    if mask_BN is not None and output.image is not None:
         reconstruction = reconstruction_loss(output.image.float(), image, mask_BN, net.backbone.tokens.grid)
         weight = balanced_weight(task, reconstruction) if spec.pmim.weight is None else spec.pmim.weight
         reconstruction = weight * reconstruction
