@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import fmean, median, variance
 
 from analysis.load import Results, Trial
 from ofb_ray.records import BudgetOutcome, Record
@@ -121,13 +121,15 @@ def _seed_spread(records: list[Record]) -> float | None:
 
 
 def _sampling_error(records: list[Record]) -> tuple[int, float] | None:
-    """(held-out images, binomial standard error in points) at the mean top-1 val, where the records carry the size."""
+    """(held-out images, binomial standard error in points) at the median top-1 val, if the records carry the size."""
     images = {record.environment.get("val_images") for record in records}
     count = images.pop() if len(images) == 1 else None
     if not isinstance(count, int) or count < 1:
         return None
-    share = fmean(record.subnet.top1_val or 0.0 for record in records if record.subnet) / 100
-    return count, 100 * math.sqrt(max(share * (1 - share), 0.0) / count)
+    hits = median(record.subnet.top1_val or 0.0 for record in records if record.subnet) / 100 * count
+    # One more hit and one more miss, so that a perfect score does not pass for a certain one.
+    share = (hits + 1) / (count + 2)
+    return count, 100 * math.sqrt(share * (1 - share) / count)
 
 
 def _mean(values: list[float | None]) -> float | None:

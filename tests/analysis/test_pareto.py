@@ -26,10 +26,10 @@ def line_with(text: str, start: str) -> list[str]:
 
 
 def test_the_selected_trial_of_each_budget_stands_beside_the_dense_network(tmp_path: Path) -> None:
-    trials = [record(0, 0.25, 96.0), record(1, 0.25, 96.5, macs=249_000), record(2, 0.5, 98.0)]
+    trials = [record(0, 0.25, 96.0), record(1, 0.25, 96.54, macs=249_000), record(2, 0.5, 98.0)]
     text = analyse(write(tmp_path / "digits", trials))
     assert line_with(text, "dense ") == ["dense", "-", "1.00 M", "1.000", "-", "205 K", "98.60", "98.20", "-"]
-    assert line_with(text, "0.25 ") == ["0.25", "1", "249 K", "0.249", "99.6", "51.2 K", "96.50", "96.20", "-2.00"]
+    assert line_with(text, "0.25 ") == ["0.25", "1", "249 K", "0.249", "99.6", "51.2 K", "96.54", "96.24", "-1.96"]
     assert f"ofb-ray export {tmp_path / 'digits' / '00002'} --to DIR" in text
     assert f"ofb-ray status {tmp_path / 'digits'}" in text
 
@@ -79,9 +79,11 @@ def test_failed_stopped_and_over_budget_trials_are_named_with_their_reason(tmp_p
 def test_one_seed_gives_the_error_of_the_split_and_several_their_spread(tmp_path: Path) -> None:
     size = {"val_images": 400}
     text = analyse(write(tmp_path / "one", [record(0, 0.5, 90.0, environment=size)]))
-    # sqrt(0.9 * 0.1 / 400) = 0.015; two standard errors of a difference: 2 * sqrt(2) * 1.5 = 4.2.
+    # sqrt(361 / 402 * 41 / 402 / 400) = 0.0151; two standard errors of a difference: 2 * sqrt(2) * 1.51 = 4.3.
     assert "One seed (0)" in text
-    assert "1.5 points: differences below about 4.2 points" in " ".join(text.split())
+    assert "1.5 points: differences below about 4.3 points" in " ".join(text.split())
+    perfect = analyse(write(tmp_path / "perfect", [record(0, 0.5, 100.0, environment=size)]))
+    assert "below about 0.0" not in perfect
     assert "standard error" not in analyse(write(tmp_path / "unknown", [record(0, 0.5, 90.0)]))
     seeds = [record(seed, 0.5, 90.0 + seed, seed=seed, params_explored={}) for seed in range(3)]
     text = " ".join(analyse(write(tmp_path / "three", seeds)).split())
