@@ -1,7 +1,7 @@
 """OFB against uniform narrowing, magnitude pruning and random subnets at equal MACs and equal fine-tuning.
 
-    python -m benchmarks.digits_front                                  digits, three seeds
-    python -m benchmarks.digits_front --cifar10 FOLDER                 CIFAR-10 as image folders, where digits are too easy
+    python -m benchmarks.digits_front                     digits, three seeds
+    python -m benchmarks.digits_front --cifar10 FOLDER    CIFAR-10 as image folders: digits are too easy
 
 Every method starts from the same dense network (seed by seed), except narrowing, which is trained from scratch for as
 many epochs as OFB has in all. Prints mean and standard deviation of test top-1, and one JSON line.
@@ -26,7 +26,7 @@ from ofb_ray.data import load
 from ofb_ray.dense import dense_network
 from ofb_ray.measure import operator_macs
 from ofb_ray.plan import plan, resolve_model
-from ofb_ray.spec import Budget, TrialSpec, put
+from ofb_ray.spec import PhaseSpec, TrialSpec, put
 from ofb_ray.train.evaluate import evaluate
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit
@@ -130,7 +130,7 @@ def _rival(spec: TrialSpec, method: str, folder: Path) -> dict[str, Any]:
     dense = dense_network(spec, data, folder, lambda row: None, lambda: None)
     target = plan(spec).target
     image = (data.channels, spec.data.image_size, spec.data.image_size)
-    recipe = spec.finetune
+    recipe: PhaseSpec = spec.finetune
     if method == "uniform":
         net = uniform_network(resolve_model(spec), target, spec.seed)
         recipe = spec.dense.model_copy(update={"epochs": spec.dense.epochs + spec.search.epochs + spec.finetune.epochs})
@@ -150,9 +150,7 @@ def _rival(spec: TrialSpec, method: str, folder: Path) -> dict[str, Any]:
 
 
 def _report(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    print(
-        f"\n{'budget':>6}  {'method':<11} {'test top-1':>16}  {'MAC ratio':>9}  {'seconds':>7}   (n = {len(args.seeds)} seeds)"
-    )
+    print(f"\n{'budget':>6}  {'method':<11} {'test top-1':>16}  {'MAC ratio':>9}  {'seconds':>7}")
     figures: dict[str, Any] = {}
     for budget in args.budgets:
         for method in args.methods:

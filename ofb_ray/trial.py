@@ -100,7 +100,7 @@ class _Trial:
         if self.state["key"] != self.spec.key:
             raise InputError(f"{self.workdir} holds the checkpoint of another trial; choose another folder")
         numbers = plan(self.spec)
-        facts: dict[str, Any] = {"dense": None, "subnet": None, "arch": None, "history": [], "note": numbers.note}
+        facts: dict[str, Any] = {"dense": None, "subnet": None, "arch": None, "history": [], "images": {}}
         try:
             self._train(facts)
             status, reason = "finished", ""
@@ -134,11 +134,12 @@ class _Trial:
             peak_memory_bytes=peak_memory_bytes(self.device),
             history=facts["history"] + self.state["history"],
             events=self.state["events"],
-            environment=environment(self.device),
+            environment=environment(self.device) | facts["images"],
         )
 
     def _train(self, facts: dict[str, Any]) -> None:
         data = load_data(self.spec.data, self.shared / "data")
+        facts["images"] = {f"{name}_images": len(getattr(data, name)) for name in ("train", "val", "test")}
         dense = self._dense(data)
         facts["dense"], facts["history"] = dense.network, dense.history
         self.state["seconds"]["dense"] = dense.seconds

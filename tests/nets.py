@@ -1,0 +1,46 @@
+"""One small network of every registered kind: adding a line here runs the contract tests on it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ofb_ray.backbones import create, describe
+from ofb_ray.spec import ModelSpec, SpaceSpec
+from ofb_ray.supernet import Supernet
+
+_SMALL = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4, "num_classes": 7}
+NETS = {
+    "plain": ModelSpec(name="vit_tiny_patch16_224", args=_SMALL),
+    "distilled": ModelSpec(name="deit_tiny_distilled_patch16_224", args=_SMALL),
+    "deit3": ModelSpec(name="deit3_small_patch16_224", args=_SMALL),
+    "registers": ModelSpec(name="vit_small_patch14_reg4_dinov2", args=_SMALL),
+}
+SPACE = SpaceSpec(embedding_step=4, head_min=1, head_step=1)
+SHAPE = (3, 32, 32)
+
+
+def network(kind: str) -> nn.Module:
+    """The network with every parameter random: ones, zeros and 1e-5 as defaults would hide faults."""
+    torch.manual_seed(0)
+    net = create(NETS[kind])
+    with torch.no_grad():
+        for name, param in net.named_parameters():
+            if param.dim() == 1 or "token" in name or "pos_embed" in name:
+                param.copy_(torch.randn_like(param) * 0.3 + (1.0 if "norm" in name or "gamma" in name else 0.0))
+    return net.eval()
+
+
+def supernet(kind: str, space: SpaceSpec = SPACE) -> Supernet:
+    """A supernet with random scores and alphas."""
+    net = network(kind)
+    made = Supernet(net, describe(net, space))
+    with torch.no_grad():
+        for name, param in made.named_parameters():
+            if name.endswith("score_U"):
+                param.copy_(torch.randn_like(param))
+    return made.eval()
+
+
+def images(count: int = 4) -> torch.Tensor:
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
