@@ -18,6 +18,7 @@ from ofb_ray.records import read_record
 from ofb_ray.spec import SweepSpec
 
 if TYPE_CHECKING:
+    from ofb_ray.specfile import Source
     from ofb_ray.trial import Plan
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
@@ -72,31 +73,39 @@ def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
+    spec, plans, source = _load(arguments, name=arguments.name, storage=arguments.storage)
+    try:
+        return _run_sweep(arguments, spec, plans)
+    except InputError as error:
+        if error.file or not error.key or error.key.startswith("--"):
+            raise
+        raise source.error(error.message, tuple(error.key.split("."))) from None
+
+
+def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> int:
     from ofb_ray.tuning import folder, report, resources
 
-    spec, plans = _load(arguments, name=arguments.name, storage=arguments.storage)
-    results = folder.results_folder(spec)
+    results, total = folder.results_folder(spec), folder.trial_total(spec)
     folder.check_same_sweep(results, spec)
     if arguments.resume and not results.exists():
         raise InputError(f"there is no {results} to resume: leave --resume out", key="--resume")
+    slots = (spec.resources.concurrent or total) if arguments.address else resources.local_slots(spec)
     if arguments.dry_run:
         from ofb_ray.trial import estimate_seconds
 
-        slots = (arguments.address and spec.resources.concurrent) or resources.local_slots(spec)
         print(report.dry_run(spec, plans, estimate_seconds(spec.trial(spec.cells[0], {})), slots))
         return 0
-    total = folder.trial_total(spec)
-    done = folder.count_records(results)
-    if done:
-        print(f"resuming: {done} of {total} finished" if done < total else f"all {total} trials are done", flush=True)
-    if done < total:
-        from ofb_ray.tuning.launch import launch
+    for note in dict.fromkeys(plan.note for plan in plans if plan.note):
+        print(f"note: {note}")
+    if folder.count_records(results, total) == total:
+        print(f"all {total} trials are done")
+        return report.finish(results, spec)
+    from ofb_ray.tuning.launch import launch
 
-        for note in dict.fromkeys(plan.note for plan in plans if plan.note):
-            print(f"note: {note}")
-        if not launch(results, spec, address=arguments.address, function=arguments.trial_function):
-            print(f"interrupted; to go on: {report.resume_command(arguments.file, arguments.set, results)}", flush=True)
-            return 1
+    if not launch(results, spec, address=arguments.address, function=arguments.trial_function):
+        again = report.resume_command(arguments.file, arguments.set, arguments.address, results)
+        print(f"interrupted; to go on: {again}", flush=True)
+        return 1
     return report.finish(results, spec)
 
 
@@ -104,7 +113,7 @@ def _trial(arguments: argparse.Namespace) -> int:
     from ofb_ray.trial import run_trial
     from ofb_ray.tuning import report
 
-    spec, _ = _load(arguments)
+    spec = _load(arguments)[0]
     cell = spec.cells[0]
     trial = spec.trial(cell, {})
     out = Path(arguments.out) if arguments.out else Path(spec.storage) / f"{spec.name}-trial"
@@ -141,8 +150,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _load(
     arguments: argparse.Namespace, *, name: str | None = None, storage: str | None = None
-) -> tuple[SweepSpec, list[Plan]]:
-    """The sweep of the command line and the plan of each of its cells; bad input is placed in the sweep file."""
+) -> tuple[SweepSpec, list[Plan], Source]:
+    """The sweep of the command line, the plan of each of its cells, and where its keys come from."""
     from ofb_ray import specfile
 
     file, overrides = arguments.file, arguments.set
@@ -156,4 +165,4 @@ def _load(
             plans.append(plan(spec.trial(cell, {})))
         except InputError as error:
             raise specfile.trial_error(error, source, spec.budgets.index(cell["budget"])) from None
-    return spec, plans
+    return spec, plans, source

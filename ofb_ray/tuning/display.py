@@ -18,6 +18,9 @@ from ofb_ray.tuning.folder import TrialFacts, params_label
 _STYLES = {"finished": "green", "failed": "red", "died": "red", "stopped": "yellow", "running": "cyan"}
 
 
+_SHOWN = ("phase", "epoch", "epochs", "progress", "top1_val", "expected_macs")
+
+
 class Display:
     """Follows the trials of one launch. Use as a context manager.
 
@@ -50,11 +53,11 @@ class Display:
         """A trial has reported: `report` has run_trial's keys (phase, epoch, epochs, progress, top1_val, ...)."""
         row = self._rows.setdefault(number, {"start": time.monotonic(), "phase": ""})
         changed = report.get("phase") not in (None, row["phase"], "done")
-        row.update({key: value for key, value in report.items() if value is not None})
+        row.update({key: report[key] for key in _SHOWN if report.get(key) is not None})
         row.update(label=label, params=params, state="running")
         if changed and not self._live:
             values = params_label(params)
-            self._say(f"trial {number} (budget {label}{'; ' + values if values else ''}): {row['phase']}")
+            self.note(f"trial {number} (budget {label}{'; ' + values if values else ''}): {row['phase']}")
 
     def ended(self, number: int, record: Record | None, reason: str) -> None:
         """A trial has ended: with its record, or without one for `reason`; an empty reason is an interruption."""
@@ -64,16 +67,17 @@ class Display:
         if record is None:
             row["state"] = "died" if reason else "waiting"
             if reason:
-                self._say(f"trial {number} died: {reason}")
+                self.note(f"trial {number} died: {reason}")
             return
         self._done += 1
         row.update(state=record.status)
         if record.subnet is not None:
             row.update(top1_val=record.subnet.top1_val, macs=record.subnet.macs)
         if record.status == "failed" or not self._live:
-            self._say(f"trial {number} {outcome(record)} ({duration(row['seconds'])}; {self._overall()})")
+            self.note(f"trial {number} {outcome(record)} ({duration(row['seconds'])}; {self._overall()})")
 
-    def _say(self, line: str) -> None:
+    def note(self, line: str) -> None:
+        """Print a line, above the table where there is one."""
         if self._live:
             self._live.console.print(line)
         else:
@@ -109,8 +113,9 @@ class Display:
                 count(row.get("macs", row.get("expected_macs"))),
                 duration(seconds),
             )
-        bar = ProgressBar(total=self._total, completed=self._before + self._done, width=40)
-        return Group(table, bar, Text(self._overall()))
+        overall = Table.grid(padding=(0, 1))
+        overall.add_row(ProgressBar(total=self._total, completed=self._before + self._done, width=40), self._overall())
+        return Group(table, overall)
 
 
 def outcome(record: Record) -> str:

@@ -136,10 +136,9 @@ def read_facts(results: Path) -> list[TrialFacts]:
     return [_facts(folder) for folder in records.trial_folders(results)]
 
 
-def count_records(results: Path) -> int:
-    """How many trials of a results folder are done, well or badly."""
-    folders = records.trial_folders(results) if results.exists() else []
-    return sum((folder / records.RECORD_FILE).exists() for folder in folders)
+def count_records(results: Path, total: int) -> int:
+    """How many of a sweep's `total` trials are done, well or badly."""
+    return sum((records.trial_folder(results, number) / records.RECORD_FILE).exists() for number in range(total))
 
 
 def _facts(folder: Path) -> TrialFacts:

@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # what Ray would print of a death goes to the trial's log
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
@@ -51,26 +52,30 @@ def launch(results: Path, spec: SweepSpec, *, address: str | None = None, functi
     Raises:
         InputError: more CPUs or GPUs asked than there are, or another driver at work. Nothing is created.
     """
-    with _ray(spec, address) as slots:
-        created = not results.exists()
-        results.mkdir(parents=True, exist_ok=True)
-        lock = results_of.driver_lock(results)
-        try:
-            if not created:
-                results_of.check_same_sweep(results, spec)
+    if address is None:
+        local_slots(spec)
+    created = not results.exists()
+    results.mkdir(parents=True, exist_ok=True)
+    lock = results_of.driver_lock(results)
+    try:
+        with _ray(spec, address) as slots:
             results_of.write_sweep(results, spec)
             return _run(results, spec, slots, function)
-        finally:
-            shutil.rmtree(results / results_of.RAY_FOLDER, ignore_errors=True)
-            lock.release()
+    except InputError:
+        if created:
+            shutil.rmtree(results)
+        raise
+    finally:
+        shutil.rmtree(results / results_of.RAY_FOLDER, ignore_errors=True)
+        lock.release()
 
 
 def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
     suggestions = Suggestions(results, spec)
-    done = results_of.count_records(results)
+    done = results_of.count_records(results, suggestions.total)
     left = suggestions.total - done
-    if left <= 0:
-        return True
+    if done:
+        print(f"resuming: {done} of {suggestions.total} finished", flush=True)
     stop = _Stop()
     with Display(suggestions.total, done) as display, stop:
         events = _Events(results, spec, display, stop.is_set)
@@ -151,6 +156,28 @@ class _Events(tune.Callback):
         label, params = self._facts(number)
         self._display.progress(number, label, params, result)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        number = trial.config["number"]
+        self._log(number, trial)
+        self._display.note(f"trial {number}: its process died or raised an error; it goes on from its checkpoint")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._log(trial.config["number"], trial)
+
+    def _log(self, number: int, trial: Any) -> None:
+        """What Ray knows about a death (the system's out-of-memory killer, say) goes into the trial's log.
+
+        An error that was raised is there already, written by the process that raised it.
+        """
+        if trial.error_file is None or not Path(trial.error_file).exists():
+            return
+        cause = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
+        log = records.trial_folder(self._results, number) / results_of.LOG_FILE
+        if "RayTaskError" in cause or (log.exists() and cause in log.read_text(encoding="utf-8")):
+            return  # Ray announces some deaths twice
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"Failure {cause}\n")
+
     def ended(self, number: int, record: Record | None) -> None:
         """A trial ended; without a record it was interrupted, or it died more often than it may."""
         reason = ""
@@ -180,11 +207,9 @@ def _loggers(spec: SweepSpec) -> list[Any]:
 @contextmanager
 def _ray(spec: SweepSpec, address: str | None) -> Iterator[int]:
     """Ray for the time of a launch; yields how many trials run at a time."""
-    if address is None:
-        local_slots(spec)
     gpus = local_gpus(spec) if address is None else 0
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     if address is None:
         # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
         ray.init(address="local", num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, **quiet)
@@ -193,7 +218,7 @@ def _ray(spec: SweepSpec, address: str | None) -> Iterator[int]:
             ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"no Ray cluster answers: {str(error).splitlines()[0]}", key="--address") from None
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         list_nodes: Any = ray.nodes
         nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]

@@ -50,7 +50,7 @@ def dry_run(spec: SweepSpec, plans: Sequence[Plan], seconds: tuple[float, float]
         cell, plan = cell_of(spec, number), plans[number % len(plans)]
         dense = plan.dense_macs if plan.resource == "macs" else plan.dense_params
         values = "" if not spec.parameters else "; the file's values" if number < len(plans) else "; by Optuna"
-        target = f"{count(plan.target)} {plan.resource}"
+        target = f"{count(plan.target)} {'MACs' if plan.resource == 'macs' else 'params'}"
         note = f" ({plan.note})" if plan.note else ""
         lines.append(
             f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / dense:6.3f}  {count(plan.minimum):>8}  "
@@ -77,7 +77,7 @@ def finish(results: Path, spec: SweepSpec) -> int:
     print(analyse(results))
     bad = [fact for fact in facts[: trial_total(spec)] if fact.state in ("failed", "died", "waiting")]
     for fact in bad:
-        print(f"trial {fact.number} {_failure(fact, records.trial_folder(results, fact.number))}")
+        print(f"trial {fact.number}: {_failure(fact, records.trial_folder(results, fact.number))}")
     return 1 if bad else 0
 
 
@@ -87,9 +87,10 @@ def _failure(fact: TrialFacts, folder: Path) -> str:
     return f"{fact.progress.get('message') or 'has no record'}; run the sweep again to continue it"
 
 
-def resume_command(file: str, overrides: Sequence[str], results: Path) -> str:
+def resume_command(file: str, overrides: Sequence[str], address: str | None, results: Path) -> str:
     """The command that continues a sweep."""
     parts = ["ofb-ray", "sweep", file, *(part for override in overrides for part in ("--set", override))]
+    parts += ["--address", address] if address else []
     parts += ["--storage", str(results.parent), "--name", results.name, "--resume"]
     return shlex.join(parts)
 

@@ -117,7 +117,7 @@ class Suggestions:
     def _settle(self) -> list[int]:
         """Tell what finished while no driver was there; the numbers of the trials that were issued and are not done."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running if self.tell(trial.number) is None]
+        return [trial.number for trial in running if self.tell(trial.number) is None and trial.number < self.total]
 
     def _restore_lost(self) -> None:
         """Put trials that have a folder but are not in the study (a lost journal) back, in order, with their values."""

@@ -1,0 +1,176 @@
+"""The command line on bad input: exit code 2, one line that names file, line, key and remedy, and nothing created."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ofb_ray.cli import main
+
+TEXT = """\
+name: small
+model: {args: {patch_size: 4, embed_dim: 64, depth: 2, num_heads: 4}}
+search:
+  epochs: 3
+budgets: [0.5, 0.75]
+parameters:
+  search.lr: {min: 1e-4, max: 1e-2, log: true}
+  search.mask: {values: [both, importance]}
+trials: 2
+"""
+
+BAD = [
+    # what is replaced, by what, its line, its key, and words of the remedy
+    ("search:", "serch:", 3, "serch", "did you mean 'search'?"),
+    ("epochs: 3", "epohcs: 3", 4, "search.epohcs", "did you mean 'epochs'?"),
+    ("epochs: 3", "epochs: three", 4, "search.epochs", "valid integer"),
+    ("epochs: 3", "epochs: -1", 4, "search.epochs", "greater than or equal to 0, not -1"),
+    ("epochs: 3", "epochs: 3\n  epochs: 4", 5, "search.epochs", "twice, first in line 4"),
+    ("epochs: 3", "epochs: [3", 5, "", "not valid YAML"),
+    ("epochs: 3", "mask: all", 4, "search.mask", "'both', 'importance' or 'sparsity', not 'all'"),
+    ("name: small", "name: a/b", 1, "name", "should match pattern"),
+    ("[0.5, 0.75]", "[0.5, 0.5]", 5, "budgets.1", "first as item 0"),
+    ("[0.5, 0.75]", "[0.5, 1.5]", 5, "budgets.1.macs_ratio", "less than or equal to 1"),
+    ("[0.5, 0.75]", "[]", 5, "budgets", "at least 1 item"),
+    ("[0.5, 0.75]", "[0.5, 0.001]", 5, "budgets.1", "smallest reachable subnet"),
+    ("[0.5, 0.75]", "[{ratio: 0.5}]", 5, "budgets.0.ratio", "known are gmacs, macs_ratio, params, sparsity"),
+    ("search.lr: {", "search.lrr: {", 7, "parameters.search.lrr", "did you mean 'lr'?"),
+    ("search.lr: {", "budget: {", 7, "parameters.budget", "`budgets`"),
+    ("search.lr: {", "seed: {", 7, "parameters.seed", "`seeds`"),
+    ("min: 1e-4", "min: 1", 7, "parameters.search.lr", "min 1 is not below max 0.01"),
+    ("min: 1e-4", "min: 0", 7, "parameters.search.lr", "log needs min > 0"),
+    ("min: 1e-4, max: 1e-2, log: true", "min: -1, max: 1", 7, "parameters.search.lr.min", "greater than 0, not -1"),
+    ("min: 1e-4, max: 1e-2", "min: 1e-4", 7, "parameters.search.lr", "either `min` and `max` or `values`"),
+    (
+        "search.lr: {min: 1e-4, max: 1e-2",
+        "search.epochs: {min: 1, max: 9",
+        7,
+        "parameters.search.epochs",
+        "integer: true",
+    ),
+    ("[both, importance]", "[both, bth]", 8, "parameters.search.mask.values.1", "not 'bth'"),
+    ("[both, importance]", "[both, both]", 8, "parameters.search.mask.values.1", "twice"),
+    (
+        "[both, importance]",
+        "[both], when: {search.lt: 1}",
+        8,
+        "search.mask.when.search.lt",
+        "did you mean 'search.lr'?",
+    ),
+    (
+        "[both, importance]",
+        "[both], when: {search.lr: 1}",
+        8,
+        "search.mask.when.search.lr",
+        "needs a key with `values`",
+    ),
+    ("trials: 2", "grid: {search.mask: [both]}", 8, "parameters.search.mask", "also stands in `grid`"),
+    ("trials: 2", "grid: {search.pmim: [1]}", 9, "grid.search.pmim.0", "not 1"),
+    ("trials: 2", "resources: {cpus: 4096}", 9, "resources.cpus", "ask for less"),
+    ("trials: 2", "resources: {gpus: 64}", 9, "resources.gpus", "ask for less"),
+    ("trials: 2", "seeds: [0, -1]", 9, "seeds.1", "greater than or equal to 0"),
+    ("trials: 2", "data: {name: folder}", 9, "data", "needs `root`"),
+    ("trials: 2", "storage: s3://bucket", 9, "storage", "give a folder"),
+    ("model: {", "model: {name: vit_tinny, ", 2, "model.name", "vit_tinny"),
+]
+
+
+def run(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of `ofb-ray sweep` on `text`; checks that it created nothing."""
+    file = tmp_path / "small.yaml"
+    file.write_text(text)
+    code = main(["sweep", str(file), *arguments])
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+    return code, capsys.readouterr().err.replace(str(tmp_path), "")
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("old", "new", "line", "key", "remedy"), BAD, ids=lambda value: str(value)[:30])
+def test_bad_sweeps_are_refused_in_one_line_with_place_key_and_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, line: int, key: str, remedy: str
+) -> None:
+    assert old in TEXT
+    code, error = run(tmp_path, TEXT.replace(old, new), capsys)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert error.startswith(f"ofb-ray: /small.yaml:{line}: ")
+    assert key in error
+    assert remedy in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "search.lrr=1"], ["--set: search.lrr", "did you mean 'lr'?"]),
+        (["--set", "search.lr=-1"], ["--set: search.lr", "greater than 0"]),
+        (["--set", "search.lr"], ["--set", "a.b=value"]),
+        (["--set", "trials.x=1"], ["--set: trials.x", "not a mapping"]),
+        (["--set", "budgets=[0.001]"], ["--set: budgets.0", "raise the budget"]),
+        (["--name", "a b"], ["--name: name", "pattern"]),
+        (["--storage", "s3://x"], ["--storage: storage", "give a folder"]),
+        (["--resume"], ["--resume", "to resume"]),
+    ],
+)
+def test_bad_arguments_are_refused_by_the_name_of_the_argument(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+) -> None:
+    code, error = run(tmp_path, TEXT, capsys, *arguments)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert all(word in error for word in words), error
+
+
+@pytest.mark.parametrize("command", [["sweep", "no.yaml"], ["status", "."], ["export", ".", "--to", "x"]])
+def test_missing_files_and_folders_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert main(command) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_prints_every_trial_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    assert main(["sweep", "small.yaml", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()[3:7]] == ["0", "1", "2", "3"]
+    assert "by Optuna" in out
+    assert "time: about" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_a_trial_runs_without_ray_resumes_by_itself_and_is_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    line = ["trial", "small.yaml", "--out", "one"]
+    for phase in ("dense", "search", "finetune"):
+        line += ["--set", f"{phase}.epochs=1"]
+    assert main(line) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == ["dense", "search", "finetune"]
+    before = (tmp_path / "one" / "record.json").read_bytes()
+    assert main(line) == 0
+    assert "search" not in capsys.readouterr().out.splitlines()
+    assert (tmp_path / "one" / "record.json").read_bytes() == before
+    assert main([*line, "--set", "search.lr=0.1"]) == 2
+    assert "one: --out: holds another trial" in capsys.readouterr().err
+    assert main(["export", "one", "--to", "model"]) == 0
+    assert {"arch.json", "model.safetensors"} <= {path.name for path in (tmp_path / "model").iterdir()}
+
+
+def test_help_and_bad_keys_load_neither_torch_nor_ray(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT.replace("search:", "serch:"))
+    code = (
+        "import sys; from ofb_ray.cli import main; assert main(['sweep', 'small.yaml']) == 2; "
+        "assert not {'torch', 'ray', 'optuna'} & set(sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path, env=environment)

@@ -1,0 +1,104 @@
+"""Sweep files: what they mean, what overrides do, and that a resolved sweep reads back as itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ofb_ray import yaml12
+from ofb_ray.errors import InputError
+from ofb_ray.explored import suggestion_order
+from ofb_ray.spec import Json, SweepSpec
+from ofb_ray.specfile import load_sweep, read, trial_error
+
+SWEEPS = Path(__file__).parent.parent / "sweeps"
+TEXT = """\
+name: small
+search: {epochs: 3, lr: 1e-3}
+budgets: [0.5, {gmacs: 0.001}]
+grid:
+  search.mask: [both, importance]
+seeds: [0, 1]
+parameters:
+  search.pmim.start: {min: 0.01, max: 0.1, when: {search.pmim.mode: progressive}}
+  search.pmim.mode: {values: [off, progressive]}
+  search.eliminations_per_epoch: {min: 1, max: 4, integer: true}
+trials: 2
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_resolved_sweep_reads_back_as_itself(file: Path) -> None:
+    spec = load_sweep(file)
+    tree, _ = yaml12.load(yaml12.dump(spec.model_dump(mode="json")), "again")
+    assert SweepSpec.model_validate(tree) == spec
+
+
+def test_cells_are_budgets_times_grid_times_seeds(file: Path) -> None:
+    cells = [(cell["budget"].label, cell["search.mask"], cell["seed"]) for cell in load_sweep(file).cells]
+    assert len(cells) == len(set(cells)) == 2 * 2 * 2
+    assert cells[0] == ("0.5", "both", 0)
+    assert cells[-1] == ("0.001 GMACs", "importance", 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("search.lr=1e-4", ("search", "lr"), 1e-4),
+        ("search.pmim.end=0.5", ("search", "pmim", "end"), 0.5),
+        ("budgets=[0.25]", ("budgets", 0, "macs_ratio"), 0.25),
+        ("seeds=[3]", ("seeds", 0), 3),
+        ("model.args.depth=2", ("model", "args", "depth"), 2),
+        ("grid.search.mask=[both]", ("grid", "search.mask"), ["both"]),
+        ("parameters.search.pmim.start.max=0.2", ("parameters", "search.pmim.start", "max"), 0.2),
+        ("question=a=b", ("question",), "a=b"),
+    ],
+)
+def test_an_override_replaces_exactly_one_value(
+    file: Path, override: str, path: tuple[str, ...], value: object
+) -> None:
+    before, after = load_sweep(file), load_sweep(file, [override])
+    found: Json = after.model_dump(mode="json")
+    for part in path:
+        found = found[part]
+    assert found == value
+    changed = {name for name in SweepSpec.model_fields if getattr(before, name) != getattr(after, name)}
+    assert changed == {path[0]}
+
+
+def test_name_and_storage_come_from_the_command_line_last(file: Path) -> None:
+    spec = load_sweep(file, ["name=x"], name="other", storage="/elsewhere")
+    assert (spec.name, spec.storage) == ("other", "/elsewhere")
+
+
+def test_a_parameter_is_suggested_after_what_its_condition_names(file: Path) -> None:
+    order = list(suggestion_order(load_sweep(file).parameters))
+    assert order == ["search.pmim.mode", "search.pmim.start", "search.eliminations_per_epoch"]
+
+
+def test_a_trial_spec_takes_cell_and_parameters(file: Path) -> None:
+    spec = load_sweep(file)
+    trial = spec.trial(spec.cells[3], {"search.pmim.mode": "off"})
+    assert (trial.search.mask, trial.seed, trial.search.pmim.mode, trial.search.epochs) == ("importance", 1, "off", 3)
+
+
+def test_an_error_of_a_trial_is_placed_at_the_budget_that_causes_it(file: Path) -> None:
+    source = read(file)[1]
+    error = trial_error(InputError("too small", key="budget"), source, 1)
+    assert (error.file, error.line, error.key) == (str(file), 3, "budgets.1")
+    error = trial_error(InputError("unknown", key="model.name"), read(file, ["model.name=x"])[1], 0)
+    assert (error.file, error.line, error.key) == ("--set", None, "model.name")
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_sweep_is_valid_and_named_as_its_file(path: Path) -> None:
+    spec = load_sweep(path)
+    assert spec.name == path.stem
+    assert spec.question
