@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from ofb_ray.data import Dataset
 from ofb_ray.method.bimask import importance
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.method.losses import adaptive_one_hot_loss, budget_loss
+from ofb_ray.method.losses import adaptive_one_hot_loss, budget_loss, score_penalty
 from ofb_ray.method.pmim import balanced_weight, reconstruction_loss, token_mask
 from ofb_ray.method.projection import Goal
 from ofb_ray.method.schedule import linear_then_constant
@@ -152,21 +153,16 @@ def elimination_steps(steps: int, points: int) -> frozenset[int]:
 
 
 def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
-    """Sum of the axes' adaptive one-hot losses."""
-    losses = []
-    for name, mask in net.undecided.items():
-        eta = spec.eta_attention if mask.axis.kind == "attention" else spec.eta_other
-        losses.append(
-            adaptive_one_hot_loss(
-                p[name][mask.alive_IJ],
-                importance(mask.score_U),
-                eta=eta if spec.score_penalty else 0.0,
-                eps=spec.sigma_eps,
-                use_entropy=spec.entropy,
-                use_variance=spec.variance,
-            )
-        )
-    return torch.stack(losses).sum()
+    """Sum of the axes' adaptive one-hot losses, all axes at once: a search step has no time for small operators."""
+    p_AN = pad_sequence([p_IJ.flatten() for p_IJ in p.values()], batch_first=True)
+    loss_A = adaptive_one_hot_loss(p_AN, eps=spec.sigma_eps, use_entropy=spec.entropy, use_variance=spec.variance)
+    total = loss_A.sum()
+    if spec.score_penalty:
+        for attention, eta in ((True, spec.eta_attention), (False, spec.eta_other)):
+            scores = [mask.score_U for mask in net.undecided.values() if (mask.axis.kind == "attention") == attention]
+            if scores:
+                total = total + score_penalty(importance(torch.cat(scores)), eta)
+    return total
 
 
 def _token_mask(net: Supernet, image: Tensor, progress: float, spec: SearchSpec) -> Tensor | None:
