@@ -80,8 +80,8 @@ def check_same_sweep(results: Path, spec: SweepSpec) -> None:
     Raises:
         InputError: it holds another sweep, or something else.
     """
-    if not results.exists():
-        return
+    if not results.exists() or {path.name for path in results.iterdir()} <= {DRIVER_LOCK}:
+        return  # a driver that was killed while it waited for Ray leaves no more than its lock
     old, new = (_flat(_identity(sweep)) for sweep in (read_sweep(results), spec))
     for key in [*new, *(key for key in old if key not in new)]:
         if old.get(key) != new.get(key):

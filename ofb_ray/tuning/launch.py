@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 import warnings
@@ -204,6 +205,17 @@ def _loggers(spec: SweepSpec) -> list[Any]:
     return [known[name]() for name in spec.loggers]
 
 
+def _knock(address: str) -> None:
+    """Fail at once where nothing listens at host:port; Ray itself would try for more than a minute.
+
+    Raises:
+        OSError: nothing answers.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "://" not in host:
+        socket.create_connection((host, int(port)), timeout=5).close()
+
+
 @contextmanager
 def _ray(spec: SweepSpec, address: str | None) -> Iterator[int]:
     """Ray for the time of a launch; yields how many trials run at a time."""
@@ -215,14 +227,15 @@ def _ray(spec: SweepSpec, address: str | None) -> Iterator[int]:
         ray.init(address="local", num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, **quiet)
     else:
         try:
+            _knock(address)
             ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"no Ray cluster answers: {str(error).splitlines()[0]}", key="--address") from None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         list_nodes: Any = ray.nodes
         nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
-        fits = check_nodes(spec, "no node of the cluster" if address else "this machine", nodes)
+        fits = check_nodes(spec, "no node of the cluster has more than" if address else "this machine has", nodes)
         # A cluster may grow while the sweep runs, so there `concurrent` is taken as it is.
         yield spec.resources.concurrent or fits if address else local_slots(spec)
     finally:

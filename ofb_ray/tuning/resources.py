@@ -25,7 +25,7 @@ def local_slots(spec: SweepSpec) -> int:
         InputError: not even one fits.
     """
     node = {"CPU": float(os.cpu_count() or 1), "GPU": float(local_gpus(spec))}
-    fits = check_nodes(spec, "this machine", [node])
+    fits = check_nodes(spec, "this machine has", [node])
     return min(spec.resources.concurrent or fits, fits)
 
 
@@ -45,7 +45,7 @@ def check_nodes(spec: SweepSpec, where: str, nodes: list[dict[str, float]]) -> i
             most = max((node.get(name, 0.0) for node in nodes), default=0.0)
             if getattr(asked, key) > most:
                 raise InputError(
-                    f"a trial asks for {getattr(asked, key):g} {name}s, {where} has {most:g}: ask for less",
+                    f"a trial asks for {getattr(asked, key):g} {name}s, {where} {most:g}: ask for less",
                     key=f"resources.{key}",
                 )
         raise InputError(f"no machine has {asked.cpus:g} CPUs and {asked.gpus:g} GPUs at once", key="resources")

@@ -17,6 +17,7 @@ import pytest
 
 from ofb_ray import records
 from ofb_ray.errors import InputError
+from ofb_ray.spec import SweepSpec
 from ofb_ray.tuning import folder
 from ofb_ray.tuning.launch import launch
 from ofb_ray.tuning.study import JOURNAL
@@ -123,6 +124,13 @@ def test_a_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
             assert sum(done.values()) == 4
     assert not any(_alive(process) for process in orphans)
     _rerun_starts_no_ray(tmp_path, line)
+
+
+def test_a_cluster_that_does_not_answer_is_refused_and_nothing_stays(tmp_path: Path) -> None:
+    spec = SweepSpec.model_validate(SWEEP)
+    with pytest.raises(InputError, match="no Ray cluster answers"):
+        launch(tmp_path / "s", spec, address="127.0.0.1:9")
+    assert not list(tmp_path.iterdir())
 
 
 def _alive(process: int) -> bool:
