@@ -159,7 +159,8 @@ def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
     total = loss_A.sum()
     if spec.score_penalty:
         for attention, eta in ((True, spec.eta_attention), (False, spec.eta_other)):
-            scores = [mask.score_U for mask in net.undecided.values() if (mask.axis.kind == "attention") == attention]
+            masks = [mask for mask in net.undecided.values() if (mask.axis.kind == "attention") == attention]
+            scores: list[Tensor] = [mask.score_U for mask in masks]
             if scores:
                 total = total + score_penalty(importance(torch.cat(scores)), eta)
     return total
