@@ -48,10 +48,10 @@ CIFAR10: dict[str, Any] = {
         "name": "vit_tiny_patch16_224",
         "args": {"img_size": 32, "patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 6},
     },
-    "data": {"name": "folder", "image_size": 32, "train_limit": 6000, "test_limit": 10000, "augment": True},
-    "dense": {"epochs": 30, "lr": 2e-3},
-    "search": {"epochs": 30},
-    "finetune": {"epochs": 20},
+    "data": {"name": "folder", "image_size": 32, "train_limit": 12000, "test_limit": 10000, "augment": True},
+    "dense": {"epochs": 15, "batch_size": 128, "lr": 2e-3},
+    "search": {"epochs": 15, "batch_size": 128},
+    "finetune": {"epochs": 10, "batch_size": 128},
 }
 
 

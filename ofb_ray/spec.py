@@ -116,6 +116,7 @@ class SearchSpec(PhaseSpec):
     pmim: PmimSpec = PmimSpec()
     eliminations_per_epoch: int = Field(3, ge=1)
     threshold: float = Field(0.2, gt=0, lt=1, description="a candidate dies at p <= threshold / living candidates")
+    decide_by: float = Field(0.5, gt=0, le=1, description="share of the search after which what is open is decided")
     space: SpaceSpec = SpaceSpec()
 
 

@@ -91,9 +91,7 @@ def search(current: Search, problem: Problem, run: Run) -> Search:
         current.epoch += 1
         run.epoch_done(row, current.state)
     if current.net.undecided:
-        lam = _lambda(problem.spec, 1.0)
-        alive = project_onto_budget(current.net, problem.goal, lam, problem.spec.mask)
-        _cut(current, alive, problem, lam, run, {"epoch": current.epoch, "projected": True})
+        _decide(current, problem, 1.0, run)
     return current
 
 
@@ -177,8 +175,21 @@ def _token_mask(net: Supernet, image: Tensor, progress: float, spec: SearchSpec)
     return token_mask(len(image), height * width, share, image.device)
 
 
+def _decide(current: Search, problem: Problem, progress: float, run: Run) -> None:
+    """Decide every open axis: the network that keeps the most of the bi-mask within the budget."""
+    lam = _lambda(problem.spec, progress)
+    alive = project_onto_budget(current.net, problem.goal, lam, problem.spec.mask)
+    _cut(current, alive, problem, lam, run, {"epoch": current.epoch + 1, "projected": True})
+
+
 def _eliminate(current: Search, problem: Problem, progress: float, run: Run) -> None:
-    """Let candidates die, cut what they leave, and steer the budget's weight by what is left."""
+    """Let candidates die, cut what they leave, and steer the budget's weight by what is left.
+
+    The later part of the search belongs to the weights of the decided network (released code: fuse at 50 of 100).
+    """
+    if progress >= problem.spec.decide_by:
+        _decide(current, problem, progress, run)
+        return
     alive = eliminate(current.net, problem.goal, problem.spec.threshold)
     if alive:
         _cut(current, alive, problem, _lambda(problem.spec, progress), run, {"epoch": current.epoch + 1})
