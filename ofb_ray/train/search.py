@@ -179,7 +179,7 @@ def _decide(current: Search, problem: Problem, progress: float, run: Run) -> Non
     """Decide every open axis: the network that keeps the most of the bi-mask within the budget."""
     lam = _lambda(problem.spec, progress)
     alive = project_onto_budget(current.net, problem.goal, lam, problem.spec.mask)
-    _cut(current, alive, problem, lam, run, {"epoch": current.epoch + 1, "projected": True})
+    _cut(current, alive, problem, lam, run, {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True})
 
 
 def _eliminate(current: Search, problem: Problem, progress: float, run: Run) -> None:
