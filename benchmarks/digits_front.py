@@ -50,8 +50,8 @@ CIFAR10: dict[str, Any] = {
     },
     "data": {"name": "folder", "image_size": 32, "train_limit": 12000, "test_limit": 10000, "augment": True},
     "dense": {"epochs": 15, "batch_size": 128, "lr": 2e-3},
-    "search": {"epochs": 15, "batch_size": 128},
-    "finetune": {"epochs": 10, "batch_size": 128},
+    "search": {"epochs": 15, "batch_size": 128, "lr": 2e-3},
+    "finetune": {"epochs": 10, "batch_size": 128, "lr": 2e-3},
 }
 
 

@@ -101,7 +101,7 @@ class SearchSpec(PhaseSpec):
     lambda_start: float = Field(0.99, ge=0, le=1)
     lambda_end: float = Field(0.1, ge=0, le=1)
     alpha_lr: float | None = Field(None, gt=0, description="peak learning rate of alpha; null: alpha_travel / steps")
-    alpha_travel: float = Field(12.0, gt=0, description="distance that one logit can move over the search")
+    alpha_travel: float = Field(4.0, gt=0, description="distance that one logit can move over the search")
     score_travel: float = Field(4.0, ge=0, description="how far one score can move over the search")
     score_init: Literal["taylor", "random"] = "taylor"
     one_hot_weight: float = Field(0.5, ge=0)
