@@ -85,10 +85,18 @@ def _train(spec: TrialSpec, data: Dataset, folder: Path, row_done: Callable[[dic
     run = Run("dense", spec.seed, device, epoch_done)
     fit(net, data, spec.dense, spec.data.augment, run, state["phase"])
     seconds = time.perf_counter() - start
-    backbone = describe(net, spec.search.space)
+    network = judge(net, spec, data)
+    write_atomic(folder / _WEIGHTS, save(tensors(net)))
+    write_json(folder / _FACTS, {"network": network.model_dump(), "seconds": seconds, "history": history})
+    (folder / _STATE).unlink(missing_ok=True)
+
+
+def judge(net: nn.Module, spec: TrialSpec, data: Dataset) -> Network:
+    """Size and accuracy of a trained network: the held-out part of train that selects, and the test split."""
+    backbone, device = describe(net, spec.search.space), pick_device()
     val, test = evaluate(net, data.val, device), evaluate(net, data.test, device)
     units = units_of(backbone.widths)
-    network = Network(
+    return Network(
         macs=cost(backbone.macs, units),
         params=cost(backbone.params, units),
         top1_val=val.top1,
@@ -96,9 +104,6 @@ def _train(spec: TrialSpec, data: Dataset, folder: Path, row_done: Callable[[dic
         top1_test=test.top1,
         top5_test=test.top5,
     )
-    write_atomic(folder / _WEIGHTS, save(tensors(net)))
-    write_json(folder / _FACTS, {"network": network.model_dump(), "seconds": seconds, "history": history})
-    (folder / _STATE).unlink(missing_ok=True)
 
 
 def _network(spec: TrialSpec, pretrained: bool) -> nn.Module:

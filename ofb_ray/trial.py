@@ -16,18 +16,17 @@ from ofb_ray.backbones import describe
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.data import Dataset
 from ofb_ray.data import load as load_data
-from ofb_ray.dense import Dense, dense_network
+from ofb_ray.dense import Dense, dense_network, judge
 from ofb_ray.environment import environment, peak_memory_bytes, reset_peak_memory
 from ofb_ray.errors import InputError, TrialFailed
 from ofb_ray.export import Arch, build, make_arch, save_network, tensors
 from ofb_ray.method.cost import Term, cost, units_of
 from ofb_ray.plan import Plan, estimate_seconds, goal_of, plan, resolve_model
-from ofb_ray.records import BudgetOutcome, Network, Record, read_record, write_record
+from ofb_ray.records import BudgetOutcome, Record, read_record, write_record
 from ofb_ray.spec import TrialSpec
 from ofb_ray.supernet import Supernet
 from ofb_ray.train import checkpoint
 from ofb_ray.train import search as searching
-from ofb_ray.train.evaluate import evaluate
 from ofb_ray.train.run import Phase, Run, pick_device
 from ofb_ray.train.supervised import fit
 
@@ -150,20 +149,11 @@ class _Trial:
         net.load_state_dict(self.state["fused"])
         run = self._phase("finetune")
         net = fit(net.to(self.device), data, self.spec.finetune, self.spec.data.augment, run, self.state["resume"])
-        val, test = evaluate(net, data.val, self.device), evaluate(net, data.test, self.device)
+        subnet = judge(net, self.spec, data)
         save_network(net, arch, self.workdir)
-        backbone = describe(net, self.spec.search.space)
-        units = units_of(backbone.widths)
-        facts["arch"] = arch
-        facts["subnet"] = Network(
-            macs=cost(backbone.macs, units),
-            params=cost(backbone.params, units),
-            top1_val=val.top1,
-            top5_val=val.top5,
-            top1_test=test.top1,
-            top5_test=test.top5,
-        )
-        self.report({"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "message": "", "top1_val": val.top1})
+        facts["arch"], facts["subnet"] = arch, subnet
+        done = {"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "message": ""}
+        self.report({**done, "top1_val": subnet.top1_val})
 
     def _dense(self, data: Dataset) -> Dense:
         def row_done(row: dict[str, Any]) -> None:
