@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ofb_ray.data import digits, folder
-from ofb_ray.data.base import Dataset, Facts, Split
+from ofb_ray.data.base import Batch, Dataset, Facts, Pass, Split, steps
 from ofb_ray.spec import DataSpec
 
 
@@ -31,4 +31,4 @@ def facts(spec: DataSpec) -> Facts:
     return SETS[spec.name].facts(spec)
 
 
-__all__ = ["Dataset", "Facts", "Split", "facts", "load"]
+__all__ = ["Batch", "Dataset", "Facts", "Pass", "Split", "facts", "load", "steps"]

@@ -1,51 +1,110 @@
-"""Labelled images in memory, and batches that are a function of (seed, epoch)."""
+"""Labelled images, and batches that are a function of (seed, place in the pass): the same for any number of workers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-@dataclass(frozen=True)
-class Split:
-    """Images (N, C, height, width) uint8 and labels (N,) int64; `scale`, `mean`, `std` normalise on the way out."""
+class Batch(NamedTuple):
+    """What one worker runs at once: a part of the images of one optimizer step.
 
-    images: Tensor
-    labels: Tensor
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    Args:
+        image: (B, C, height, width) float, normalised, on the device. label: (B,) int64.
+        first: the place of its first image in the step; total: images of the step, over all workers.
+        last: it is this worker's last part of the step.
+    """
+
+    image: Tensor
+    label: Tensor
+    first: int
+    total: int
+    last: bool
+
+    @property
+    def share(self) -> float:
+        """Its share of the step's images: mean losses times this add up to the step's mean loss."""
+        return len(self.label) / self.total
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over a training split, as one of `world` workers sees it.
+
+    Args:
+        batch_size: images per optimizer step, over all workers.
+        seed: decides order and augmentation.
+        micro_batch: images that a worker runs at once; None: its whole part.
+        augment: as the data set's spec says; False shows the images as they are.
+    """
+
+    batch_size: int
+    seed: int
+    micro_batch: int | None = None
+    rank: int = 0
+    world: int = 1
+    augment: bool = True
+
+
+class Split(Protocol):
+    """A part of a data set."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        """Images, unreadable ones that are known left out."""
+        ...
 
-    def steps(self, batch_size: int) -> int:
-        """Batches per epoch; a last one that is not full counts."""
-        return -(-len(self) // batch_size)
+    def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
+        """The batches of one pass, shuffled and augmented."""
+        ...
 
-    def batches(
-        self, batch_size: int, device: torch.device, shuffle_seed: int | None = None, augment: bool = False
+    def test_batches(
+        self, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised float images and labels on `device`; shuffled by `shuffle_seed`, in order without one."""
-        order = torch.arange(len(self))
-        generator = torch.Generator()
-        if shuffle_seed is not None:
-            order = torch.randperm(len(self), generator=generator.manual_seed(shuffle_seed))
-        for index in torch.split(order, batch_size):
-            images = self.images[index].to(device, non_blocking=True).float()
-            if augment:
-                images = crop_and_flip(images, generator)
-            yield self.normalise(images), self.labels[index].to(device, non_blocking=True)
+        """This worker's part of the images in order, normalised, and their labels."""
+        ...
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Pixels / scale, then minus mean and over std of each channel."""
-        shape = (1, -1, 1, 1)
-        mean = images.new_tensor(self.mean).view(shape)
-        return (images / self.scale - mean) / images.new_tensor(self.std).view(shape)
+
+class Part(NamedTuple):
+    """Indices into a split: one worker's part of one step. `step` counts from 0; the rest as in `Batch`."""
+
+    index: Tensor
+    step: int
+    first: int
+    total: int
+    last: bool
+
+
+def steps(images: int, batch_size: int, world: int = 1) -> int:
+    """Optimizer steps of a pass. A last batch that is not full counts if it has an image for every worker."""
+    return images // batch_size + (images % batch_size >= world if images % batch_size else False)
+
+
+def parts(order: Tensor, ask: Pass) -> Iterator[Part]:
+    """The parts of a pass for worker `ask.rank`: contiguous in each step, cut evenly into micro-batches."""
+    for step in range(steps(len(order), ask.batch_size, ask.world)):
+        index = order[step * ask.batch_size : (step + 1) * ask.batch_size]
+        low, high = (len(index) * rank // ask.world for rank in (ask.rank, ask.rank + 1))
+        pieces = -(-(high - low) // (ask.micro_batch or len(index)))
+        bounds = [low + (high - low) * piece // pieces for piece in range(pieces + 1)]
+        for piece in range(pieces):
+            first, end = bounds[piece], bounds[piece + 1]
+            yield Part(index[first:end], step, first, len(index), piece == pieces - 1)
+
+
+def epoch_order(images: int, seed: int, repeated: int = 1) -> Tensor:
+    """A shuffle of the images; with `repeated` > 1 copies stand side by side and the pass keeps its length."""
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
+    return order.repeat_interleave(repeated)[:images]
+
+
+def own_part(images: int, rank: int, world: int) -> Tensor:
+    """The contiguous part of `images` that one of `world` workers evaluates."""
+    return torch.arange(images * rank // world, images * (rank + 1) // world)
 
 
 @dataclass(frozen=True)
@@ -59,26 +118,83 @@ class Facts:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train, a held-out part of train that selects, and the test split that is read once, for the final row."""
+    """Train, a held-out part of train that selects, and the test split that is read once, for the final row.
+
+    Args:
+        unreadable: the images that could not be read so far, by name; it grows while images are streamed.
+    """
 
     train: Split
     val: Split
     test: Split
     classes: int
-
-    @property
-    def channels(self) -> int:
-        return int(self.train.images.shape[1])
+    channels: int
+    unreadable: list[str] = field(default_factory=list)
 
 
-def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to an eighth of its side (zero padding) and mirror every second one, at random."""
-    count, _, height, width = images.shape
-    pad = max(1, height // 8)
-    padded = F.pad(images, (pad,) * 4)
+@dataclass(frozen=True)
+class MemorySplit:
+    """Images (N, C, height, width) uint8 in memory or mapped, and labels (N,) int64.
+
+    Args:
+        scale, mean, std: pixels / scale, minus mean, over std of each channel.
+        size: side in pixels on the way out; images of another side are resized on the device.
+        crop_flip: training images are shifted and mirrored.
+    """
+
+    images: Tensor
+    labels: Tensor
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int
+    crop_flip: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
+        """See `Split`. Shifts are drawn for a whole step, so that they do not depend on the number of workers."""
+        generator = torch.Generator().manual_seed(ask.seed + 1)
+        pad, step, draws = max(1, self.images.shape[-1] // 8), -1, None
+        for part in parts(epoch_order(len(self), ask.seed), ask):
+            images = self.images[part.index].to(device, non_blocking=True).float()
+            if self.crop_flip and ask.augment:
+                if part.step != step:
+                    step, draws = part.step, _draw_shifts(part.total, pad, generator)
+                assert draws is not None
+                own = slice(part.first, part.first + len(part.index))
+                images = crop_and_flip(images, pad, *(draw[own] for draw in draws))
+            label = self.labels[part.index].to(device, non_blocking=True)
+            yield Batch(self._prepare(images), label, part.first, part.total, part.last)
+
+    def test_batches(
+        self, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Split`."""
+        for index in torch.split(own_part(len(self), rank, world), batch_size):
+            if len(index):
+                images = self.images[index].to(device, non_blocking=True).float()
+                yield self._prepare(images), self.labels[index].to(device, non_blocking=True)
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        if images.shape[-1] != self.size:
+            images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True).clamp(0, self.scale)
+        shape = (1, -1, 1, 1)
+        mean = images.new_tensor(self.mean).view(shape)
+        return (images / self.scale - mean) / images.new_tensor(self.std).view(shape)
+
+
+def _draw_shifts(count: int, pad: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     top = torch.randint(0, 2 * pad + 1, (count, 1, 1), generator=generator)
     left = torch.randint(0, 2 * pad + 1, (count, 1, 1), generator=generator)
-    flip = torch.rand(count, 1, 1, generator=generator) < 0.5
+    return top, left, torch.rand(count, 1, 1, generator=generator) < 0.5
+
+
+def crop_and_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
+    """Shift each image inside a frame of `pad` zeros to (top, left) and mirror it where `flip`; all (B, 1, 1)."""
+    count, _, height, width = images.shape
+    padded = F.pad(images, (pad,) * 4)
     rows = top + torch.arange(height)[None, :, None]
     columns = torch.arange(width)[None, None, :]
     columns = left + torch.where(flip, width - 1 - columns, columns)

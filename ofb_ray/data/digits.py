@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from sklearn.datasets import load_digits
 
-from ofb_ray.data.base import Dataset, Facts, Split, stratified
+from ofb_ray.data.base import Dataset, Facts, MemorySplit, stratified
 from ofb_ray.spec import DataSpec
 
 TEST_SHARE = 0.2
@@ -19,19 +19,17 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     del cache
     bundled = load_digits()
     images = torch.from_numpy(bundled.images).to(torch.uint8).unsqueeze(1)
-    if spec.image_size != images.shape[-1]:
-        images = (
-            torch.nn.functional.interpolate(images.float(), spec.image_size, mode="bilinear").round().to(torch.uint8)
-        )
     labels = torch.from_numpy(bundled.target).long()
     train, test = stratified(labels, TEST_SHARE, SPLIT_SEED)
     rest, val = stratified(labels[train], spec.val_share, SPLIT_SEED)
     mean, std = spec.mean or (0.305,), spec.std or (0.376,)
 
-    def split(index: torch.Tensor, limit: int | None) -> Split:
-        return Split(images[index[:limit]], labels[index[:limit]], 16.0, mean, std)
+    def split(index: torch.Tensor, limit: int | None) -> MemorySplit:
+        shift = spec.augment.kind == "crop_flip"
+        return MemorySplit(images[index[:limit]], labels[index[:limit]], 16.0, mean, std, spec.image_size, shift)
 
-    return Dataset(split(train[rest], spec.train_limit), split(train[val], None), split(test, spec.test_limit), 10)
+    parts = split(train[rest], spec.train_limit), split(train[val], None), split(test, spec.test_limit)
+    return Dataset(*parts, classes=10, channels=1)
 
 
 def facts(spec: DataSpec) -> Facts:

@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as transforms
 
-from ofb_ray.data.base import Dataset, Facts, Split, stratified
+from ofb_ray.data.base import Dataset, Facts, MemorySplit, stratified
 from ofb_ray.errors import InputError
 from ofb_ray.spec import DataSpec
 
@@ -55,11 +55,11 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     rest, val = stratified(train_labels, spec.val_share, SPLIT_SEED)
     mean, std = spec.mean or _MEAN, spec.std or _MEAN
 
-    def split(images: torch.Tensor, labels: torch.Tensor) -> Split:
-        return Split(images, labels, 255.0, mean, std)
+    def split(images: torch.Tensor, labels: torch.Tensor) -> MemorySplit:
+        return MemorySplit(images, labels, 255.0, mean, std, spec.image_size, spec.augment.kind == "crop_flip")
 
     train = split(train_images[rest], train_labels[rest])
-    return Dataset(train, split(train_images[val], train_labels[val]), split(test_images, test_labels), len(names))
+    return Dataset(train, split(train_images[val], train_labels[val]), split(test_images, test_labels), len(names), 3)
 
 
 def _decoded(

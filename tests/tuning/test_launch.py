@@ -29,7 +29,7 @@ SWEEP = {
     "model": {"args": {"patch_size": 4, "embed_dim": 64, "depth": 2, "num_heads": 4}},
     "search": {"epochs": 4},
     "budgets": [0.5, 0.75],
-    "resources": {"cpus": 1, "concurrent": 2},
+    "resources": {"cpus_per_worker": 1, "concurrent": 2},
 }
 
 

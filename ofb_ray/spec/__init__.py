@@ -1,0 +1,37 @@
+"""What a user writes: frozen specs of a trial and of a sweep. Unknown keys are errors.
+
+Every spec is a pydantic model, so its JSON form is its identity: `TrialSpec.key` hashes it. Reading them from YAML,
+with the line of every error, is `specfile.py`'s work.
+"""
+
+from ofb_ray.spec.base import Json, Strict, put
+from ofb_ray.spec.data import AugmentSpec, DataSpec
+from ofb_ray.spec.model import ModelSpec, SpaceSpec
+from ofb_ray.spec.sweep import Constraint, Failure, Objective, Parameter, Resources, SweepSpec
+from ofb_ray.spec.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec, PmimSpec, SearchSpec
+from ofb_ray.spec.trial import Budget, TrialSpec
+
+__all__ = [
+    "AugmentSpec",
+    "Budget",
+    "Constraint",
+    "DataSpec",
+    "DenseSpec",
+    "DistillSpec",
+    "Failure",
+    "FinetuneSpec",
+    "FitSpec",
+    "Json",
+    "ModelSpec",
+    "Objective",
+    "Parameter",
+    "PhaseSpec",
+    "PmimSpec",
+    "Resources",
+    "SearchSpec",
+    "SpaceSpec",
+    "Strict",
+    "SweepSpec",
+    "TrialSpec",
+    "put",
+]

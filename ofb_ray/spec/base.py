@@ -1,0 +1,29 @@
+"""What all specs share: frozen, unknown keys refused, identity by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+Json = dict[str, Any]
+
+
+class Strict(BaseModel):
+    """A frozen spec that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def put(tree: Json, dotted: str, value: Any) -> None:
+    """Set `tree[a][b][c] = value` for the dotted key `a.b.c`, making the levels that are missing."""
+    *path, last = dotted.split(".")
+    for name in path:
+        tree = tree.setdefault(name, {})
+    tree[last] = value
+
+
+def digest(tree: Json) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]

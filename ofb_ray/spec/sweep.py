@@ -1,0 +1,147 @@
+"""A sweep file: what is run exhaustively, what Optuna explores, and on which resources."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from ofb_ray.spec.base import Json, Strict, put
+from ofb_ray.spec.data import DataSpec
+from ofb_ray.spec.model import ModelSpec
+from ofb_ray.spec.train import DenseSpec, FinetuneSpec, SearchSpec
+from ofb_ray.spec.trial import Budget, TrialSpec
+
+
+class Parameter(Strict):
+    """One explored value: a range or a list, as in W&B sweeps; `when` makes it conditional on other parameters."""
+
+    min: float | int | None = None
+    max: float | int | None = None
+    log: bool = False
+    integer: bool = False
+    values: tuple[Any, ...] | None = None
+    when: Json | None = None
+
+    @model_validator(mode="after")
+    def _range_or_values(self) -> Parameter:
+        if (self.values is None) == (self.min is None or self.max is None):
+            raise ValueError("a parameter has either `min` and `max` or `values`")
+        if self.values is not None and not self.values:
+            raise ValueError("`values` is empty")
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError(f"min {self.min} is not below max {self.max}")
+        if self.log and self.min is not None and self.min <= 0:
+            raise ValueError(f"log needs min > 0, not {self.min}")
+        return self
+
+
+class Objective(Strict):
+    """A record's metric and its direction."""
+
+    metric: Literal["top1_val", "top5_val", "macs", "params", "wall_seconds"]
+    goal: Literal["maximize", "minimize"]
+
+
+class Constraint(Strict):
+    """A feasible trial has `metric` at most / at least the bound; Optuna is told by how much it is violated."""
+
+    metric: Literal["top1_val", "top5_val", "macs", "params", "wall_seconds"]
+    max: float | None = None
+    min: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Constraint:
+        if (self.max is None) == (self.min is None):
+            raise ValueError("a constraint has exactly one of `max` and `min`")
+        return self
+
+
+class Resources(Strict):
+    """What Ray reserves for one trial: `workers` processes that train one network data-parallel.
+
+    A GPU may be shared: `gpus_per_worker: 0.5` runs two trials on one. `concurrent` caps the trials at a time (default:
+    what fits). `gpu_tflops` is only for estimates on a machine without GPUs.
+    """
+
+    workers: int = Field(1, ge=1)
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    concurrent: int | None = Field(None, ge=1)
+    gpu_tflops: float | None = Field(None, gt=0, description="sustained in training, of one GPU; default: assume 40")
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Resources:
+        gpus = self.gpus_per_worker
+        if gpus != int(gpus) and (gpus > 1 or self.workers > 1):
+            raise ValueError(f"gpus_per_worker {gpus:g}: only a trial of one worker may share a GPU, by a share below 1")
+        if gpus > 1:
+            raise ValueError(f"gpus_per_worker {gpus:g}: a worker uses one GPU; for more GPUs ask for more `workers`")
+        return self
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of one trial."""
+        return self.workers * self.cpus_per_worker
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of one trial."""
+        return self.workers * self.gpus_per_worker
+
+
+class Failure(Strict):
+    """How often a trial whose process died is started again (it goes on from its checkpoint)."""
+
+    retries: int = Field(3, ge=0)
+
+
+class SweepSpec(Strict):
+    """A sweep file: budgets x grid x seeds are run exhaustively, `trials` suggestions of Optuna in each cell."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    question: str = ""
+    model: ModelSpec = ModelSpec()
+    data: DataSpec = DataSpec()
+    dense: DenseSpec = DenseSpec()
+    search: SearchSpec = SearchSpec()
+    finetune: FinetuneSpec = FinetuneSpec()
+    budgets: tuple[Budget, ...] = Field(min_length=1)
+    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    objectives: tuple[Objective, ...] = (
+        Objective(metric="top1_val", goal="maximize"),
+        Objective(metric="macs", goal="minimize"),
+    )
+    constraints: tuple[Constraint, ...] = ()
+    sampler: Literal["auto", "tpe", "gp", "random", "nsga2"] = "auto"
+    scheduler: Literal["fifo"] = "fifo"
+    trials: int = Field(1, ge=1, description="suggestions in each cell of budgets x grid x seeds")
+    resources: Resources = Resources()
+    failure: Failure = Failure()
+    storage: str = "results"
+    loggers: tuple[Literal["csv", "json", "tensorboard"], ...] = ()
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_differ(cls, value: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if not value or len({objective.metric for objective in value}) != len(value):
+            raise ValueError("`objectives` needs at least one metric, each once")
+        return value
+
+    @property
+    def cells(self) -> list[Json]:
+        """The exhaustive part, in order: one `{"budget": ..., "seed": ..., dotted grid key: ...}` per cell."""
+        cells: list[Json] = [{}]
+        axes: dict[str, tuple[Any, ...]] = {"budget": self.budgets, **self.grid, "seed": self.seeds}
+        for key, values in axes.items():
+            cells = [{**cell, key: value} for cell in cells for value in values]
+        return cells
+
+    def trial(self, cell: Json, params: Json) -> TrialSpec:
+        """The spec of one trial: the sweep's sections with `cell` and Optuna's `params` (dotted keys) put in."""
+        tree = self.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune"})
+        for key, value in {**cell, **params}.items():
+            put(tree, key, value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value)
+        return TrialSpec.model_validate(tree)
