@@ -26,7 +26,7 @@ from ofb_ray.data import load
 from ofb_ray.dense import dense_network
 from ofb_ray.measure import operator_macs
 from ofb_ray.plan import plan, resolve_model
-from ofb_ray.spec import PhaseSpec, TrialSpec, put
+from ofb_ray.spec import FitSpec, TrialSpec, put
 from ofb_ray.train.evaluate import evaluate
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit
@@ -131,7 +131,7 @@ def _rival(spec: TrialSpec, method: str, folder: Path) -> dict[str, Any]:
     dense = dense_network(spec, data, folder, lambda row: None, lambda: None)
     target = plan(spec).target
     image = (data.channels, spec.data.image_size, spec.data.image_size)
-    recipe: PhaseSpec = spec.finetune
+    recipe: FitSpec = spec.finetune
     if method == "uniform":
         net = uniform_network(resolve_model(spec), target, spec.seed)
         recipe = spec.dense.model_copy(update={"epochs": spec.dense.epochs + spec.search.epochs + spec.finetune.epochs})
@@ -142,7 +142,7 @@ def _rival(spec: TrialSpec, method: str, folder: Path) -> dict[str, Any]:
         if method == "magnitude+":
             recipe = recipe.model_copy(update={"epochs": spec.search.epochs + spec.finetune.epochs})
     run = Run("finetune", spec.seed, device, lambda row, state: None)
-    net = fit(net.to(device), data, recipe, spec.data.augment, run)
+    net = fit(net.to(device), data, recipe, run)
     return {
         "top1": evaluate(net, data.test, device).top1,
         "val": evaluate(net, data.val, device).top1,

@@ -49,11 +49,11 @@ def measure(epochs: int, budget: float) -> dict[str, float]:
     torch.manual_seed(spec.seed)
     net = create(resolve_model(spec)).to(device)
     begin = time.perf_counter()
-    fit(net, data, spec.dense, False, Run("dense", 0, device, lambda row, state: None))
+    fit(net, data, spec.dense, Run("dense", 0, device, lambda row, state: None))
     dense = time.perf_counter() - begin
     backbone = describe(net, spec.search.space)
     goal = goal_of(spec, backbone)
-    problem = Problem(data, spec.search, False, goal, cost(goal.terms, units_of(backbone.widths)))
+    problem = Problem(data, spec.search, goal, cost(goal.terms, units_of(backbone.widths)))
     run = Run("search", 0, device, lambda row, state: None)
     begin = time.perf_counter()
     found = search(start(Supernet(copy.deepcopy(net), backbone).to(device), problem, run), problem, run)

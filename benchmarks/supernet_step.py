@@ -20,15 +20,16 @@ import torch
 from torch.nn import functional as F
 
 from ofb_ray.backbones import create, describe
+from ofb_ray.data import Batch
 from ofb_ray.environment import peak_memory_bytes
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.method.projection import make_goal
+from ofb_ray.method.projection import Goal, make_goal
 from ofb_ray.pruning import eliminate, prune
 from ofb_ray.spec import DenseSpec, ModelSpec, SearchSpec, SpaceSpec
 from ofb_ray.supernet import Supernet
+from ofb_ray.train.losses import SearchLosses
 from ofb_ray.train.optim import make_optimizer, make_search_optimizer
-from ofb_ray.train.run import autocast, pick_device
-from ofb_ray.train.search import Problem, search_losses
+from ofb_ray.train.run import Run, autocast, pick_device
 from ofb_ray.train.supervised import descend
 
 Step = Callable[[], None]
@@ -83,13 +84,14 @@ def dense_step(model: str, batch: int) -> Step:
     def step() -> None:
         with autocast(device):
             loss = F.cross_entropy(net(image), label)
-        descend(loss, optimizer, spec)
+        loss.backward()  # type: ignore[no-untyped-call]
+        descend(optimizer, spec)
         _wait()
 
     return step
 
 
-def search_step(model: str, batch: int) -> tuple[Step, Supernet, torch.optim.Optimizer, Problem]:
+def search_step(model: str, batch: int) -> tuple[Step, Supernet, torch.optim.Optimizer, Goal]:
     """A search step halfway through, masked share at its full 25 %."""
     device, spec = pick_device(), SearchSpec()
     net = create(ModelSpec(name=model))
@@ -98,25 +100,28 @@ def search_step(model: str, batch: int) -> tuple[Step, Supernet, torch.optim.Opt
     supernet = Supernet(net, backbone).to(device).train()
     optimizer = make_search_optimizer(supernet, spec, 1000)
     goal = make_goal(backbone.macs, supernet.candidates(), full // 2)
-    problem = Problem(None, spec, False, goal, full)  # type: ignore[arg-type]  # the losses read no data
+    run = Run("search", 0, device, lambda row, state: None)
+    losses = SearchLosses(supernet, spec, goal, full, 1000, run)
     image, label = torch.randn(batch, 3, 224, 224, device=device), torch.randint(1000, (batch,), device=device)
+    part = Batch(image, label, 0, batch, True)
 
     def step() -> None:
-        descend(search_losses(supernet, image, label, 0.5, spec.budget_weight, problem).sum(), optimizer, spec)
+        losses(part, 0, 0.5, spec.budget_weight).sum().backward()
+        descend(optimizer, spec)
         _wait()
 
-    return step, supernet, optimizer, problem
+    return step, supernet, optimizer, goal
 
 
 def cut_seconds(model: str) -> float:
     """Elimination and cut when every axis loses candidates at once, moments included: the largest cut there is."""
-    step, net, optimizer, problem = search_step(model, 2)
+    step, net, optimizer, goal = search_step(model, 2)
     step()
     with torch.no_grad():
         for mask in net.undecided.values():
             mask.alpha_IJ.normal_(std=3.0)
     start = time.perf_counter()
-    alive = eliminate(net, problem.goal, problem.spec.threshold)
+    alive = eliminate(net, goal, SearchSpec().threshold)
     pruned = prune(net, optimizer, alive, 0.1)
     _wait()
     took = time.perf_counter() - start

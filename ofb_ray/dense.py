@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -14,19 +15,24 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import describe
 from ofb_ray.data import Dataset
+from ofb_ray.errors import InputError
 from ofb_ray.export import tensors
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.plan import resolve_model
+from ofb_ray.plan import resolve_data, resolve_model
 from ofb_ray.records import Network, write_atomic, write_json
-from ofb_ray.spec import TrialSpec
+from ofb_ray.spec import DataSpec, DistillSpec, ModelSpec, TrialSpec
 from ofb_ray.train import checkpoint
 from ofb_ray.train.evaluate import evaluate
+from ofb_ray.train.labels import Teacher
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit
+from ofb_ray.train.team import Team, current
+from ofb_ray.weights import bare, network, preprocessing
 
 _WEIGHTS, _FACTS, _STATE = "dense.safetensors", "dense.json", "state.pt"
+_LOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -50,27 +56,45 @@ def dense_network(
     Raises:
         TrialFailed: training diverged.
     """
-    folder = shared / spec.dense_key
+    folder, team = shared / spec.dense_key, current()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        wait()
-        lock.acquire()
-    try:
-        if not (folder / _FACTS).exists():
-            _train(spec, data, folder, row_done)
+        _acquire(lock, team, wait)
+        if not team.tell((folder / _FACTS).exists()):
+            _train(spec, data, folder, row_done, team)
     finally:
         lock.release()
-    facts = json.loads((folder / _FACTS).read_text())
+    facts = team.tell(json.loads((folder / _FACTS).read_text()) if team.leads else {})
+    state = team.tell(load_file(folder / _WEIGHTS) if team.leads else {})
     net = _network(spec, pretrained=False)
-    net.load_state_dict(load_file(folder / _WEIGHTS))
+    net.load_state_dict(state)
     return Dense(net, Network(**facts["network"]), facts["seconds"], facts["history"])
 
 
-def _train(spec: TrialSpec, data: Dataset, folder: Path, row_done: Callable[[dict[str, Any]], None]) -> None:
-    state = checkpoint.load(folder / _STATE) or {"phase": None, "history": [], "seconds": 0.0}
+def _acquire(lock: FileLock, team: Team, wait: Callable[[], None]) -> None:
+    """Rank 0 takes the lock; the others hear from it now and then, so that no collective waits too long."""
+    timeout, told = 0.0, False
+    while True:
+        held = False
+        if team.leads:
+            try:
+                lock.acquire(timeout=timeout)
+                held = True
+            except Timeout:
+                pass
+        if team.tell(held):
+            return
+        if not told:
+            wait()
+        timeout, told = _LOCK_SECONDS, True
+
+
+def _train(
+    spec: TrialSpec, data: Dataset, folder: Path, row_done: Callable[[dict[str, Any]], None], team: Team
+) -> None:
+    state = team.tell(checkpoint.load(folder / _STATE) if team.leads else None)
+    state = state or {"phase": None, "history": [], "seconds": 0.0}
     history: list[dict[str, Any]] = state["history"]
     start = time.perf_counter() - state["seconds"]
     device = pick_device()
@@ -78,17 +102,20 @@ def _train(spec: TrialSpec, data: Dataset, folder: Path, row_done: Callable[[dic
     def epoch_done(row: dict[str, Any], resume_state: Callable[[], checkpoint.State]) -> None:
         history.append(row)
         seconds = time.perf_counter() - start
-        checkpoint.save(folder / _STATE, {"phase": resume_state(), "history": history, "seconds": seconds})
+        if team.leads:
+            checkpoint.save(folder / _STATE, {"phase": resume_state(), "history": history, "seconds": seconds})
         row_done(row)
 
     net = _network(spec, pretrained=state["phase"] is None).to(device)
-    run = Run("dense", spec.seed, device, epoch_done)
-    fit(net, data, spec.dense, spec.data.augment, run, state["phase"])
+    run = Run("dense", spec.seed, device, epoch_done, team)
+    teacher = make_teacher(spec.dense.distill, None, spec, device) if spec.dense.epochs else None
+    net = fit(net, data, spec.dense, run, state["phase"], teacher)
     seconds = time.perf_counter() - start
-    network = judge(net, spec, data)
-    write_atomic(folder / _WEIGHTS, save(tensors(net)))
-    write_json(folder / _FACTS, {"network": network.model_dump(), "seconds": seconds, "history": history})
-    (folder / _STATE).unlink(missing_ok=True)
+    facts = judge(net, spec, data)
+    if team.leads:
+        write_atomic(folder / _WEIGHTS, save(tensors(net)))
+        write_json(folder / _FACTS, {"network": facts.model_dump(), "seconds": seconds, "history": history})
+        (folder / _STATE).unlink(missing_ok=True)
 
 
 def judge(net: nn.Module, spec: TrialSpec, data: Dataset) -> Network:
@@ -106,8 +133,35 @@ def judge(net: nn.Module, spec: TrialSpec, data: Dataset) -> Network:
     )
 
 
+def make_teacher(
+    distill: DistillSpec | None, dense: nn.Module | None, spec: TrialSpec, device: torch.device
+) -> Teacher | None:
+    """The teacher of a phase, or None: a copy of the trial's dense network, or a timm model at the same image size.
+
+    Raises:
+        InputError: timm cannot build it, or its weights do not fit.
+    """
+    if distill is None:
+        return None
+    resolved = resolve_data(spec)
+    if distill.teacher == "dense":
+        assert dense is not None
+        return Teacher(distill, copy.deepcopy(dense).to(device), ((0.0,), (1.0,)), ((0.0,), (1.0,)))
+    size = {key: value for key, value in resolve_model(spec).args.items() if key in ("num_classes", "in_chans")}
+    model = ModelSpec(name=distill.teacher, pretrained=distill.pretrained, weights=distill.weights, args=size)
+    try:
+        net = network(model.model_copy(update={"args": {**size, "img_size": spec.data.image_size}}))
+    except InputError:
+        net = network(model)  # convolutional teachers take no img_size
+    own = preprocessing(model, DataSpec())
+    seen = resolved.mean or own.mean, resolved.std or own.std
+    if own.mean is None or own.std is None or seen[0] is None or seen[1] is None:
+        return Teacher(distill, net.to(device), ((0.0,), (1.0,)), ((0.0,), (1.0,)))
+    return Teacher(distill, net.to(device), (seen[0], seen[1]), (own.mean, own.std))
+
+
 def _network(spec: TrialSpec, pretrained: bool) -> nn.Module:
     """The network at its seed; the weights that the spec names are read only where they are needed."""
     torch.manual_seed(spec.seed)
     model = resolve_model(spec)
-    return create(model if pretrained else model.model_copy(update={"pretrained": False, "weights": None}))
+    return network(model if pretrained else bare(model))

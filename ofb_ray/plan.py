@@ -5,25 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ofb_ray import data
+from ofb_ray import data, weights
 from ofb_ray.backbones import create, describe
 from ofb_ray.backbones.base import Backbone
+from ofb_ray.data import Batch, Facts
 from ofb_ray.errors import InputError
 from ofb_ray.method.cost import cost, smallest, units_of
 from ofb_ray.method.projection import Goal, make_goal
-from ofb_ray.spec import ModelSpec, TrialSpec
+from ofb_ray.spec import DataSpec, ModelSpec, TrialSpec
 from ofb_ray.supernet import Supernet
+from ofb_ray.train.losses import SearchLosses
 from ofb_ray.train.optim import make_optimizer, make_search_optimizer
-from ofb_ray.train.run import autocast, pick_device
-from ofb_ray.train.search import Problem, search_losses
+from ofb_ray.train.run import Run, autocast, pick_device
 from ofb_ray.train.supervised import descend
+
+_FLOPS_PER_MAC = 6  # a forward pass multiplies and adds; a backward pass does both twice
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Plan:
 
     Args:
         note: why the candidate grid cannot come within 1 % of the target, or empty.
+        missing: what this machine lacks to run it, a line each.
     """
 
     dense_macs: int
@@ -40,54 +43,74 @@ class Plan:
     target: int
     resource: Literal["macs", "params"]
     note: str
+    train_images: int
+    missing: tuple[str, ...] = ()
 
 
-def resolve_model(spec: TrialSpec) -> ModelSpec:
-    """The model with the number of classes of its data set.
+def resolve_model(spec: TrialSpec, facts: Facts | None = None) -> ModelSpec:
+    """The model with the number of classes, channels and the image size of its data set.
 
     Raises:
-        InputError: classes, channels or image size differ from those of the data set, or files are missing.
+        InputError: they differ from what `model.args` says, or files are missing.
     """
-    facts = data.facts(spec.data)
-    args = {
-        "num_classes": facts.classes,
-        "in_chans": facts.channels,
-        "img_size": spec.data.image_size,
-        **spec.model.args,
-    }
-    for key, wanted in (
-        ("num_classes", facts.classes),
-        ("in_chans", facts.channels),
-        ("img_size", spec.data.image_size),
-    ):
-        if args[key] != wanted:
-            raise InputError(f"is {args[key]}, but data set {spec.data.name!r} has {wanted}", key=f"model.args.{key}")
-    weights = spec.model.weights
-    if weights is not None and not Path(weights).is_file():
-        raise InputError(f"no such file: {weights}", key="model.weights")
-    return spec.model.model_copy(update={"args": args})
+    found = facts or data.facts(spec.data)
+    wanted = {"num_classes": found.classes, "in_chans": found.channels, "img_size": spec.data.image_size}
+    for key, value in wanted.items():
+        if spec.model.args.get(key, value) != value:
+            raise InputError(
+                f"is {spec.model.args[key]}, but data set {spec.data.name!r} has {value}", key=f"model.args.{key}"
+            )
+    return spec.model.model_copy(update={"args": {**wanted, **spec.model.args}})
 
 
-def plan(spec: TrialSpec) -> Plan:
+def resolve_data(spec: TrialSpec) -> DataSpec:
+    """The data set with normalisation, interpolation and test crop of the weights, where its spec leaves them open."""
+    return weights.preprocessing(spec.model, spec.data)
+
+
+def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
     """The numbers of a trial, without allocating its network.
 
+    Args:
+        dry: what is missing is listed instead of raised; the data set is then as the spec declares it.
     Raises:
         InputError: unknown model, impossible budget (the minimum is named), missing data or weights.
     """
-    net = meta_network(resolve_model(spec))
+    facts, missing = _facts(spec, dry)
+    if lacking := weights.missing(spec.model):
+        missing.append(lacking)
+        if spec.model.weights is not None and not dry:
+            raise InputError(lacking.removeprefix("weights: "), key="model.weights")
+    net = meta_network(resolve_model(spec, facts))
     backbone = describe(net, spec.search.space)
     dense = units_of(backbone.widths)
     goal = goal_of(spec, backbone)
-    minimum = cost(goal.terms, units_of(smallest(backbone.axes)))
-    resource = spec.budget.resource
-    return Plan(cost(backbone.macs, dense), cost(backbone.params, dense), minimum, goal.target, resource, goal.note)
+    return Plan(
+        dense_macs=cost(backbone.macs, dense),
+        dense_params=cost(backbone.params, dense),
+        minimum=cost(goal.terms, units_of(smallest(backbone.axes))),
+        target=goal.target,
+        resource=spec.budget.resource,
+        note=goal.note,
+        train_images=facts.train_images,
+        missing=tuple(missing),
+    )
+
+
+def _facts(spec: TrialSpec, dry: bool) -> tuple[Facts, list[str]]:
+    try:
+        return data.facts(spec.data), []
+    except InputError as error:
+        declared = data.declared(spec.data)
+        if not dry or declared is None:
+            raise
+        return declared, [f"data: {error.message}"]
 
 
 def meta_network(model: ModelSpec) -> nn.Module:
     """The network without memory for its tensors."""
-    bare = model.model_copy(update={"pretrained": False, "weights": None})
     with torch.device("meta"):
-        return create(bare)
+        return create(weights.bare(model))
 
 
 def goal_of(spec: TrialSpec, backbone: Backbone) -> Goal:
@@ -110,36 +133,69 @@ def goal_of(spec: TrialSpec, backbone: Backbone) -> Goal:
     return make_goal(terms, {axis.name: axis.candidates for axis in backbone.axes}, target)
 
 
-def estimate_seconds(spec: TrialSpec) -> tuple[float, float]:
-    """Seconds on this machine for (training the dense network, search and fine-tuning), from a few real steps.
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of training, on as many devices as a trial has workers.
+
+    Args:
+        dense: of the dense network. trial: of search and fine-tuning. how: where the figures come from, for the user.
+    """
+
+    dense: float
+    trial: float
+    how: str
+
+
+def estimate_from_tflops(spec: TrialSpec, planned: Plan, tflops: float, workers: int) -> Estimate:
+    """By arithmetic, for GPUs that this machine lacks: 6 FLOPs per MAC and image at a sustained rate per GPU.
+
+    The search is counted at the dense cost until `decide_by` and at the target afterwards; data loading and
+    evaluation are not counted.
+    """
+    share = planned.target / (planned.dense_macs if planned.resource == "macs" else planned.dense_params)
+    search = spec.search.epochs * (spec.search.decide_by + (1 - spec.search.decide_by) * share)
+    images = planned.train_images * (1 - spec.data.val_share)
+    epoch = images * planned.dense_macs * _FLOPS_PER_MAC / (tflops * 1e12 * workers)
+    return Estimate(
+        epoch * spec.dense.epochs,
+        epoch * (search + spec.finetune.epochs * share),
+        f"by arithmetic at {tflops:g} TFLOP/s sustained per GPU (assumed, not measured: resources.gpu_tflops)",
+    )
+
+
+def estimate_on_device(spec: TrialSpec) -> Estimate:
+    """Measured on this machine by a few real steps.
 
     Fine-tuning is counted at the dense step's cost: an upper bound, for the subnet is smaller. Data loading, evaluation
     and the shrinking of the search are not counted.
     """
-    model = resolve_model(spec).model_copy(update={"pretrained": False, "weights": None})
-    device = pick_device()
-    net = create(model).to(device).train()
+    facts, device = data.facts(spec.data), pick_device()
+    net = create(weights.bare(resolve_model(spec))).to(device).train()
     backbone = describe(net, spec.search.space)
     supernet = Supernet(net, backbone).to(device)
-    goal, facts = goal_of(spec, backbone), data.facts(spec.data)
+    goal = goal_of(spec, backbone)
     full = cost(goal.terms, units_of(backbone.widths))
-    problem = Problem(None, spec.search, False, goal, full)  # type: ignore[arg-type]  # the losses read no data
+    run = Run("search", spec.seed, device, lambda row, state: None)
+    losses = SearchLosses(supernet, spec.search, goal, full, facts.classes, run)
     plain, searching = make_optimizer(net, spec.dense), make_search_optimizer(supernet, spec.search, 100)
     shape = (facts.channels, spec.data.image_size, spec.data.image_size)
 
     def dense_step(image: torch.Tensor, label: torch.Tensor) -> None:
         with autocast(device):
             loss = F.cross_entropy(net(image), label)
-        descend(loss, plain, spec.dense)
+        loss.backward()  # type: ignore[no-untyped-call]
+        descend(plain, spec.dense)
 
     def search_step(image: torch.Tensor, label: torch.Tensor) -> None:
-        descend(search_losses(supernet, image, label, 0.5, 1.0, problem).sum(), searching, spec.search)
+        losses(Batch(image, label, 0, len(label), True), 0, 0.5, 1.0).sum().backward()
+        descend(searching, spec.search)
 
     images = facts.train_images * (1 - spec.data.val_share)
-    dense = _seconds_per_image(dense_step, shape, facts.classes, spec.dense.batch_size, device)
-    search = _seconds_per_image(search_step, shape, facts.classes, spec.search.batch_size, device)
+    sizes = [phase.micro_batch or phase.batch_size for phase in (spec.dense, spec.search)]
+    dense = _seconds_per_image(dense_step, shape, facts.classes, sizes[0], device)
+    search = _seconds_per_image(search_step, shape, facts.classes, sizes[1], device)
     rest = search * spec.search.epochs + dense * spec.finetune.epochs
-    return images * dense * spec.dense.epochs, images * rest
+    return Estimate(images * dense * spec.dense.epochs, images * rest, "measured on this machine")
 
 
 def _seconds_per_image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable
@@ -16,12 +17,21 @@ from ofb_ray.backbones import describe
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.data import Dataset
 from ofb_ray.data import load as load_data
-from ofb_ray.dense import Dense, dense_network, judge
+from ofb_ray.dense import Dense, dense_network, judge, make_teacher
 from ofb_ray.environment import environment, peak_memory_bytes, reset_peak_memory
 from ofb_ray.errors import InputError, TrialFailed
 from ofb_ray.export import Arch, build, make_arch, save_network, tensors
 from ofb_ray.method.cost import Term, cost, units_of
-from ofb_ray.plan import Plan, estimate_seconds, goal_of, plan, resolve_model
+from ofb_ray.plan import (
+    Estimate,
+    Plan,
+    estimate_from_tflops,
+    estimate_on_device,
+    goal_of,
+    plan,
+    resolve_data,
+    resolve_model,
+)
 from ofb_ray.records import BudgetOutcome, Record, read_record, write_record
 from ofb_ray.spec import TrialSpec
 from ofb_ray.supernet import Supernet
@@ -29,11 +39,13 @@ from ofb_ray.train import checkpoint
 from ofb_ray.train import search as searching
 from ofb_ray.train.run import Phase, Run, pick_device
 from ofb_ray.train.supervised import fit
+from ofb_ray.train.team import Team, current
 
-__all__ = ["Plan", "Report", "estimate_seconds", "plan", "run_trial"]
+__all__ = ["Estimate", "Plan", "Report", "estimate_from_tflops", "estimate_on_device", "plan", "run_trial"]
 
 Report = Callable[[dict[str, Any]], None]
 STATE_FILE = "state.pt"
+_NAMED = 20
 
 
 def run_trial(
@@ -60,19 +72,28 @@ def run_trial(
     Raises:
         InputError: the spec cannot be run, or another process is running this trial.
     """
-    if (stored := read_record(workdir)) is not None:
+    team = current()
+    if (stored := team.tell(read_record(workdir) if team.leads else None)) is not None:
         return stored
     workdir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(workdir / ".lock", timeout=60):
-            if (stored := read_record(workdir)) is not None:
+        with FileLock(workdir / ".lock", timeout=60) if team.leads else contextlib.nullcontext():
+            # Another process may have finished it while this one waited for the lock.
+            if (stored := team.tell(read_record(workdir) if team.leads else None)) is not None:
                 return stored
-            record = _Trial(spec, report, workdir, shared).run(trial, sweep, explored or {})
-            write_record(workdir, record)
-            (workdir / STATE_FILE).unlink(missing_ok=True)
+            record = _Trial(spec, report if team.leads else _silent, workdir, shared, team).run(
+                trial, sweep, explored or {}
+            )
+            if team.leads:
+                write_record(workdir, record)
+                (workdir / STATE_FILE).unlink(missing_ok=True)
             return record
     except Timeout:
         raise InputError(f"another process is running the trial in {workdir}; wait for it or stop it") from None
+
+
+def _silent(progress: dict[str, Any]) -> None:
+    """What the workers beside rank 0 report."""
 
 
 @dataclass
@@ -83,12 +104,14 @@ class _Trial:
     report: Report
     workdir: Path
     shared: Path
+    team: Team = field(default_factory=Team)
     device: torch.device = field(default_factory=pick_device)
     state: dict[str, Any] = field(default_factory=dict)
 
     def run(self, trial: int, sweep: str, explored: dict[str, Any]) -> Record:
         reset_peak_memory(self.device)
-        self.state = checkpoint.load(self.workdir / STATE_FILE) or {
+        stored = self.team.tell(checkpoint.load(self.workdir / STATE_FILE) if self.team.leads else None)
+        self.state = stored or {
             "key": self.spec.key,
             "phase": "search",
             "resume": None,
@@ -129,16 +152,23 @@ class _Trial:
             subnet=facts["subnet"],
             arch=facts["arch"],
             seconds=self.state["seconds"],
-            gpu_seconds=self.state["seconds"] if self.device.type == "cuda" else {},
+            gpu_seconds=self._gpu_seconds(),
             peak_memory_bytes=peak_memory_bytes(self.device),
             history=facts["history"] + self.state["history"],
             events=self.state["events"],
-            environment=environment(self.device) | facts["images"],
+            environment=environment(self.device) | {"workers": self.team.world} | facts["images"],
         )
 
     def _train(self, facts: dict[str, Any]) -> None:
-        data = load_data(self.spec.data, self.shared / "data")
-        facts["images"] = {f"{name}_images": len(getattr(data, name)) for name in ("train", "val", "test")}
+        data = load_data(resolve_data(self.spec), self.shared / "data")
+        try:
+            self._phases(data, facts)
+        finally:
+            facts["images"] = {f"{name}_images": len(getattr(data, name)) for name in ("train", "val", "test")}
+            facts["images"]["unreadable"] = len(data.unreadable)
+            facts["images"]["unreadable_names"] = data.unreadable[:_NAMED]
+
+    def _phases(self, data: Dataset, facts: dict[str, Any]) -> None:
         dense = self._dense(data)
         facts["dense"], facts["history"] = dense.network, dense.history
         self.state["seconds"]["dense"] = dense.seconds
@@ -148,9 +178,11 @@ class _Trial:
         net = build(arch)
         net.load_state_dict(self.state["fused"])
         run = self._phase("finetune")
-        net = fit(net.to(self.device), data, self.spec.finetune, self.spec.data.augment, run, self.state["resume"])
+        teacher = make_teacher(self.spec.finetune.distill, dense.net, self.spec, self.device)
+        net = fit(net.to(self.device), data, self.spec.finetune, run, self.state["resume"], teacher)
         subnet = judge(net, self.spec, data)
-        save_network(net, arch, self.workdir)
+        if self.team.leads:
+            save_network(net, arch, self.workdir)
         facts["arch"], facts["subnet"] = arch, subnet
         done = {"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "message": ""}
         self.report({**done, "top1_val": subnet.top1_val})
@@ -168,7 +200,8 @@ class _Trial:
         """Search and fuse; leaves the state at the start of fine-tuning."""
         backbone = describe(dense.net, self.spec.search.space)
         goal = goal_of(self.spec, backbone)
-        problem = searching.Problem(data, self.spec.search, self.spec.data.augment, goal, _full(goal.terms, backbone))
+        teacher = make_teacher(self.spec.search.distill, dense.net, self.spec, self.device)
+        problem = searching.Problem(data, self.spec.search, goal, _full(goal.terms, backbone), teacher)
         run = self._phase("search")
         torch.manual_seed(self.spec.seed)
         net = Supernet(copy.deepcopy(dense.net), backbone).to(self.device)
@@ -183,7 +216,16 @@ class _Trial:
             "fused": tensors(current.net.fuse()),
             "events": current.events,
         }
-        checkpoint.save(self.workdir / STATE_FILE, self.state)
+        self._save()
+
+    def _save(self) -> None:
+        if self.team.leads:
+            checkpoint.save(self.workdir / STATE_FILE, self.state)
+
+    def _gpu_seconds(self) -> dict[str, float]:
+        if self.device.type != "cuda":
+            return {}
+        return {phase: seconds * self.team.world for phase, seconds in self.state["seconds"].items()}
 
     def _phase(self, phase: Phase) -> Run:
         """The hooks of one phase: every epoch is logged, saved and reported, in this order."""
@@ -192,11 +234,12 @@ class _Trial:
         def epoch_done(row: dict[str, Any], resume_state: Callable[[], checkpoint.State]) -> None:
             self.state["history"].append(row)
             self.state["seconds"][phase] = time.perf_counter() - start
-            self.state["resume"] = resume_state()
-            checkpoint.save(self.workdir / STATE_FILE, self.state)
+            if self.team.leads:
+                self.state["resume"] = resume_state()
+            self._save()
             self._report(phase, row)
 
-        return Run(phase, self.spec.seed, self.device, epoch_done)
+        return Run(phase, self.spec.seed, self.device, epoch_done, self.team)
 
     def _report(self, phase: Phase, row: dict[str, Any], message: str = "") -> None:
         epochs = {name: getattr(self.spec, name).epochs for name in ("dense", "search", "finetune")}

@@ -17,7 +17,7 @@ LAYERS = [
     {"ofb_ray.method", "ofb_ray.spec", "ofb_ray.records", "ofb_ray.yaml12"},
     {"ofb_ray.explored", "ofb_ray.specfile", "ofb_ray.measure"},
     {"ofb_ray.backbones", "ofb_ray.data"},
-    {"ofb_ray.supernet"},
+    {"ofb_ray.supernet", "ofb_ray.weights"},
     {"ofb_ray.pruning"},
     {"ofb_ray.train"},
     {"ofb_ray.export", "ofb_ray.plan", "ofb_ray.environment"},

@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def token_mask(images: int, patches: int, share: float, device: torch.device) -> Tensor:
+def token_mask(images: int, patches: int, share: float, generator: torch.Generator) -> Tensor:
     """A random set of patches per image, (B, N) bool; True = masked.
 
     The count is share x N rounded at random up or down, so that its mean is exact where N is small.
     """
-    wanted = share * patches + torch.rand(images, 1, device=device)
-    order = torch.rand(images, patches, device=device).argsort(dim=1).argsort(dim=1)
+    device = generator.device
+    wanted = share * patches + torch.rand(images, 1, generator=generator, device=device)
+    order = torch.rand(images, patches, generator=generator, device=device).argsort(dim=1).argsort(dim=1)
     return order < wanted.floor()
 
 
@@ -40,16 +41,21 @@ def local_pixel_target(image: Tensor, window: int = 47) -> Tensor:
     return (image - mean) / (variance + 1e-6).sqrt()
 
 
-def reconstruction_loss(prediction: Tensor, image: Tensor, mask_BN: Tensor, grid: tuple[int, int]) -> Tensor:
+def reconstruction_loss(
+    prediction: Tensor, image: Tensor, mask_BN: Tensor, grid: tuple[int, int], masked: Tensor | None = None
+) -> Tensor:
     """Masked L1 per pixel and channel against `local_pixel_target`; 0 where nothing is masked.
 
     Args:
         prediction, image: (B, C, height, width); mask_BN: N = grid[0] x grid[1] patches, row by row.
+        masked: the number of masked patches to divide by, of a part of a batch whose parts are to add up; by default
+            those of `mask_BN`.
     """
     mask = mask_BN.view(-1, 1, *grid).to(prediction.dtype)
     mask = F.interpolate(mask, size=image.shape[-2:], mode="nearest")
     error = (local_pixel_target(image) - prediction).abs() * mask
-    return error.sum() / (mask.sum() * image.shape[1]).clamp_min(1)
+    pixels = image[0].numel() / mask_BN.shape[1]
+    return error.sum() / ((mask_BN.sum() if masked is None else masked) * pixels).clamp_min(1)
 
 
 def balanced_weight(task_loss: Tensor, reconstruction: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ofb_ray.data.base import Split
+from ofb_ray.data import Split
 from ofb_ray.train.run import autocast
+from ofb_ray.train.team import current
 
-BATCH = 512
+BATCH = 256
 
 
 class Accuracy(NamedTuple):
@@ -24,19 +25,19 @@ class Accuracy(NamedTuple):
 def evaluate(
     net: nn.Module, split: Split, device: torch.device, forward: Callable[[Tensor], Tensor] | None = None
 ) -> Accuracy:
-    """Accuracy in eval mode; the mode that `net` had is put back.
+    """Accuracy in eval mode, each worker on its part; the mode that `net` had is put back.
 
     Args:
         forward: images -> logits; by default `net` itself.
     """
-    was_training = net.training
+    was_training, team = net.training, current()
     net.eval()
-    hits = torch.zeros(2, dtype=torch.long, device=device)
+    counts = torch.zeros(3, dtype=torch.long, device=device)  # right first, right among five, all
     with torch.no_grad(), autocast(device):
-        for image, label in split.batches(BATCH, device):
+        for image, label in split.test_batches(BATCH, device, team.rank, team.world):
             logits = (forward or net)(image)
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices == label[:, None]
-            hits += torch.stack([best[:, 0].sum(), best.sum()])
+            counts += torch.stack([best[:, 0].sum(), best.sum(), counts.new_tensor(len(label))])
     net.train(was_training)
-    top1, top5 = (100 * hits.double() / len(split)).tolist()
-    return Accuracy(round(top1, 4), round(top5, 4))
+    top1, top5, images = team.add_(counts).tolist()
+    return Accuracy(round(100 * top1 / images, 4), round(100 * top5 / images, 4))

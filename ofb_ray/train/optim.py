@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from ofb_ray.method.schedule import cosine_with_warmup
-from ofb_ray.spec import PhaseSpec, SearchSpec
+from ofb_ray.spec import FitSpec, PhaseSpec, SearchSpec
 from ofb_ray.supernet import Supernet
 
 # Tokens and positions are exempt from weight decay, like everything of one dimension (released code, timm).
-_NO_DECAY = ("cls_token", "dist_token", "reg_token", "pos_embed", "mask_token")
+_NO_DECAY = ("cls_token", "dist_token", "reg_token", "pos_embed", "mask_token", "relative_position_bias_table")
 
 
 def network_groups(net: nn.Module, spec: PhaseSpec, prefix: str = "") -> list[dict[str, Any]]:
@@ -20,17 +21,31 @@ def network_groups(net: nn.Module, spec: PhaseSpec, prefix: str = "") -> list[di
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, param in net.named_parameters(prefix):
-        exempt = param.dim() <= 1 or any(token in name for token in _NO_DECAY)
-        (plain if exempt else decayed).append(param)
+        (plain if _exempt(name, param) else decayed).append(param)
     return [
         {"role": "weight", "params": decayed, "weight_decay": spec.weight_decay, "peak": spec.lr, "floor": spec.min_lr},
         {"role": "plain", "params": plain, "weight_decay": 0.0, "peak": spec.lr, "floor": spec.min_lr},
     ]
 
 
-def make_optimizer(net: nn.Module, spec: PhaseSpec) -> torch.optim.Optimizer:
-    """AdamW for plain training."""
-    return _adamw(network_groups(net, spec))
+def make_optimizer(net: nn.Module, spec: FitSpec) -> torch.optim.Optimizer:
+    """AdamW for plain training; with `layer_decay` a layer's rate falls by that factor per layer below the head."""
+    if spec.layer_decay is None:
+        return _adamw(network_groups(net, spec))
+    exempt = [name for name, param in net.named_parameters() if _exempt(name, param)]
+    groups = param_groups_layer_decay(net, spec.weight_decay, exempt, layer_decay=spec.layer_decay)
+    return _adamw(
+        [
+            {
+                "role": "weight" if group["weight_decay"] else "plain",
+                "params": group["params"],
+                "weight_decay": group["weight_decay"],
+                "peak": spec.lr * group["lr_scale"],
+                "floor": spec.min_lr * group["lr_scale"],
+            }
+            for group in groups
+        ]
+    )
 
 
 def make_search_optimizer(net: Supernet, spec: SearchSpec, steps: int) -> torch.optim.Optimizer:
@@ -63,6 +78,10 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, progress: float, warmup
     """Cosine with linear warm-up, per step, from each group's peak to its floor."""
     for group in optimizer.param_groups:
         group["lr"] = cosine_with_warmup(progress, group["peak"], group["floor"], warmup)
+
+
+def _exempt(name: str, param: nn.Parameter) -> bool:
+    return param.dim() <= 1 or any(token in name for token in _NO_DECAY)
 
 
 def _adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -1,20 +1,24 @@
-"""What every training loop needs of the trial around it: seed, device, and where epochs are reported and saved."""
+"""What every training loop needs of the trial around it: seed, device, team, where epochs are reported and saved."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from ofb_ray.data import Pass
 from ofb_ray.errors import TrialFailed
+from ofb_ray.spec import PhaseSpec
+from ofb_ray.train.team import Team
 
 Phase = Literal["dense", "search", "finetune"]
 _PHASES: tuple[Phase, ...] = ("dense", "search", "finetune")
+_RANK_STRIDE = 1_000_000_007
 
 
 @dataclass(frozen=True)
@@ -23,21 +27,28 @@ class Run:
 
     Args:
         epoch_done: called after every epoch with its row of history and a function that gives the state to resume from.
+        team: the workers that train this network together.
     """
 
     phase: Phase
     seed: int
     device: torch.device
     epoch_done: Callable[[dict[str, Any], Callable[[], dict[str, Any]]], None]
+    team: Team = field(default_factory=Team)
 
     def seed_epoch(self, epoch: int) -> int:
         """Seed torch for one epoch and return the seed: randomness depends on (seed, phase, epoch) alone.
 
-        A run that is resumed at an epoch therefore draws what an uninterrupted one draws.
+        A run that is resumed at an epoch therefore draws what an uninterrupted one draws. Workers draw their own noise
+        (drop-path, mixup) and return the same seed, which orders the images.
         """
         seed = (self.seed * 3 + _PHASES.index(self.phase)) * 100_003 + epoch
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + self.team.rank * _RANK_STRIDE)
         return seed
+
+    def epoch_pass(self, spec: PhaseSpec, seed: int) -> Pass:
+        """This worker's part of one pass over the training split."""
+        return Pass(spec.batch_size, seed, spec.micro_batch, self.team.rank, self.team.world)
 
     def check_finite(self, loss: Tensor, epoch: int) -> float:
         """The loss as a float.

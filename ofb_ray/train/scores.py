@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ofb_ray.data.base import Split
+from ofb_ray.data import Pass, Split
 from ofb_ray.supernet import Supernet
 from ofb_ray.train.run import Run, autocast
 
@@ -25,14 +27,13 @@ def init_scores(net: Supernet, split: Split, run: Run) -> None:
     squares = {name: torch.zeros_like(mask.score_U) for name, mask in net.undecided.items()}
     was_training = net.training
     net.eval()
-    for count, (image, label) in enumerate(split.batches(_BATCH, run.device, run.seed_epoch(0))):
-        if count == _BATCHES:
-            break
+    ask = Pass(min(_BATCH, len(split)), run.seed_epoch(0), augment=False)
+    for batch in itertools.islice(split.train_batches(ask, run.device), _BATCHES):
         masks = {axis.name: torch.ones(axis.size.units, device=run.device) for axis in net.backbone.axes}
         for name in squares:
             masks[name].requires_grad_()
         with autocast(run.device):
-            loss = F.cross_entropy(net(image, masks).logits, label)
+            loss = F.cross_entropy(net(batch.image, masks).logits, batch.label)
         for name, grad in zip(squares, torch.autograd.grad(loss, [masks[name] for name in squares]), strict=True):
             squares[name] += grad.float() ** 2
     net.train(was_training)

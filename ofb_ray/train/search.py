@@ -6,23 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor, nn
+from torch.func import functional_call
 
-from ofb_ray.data import Dataset
-from ofb_ray.method.bimask import importance
+from ofb_ray.data import Dataset, steps
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.method.losses import adaptive_one_hot_loss, budget_loss, score_penalty
-from ofb_ray.method.pmim import balanced_weight, reconstruction_loss, token_mask
 from ofb_ray.method.projection import Goal
-from ofb_ray.method.schedule import linear_then_constant
 from ofb_ray.pruning import Alive, eliminate, project_onto_budget, prune
 from ofb_ray.spec import SearchSpec
 from ofb_ray.supernet import Supernet
 from ofb_ray.train.budget import BudgetWeight
 from ofb_ray.train.checkpoint import State, optimizer_state, restore_optimizer, restore_supernet, supernet_state
 from ofb_ray.train.evaluate import evaluate
+from ofb_ray.train.labels import Teacher
+from ofb_ray.train.losses import SearchLosses, aim, current_lambda
 from ofb_ray.train.optim import make_search_optimizer, set_learning_rates
 from ofb_ray.train.run import Run, autocast
 from ofb_ray.train.scores import init_scores
@@ -58,9 +55,9 @@ class Problem:
 
     data: Dataset
     spec: SearchSpec
-    augment: bool
     goal: Goal
     dense_cost: int
+    teacher: Teacher | None = None
 
 
 def start(net: Supernet, problem: Problem, run: Run) -> Search:
@@ -68,8 +65,8 @@ def start(net: Supernet, problem: Problem, run: Run) -> Search:
     spec = problem.spec
     if spec.score_init == "taylor":
         init_scores(net, problem.data.train, run)
-    steps = spec.epochs * problem.data.train.steps(spec.batch_size)
-    return Search(net, make_search_optimizer(net, spec, steps), _budget_weight(spec))
+    count = spec.epochs * steps(len(problem.data.train), spec.batch_size, run.team.world)
+    return Search(net, make_search_optimizer(net, spec, count), _budget_weight(spec))
 
 
 def resume(net: Supernet, problem: Problem, run: Run, state: State) -> Search:
@@ -98,51 +95,47 @@ def search(current: Search, problem: Problem, run: Run) -> Search:
 def _epoch(current: Search, problem: Problem, run: Run) -> dict[str, Any]:
     """One pass over the training split with its eliminations; the row of history."""
     data, spec = problem.data, problem.spec
-    steps = data.train.steps(spec.batch_size)
-    points = elimination_steps(steps, spec.eliminations_per_epoch)
+    count, step = steps(len(data.train), spec.batch_size, run.team.world), 0
+    points = elimination_steps(count, spec.eliminations_per_epoch)
     total, progress = torch.zeros(4, device=run.device), 0.0
-    current.net.train()
     seed = run.seed_epoch(current.epoch)
-    for step, (image, label) in enumerate(data.train.batches(spec.batch_size, run.device, seed, problem.augment)):
-        progress = (current.epoch * steps + step) / (spec.epochs * steps)
+    model = _wrapped(current, problem, run)
+    for batch in data.train.train_batches(run.epoch_pass(spec, seed), run.device):
+        progress = (current.epoch * count + step) / (spec.epochs * count)
         set_learning_rates(current.optimizer, progress, spec.warmup)
-        losses = search_losses(current.net, image, label, progress, current.weight.value, problem)
-        descend(losses.sum(), current.optimizer, spec)
+        with run.team.accumulate(model, batch.last):
+            losses = model(batch, seed + step, progress, current.weight.value) * batch.share
+            (losses.sum() * run.team.world).backward()
         total += losses.detach()
+        if not batch.last:
+            continue
+        descend(current.optimizer, spec)
         if step in points and current.net.undecided:
-            run.check_finite(total.sum(), current.epoch)
+            run.check_finite(run.team.add_(total.sum()), current.epoch)
+            before = current.net
             _eliminate(current, problem, progress, run)
+            if current.net is not before:
+                model = _wrapped(current, problem, run)
+        step += 1
+    total = run.team.add_(total)
     run.check_finite(total.sum(), current.epoch)
-    task, one_hot, budget, reconstruction = (total / steps).tolist()
+    run.team.check_equal(current.net)
+    task, one_hot, budget, reconstruction = (total / count).tolist()
     row = {"phase": "search", "epoch": current.epoch + 1, "loss": task, "one_hot_loss": one_hot, "budget_loss": budget}
     row |= {"reconstruction_loss": reconstruction, "budget_weight": current.weight.value}
     return row | _standing(current, problem, progress, run)
 
 
-def search_losses(
-    net: Supernet, image: Tensor, label: Tensor, progress: float, budget_weight: float, problem: Problem
-) -> Tensor:
-    """The four weighted losses of one step, (task, one-hot, budget, reconstruction); their sum is descended.
-
-    L_cls + 0.5 sum L_onehot + w_b L_budget + stop_gradient(L_cls / L_rec) L_rec with the weights of the spec.
-    """
-    spec = problem.spec
-    p = net.probabilities()
-    masks = net.unit_masks(p, _lambda(spec, progress), spec.mask)
-    mask_BN = _token_mask(net, image, progress, spec) if p else None
-    with autocast(image.device):
-        output = net(image, masks, mask_BN)
-    task = F.cross_entropy(output.logits.float(), label, label_smoothing=spec.label_smoothing)
-    one_hot = budget = reconstruction = task.new_zeros(())
-    if p:
-        one_hot = spec.one_hot_weight * _one_hot(net, p, spec)
-        expected = net.expected_cost(problem.goal.terms, p)
-        budget = budget_weight * budget_loss(expected, _aim(problem.goal), problem.dense_cost)
-    if mask_BN is not None and output.image is not None:
-        reconstruction = reconstruction_loss(output.image.float(), image, mask_BN, net.backbone.tokens.grid)
-        weight = balanced_weight(task, reconstruction) if spec.pmim.weight is None else spec.pmim.weight
-        reconstruction = weight * reconstruction
-    return torch.stack([task, one_hot, budget, reconstruction])
+def _wrapped(current: Search, problem: Problem, run: Run) -> nn.Module:
+    """The step's losses as a module of the whole team: made anew after every cut."""
+    current.net.train()
+    if problem.spec.compile and not current.net.undecided:
+        current.net.run = torch.compile(functional_call)
+    return run.team.wrap(
+        SearchLosses(
+            current.net, problem.spec, problem.goal, problem.dense_cost, problem.data.classes, run, problem.teacher
+        )
+    )
 
 
 def elimination_steps(steps: int, points: int) -> frozenset[int]:
@@ -150,34 +143,9 @@ def elimination_steps(steps: int, points: int) -> frozenset[int]:
     return frozenset(-(-steps * point // points) - 1 for point in range(1, points + 1))
 
 
-def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
-    """Sum of the axes' adaptive one-hot losses, all axes at once: a search step has no time for small operators."""
-    p_AN = pad_sequence([p_IJ.flatten() for p_IJ in p.values()], batch_first=True)
-    loss_A = adaptive_one_hot_loss(p_AN, eps=spec.sigma_eps, use_entropy=spec.entropy, use_variance=spec.variance)
-    total = loss_A.sum()
-    if spec.score_penalty:
-        for attention, eta in ((True, spec.eta_attention), (False, spec.eta_other)):
-            masks = [mask for mask in net.undecided.values() if (mask.axis.kind == "attention") == attention]
-            scores: list[Tensor] = [mask.score_U for mask in masks]
-            if scores:
-                total = total + score_penalty(importance(torch.cat(scores)), eta)
-    return total
-
-
-def _token_mask(net: Supernet, image: Tensor, progress: float, spec: SearchSpec) -> Tensor | None:
-    pmim = spec.pmim
-    if pmim.mode == "off":
-        return None
-    share = pmim.end
-    if pmim.mode == "progressive":
-        share = linear_then_constant(progress, pmim.start, pmim.end, spec.mask_warmup)
-    height, width = net.backbone.tokens.grid
-    return token_mask(len(image), height * width, share, image.device)
-
-
 def _decide(current: Search, problem: Problem, progress: float, run: Run) -> None:
     """Decide every open axis: the network that keeps the most of the bi-mask within the budget."""
-    lam = _lambda(problem.spec, progress)
+    lam = current_lambda(problem.spec, progress)
     alive = project_onto_budget(current.net, problem.goal, lam, problem.spec.mask)
     _cut(current, alive, problem, lam, run, {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True})
 
@@ -190,17 +158,18 @@ def _eliminate(current: Search, problem: Problem, progress: float, run: Run) -> 
     if progress >= problem.spec.decide_by:
         _decide(current, problem, progress, run)
         return
+    run.team.average_(mask.alpha_IJ for mask in current.net.undecided.values())
     alive = eliminate(current.net, problem.goal, problem.spec.threshold)
     if alive:
-        _cut(current, alive, problem, _lambda(problem.spec, progress), run, {"epoch": current.epoch + 1})
+        _cut(current, alive, problem, current_lambda(problem.spec, progress), run, {"epoch": current.epoch + 1})
     if problem.spec.adapt_budget_weight and current.net.undecided:
         expected = float(current.net.expected_cost(problem.goal.terms, current.net.probabilities()).detach())
-        current.weight.steer(expected / _aim(problem.goal) - 1)
+        current.weight.steer(expected / aim(problem.goal) - 1)
 
 
 def _cut(current: Search, alive: Alive, problem: Problem, lam: float, run: Run, facts: dict[str, Any]) -> None:
     """Replace network and optimizer by smaller ones; note the relative change of the logits that the cut caused."""
-    image, _ = next(problem.data.val.batches(_PROBE, run.device))
+    image, _ = next(problem.data.val.test_batches(_PROBE, run.device))
     before = _logits(current.net, image, lam, problem.spec)
     pruned = prune(current.net, current.optimizer, alive, lam, problem.spec.mask)
     current.net, current.optimizer = pruned.net, pruned.optimizer
@@ -219,7 +188,7 @@ def _logits(net: Supernet, image: Tensor, lam: float, spec: SearchSpec) -> Tenso
 
 def _standing(current: Search, problem: Problem, progress: float, run: Run) -> dict[str, Any]:
     """Where the search is: accuracy of the masked network, expected cost, axes still open."""
-    net, lam = current.net, _lambda(problem.spec, progress)
+    net, lam = current.net, current_lambda(problem.spec, progress)
     with torch.no_grad():
         p = net.probabilities()
         masks = net.unit_masks(p, lam, problem.spec.mask)
@@ -233,15 +202,6 @@ def _standing(current: Search, problem: Problem, progress: float, run: Run) -> d
         "undecided": len(net.undecided),
         "current_macs": cost(net.backbone.macs, units_of(net.backbone.widths)),
     }
-
-
-def _lambda(spec: SearchSpec, progress: float) -> float:
-    return linear_then_constant(progress, spec.lambda_start, spec.lambda_end, spec.mask_warmup)
-
-
-def _aim(goal: Goal) -> float:
-    """The middle of what the promise allows."""
-    return (goal.floor + goal.target) / 2
 
 
 def _budget_weight(spec: SearchSpec) -> BudgetWeight:

@@ -29,7 +29,7 @@ def problem_of(**search_keys: Any) -> tuple[Supernet, Problem, list[dict[str, An
     net = create(resolve_model(spec))
     backbone = describe(net, spec.search.space)
     goal = goal_of(spec, backbone)
-    problem = Problem(load(spec.data), spec.search, False, goal, cost(goal.terms, units_of(backbone.widths)))
+    problem = Problem(load(spec.data), spec.search, goal, cost(goal.terms, units_of(backbone.widths)))
     history: list[dict[str, Any]] = []
     return Supernet(net, backbone), problem, history, Run("search", 0, CPU, lambda row, _: history.append(row))
 

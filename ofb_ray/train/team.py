@@ -1,0 +1,108 @@
+"""The processes that train one network data-parallel. A single process is a team of one and needs no process group."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ofb_ray.errors import TrialFailed
+
+Value = TypeVar("Value")
+# Longer than any one step, shorter than a night: a peer that is gone without closing its connection ends the wait.
+TIMEOUT = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process' place among `world` workers."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Rank 0 alone writes files and reports."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """`module` with gradients averaged over the team; its parameters become those of rank 0.
+
+        To be wrapped anew after every cut: DistributedDataParallel keeps hooks on the parameters that it was given.
+        """
+        if self.world == 1:
+            return module
+        # Which parameters a step uses changes with the phase of the search: scores, alpha, the decoder.
+        return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+
+    def accumulate(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Around forward and backward of one micro-batch: gradients are averaged after the last one only."""
+        if isinstance(module, DistributedDataParallel) and not last:
+            context: contextlib.AbstractContextManager[Any] = module.no_sync()
+            return context
+        return contextlib.nullcontext()
+
+    def add_(self, value: Tensor) -> Tensor:
+        """The sum over the team, in place."""
+        if self.world > 1:
+            dist.all_reduce(value)
+        return value
+
+    def average_(self, values: Iterable[Tensor]) -> None:
+        """The mean over the team of every tensor, in place."""
+        if self.world > 1:
+            for value in values:
+                dist.all_reduce(value.data)
+                value.data /= self.world
+
+    def tell(self, value: Value) -> Value:
+        """What rank 0 passes, on every rank."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def check_equal(self, net: nn.Module) -> None:
+        """All ranks hold the same bits.
+
+        Raises:
+            TrialFailed: they do not.
+        """
+        if self.world == 1:
+            return
+        device = next(net.parameters()).device
+        sums = [param.detach().contiguous().view(torch.int32).sum(dtype=torch.int64) for param in net.parameters()]
+        mine = torch.stack(sums).to(device)
+        low, high = mine.clone(), mine.clone()
+        dist.all_reduce(low, dist.ReduceOp.MIN)
+        dist.all_reduce(high, dist.ReduceOp.MAX)
+        if not torch.equal(low, high):
+            names = [name for name, _ in net.named_parameters()]
+            apart = [names[index] for index in (low != high).nonzero().flatten().tolist()]
+            raise TrialFailed(f"the workers' parameters drifted apart: {', '.join(apart[:3])}; report this as a bug")
+
+
+def current() -> Team:
+    """The team of this process' process group, or a team of one."""
+    if dist.is_available() and dist.is_initialized():
+        return Team(dist.get_rank(), dist.get_world_size())
+    return Team()
+
+
+@contextlib.contextmanager
+def joined(rank: int, world: int, address: str) -> Iterator[Team]:
+    """A process group of `world` workers that meet at `address` (host:port, of rank 0): NCCL on GPUs, else gloo."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, f"tcp://{address}", TIMEOUT, world, rank)
+    try:
+        yield Team(rank, world)
+    finally:
+        dist.destroy_process_group()
