@@ -5,30 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from ofb_ray.data import digits, folder
+from ofb_ray.data import digits, folder, hub, vision
 from ofb_ray.data.base import Batch, Dataset, Facts, Pass, Split, steps
+from ofb_ray.data.images import Images
 from ofb_ray.spec import DataSpec
 
 
 class Source(Protocol):
-    """A module that reads one kind of data set."""
+    """What reads one kind of data set."""
 
     def load(self, spec: DataSpec, cache: Path | None = None) -> Dataset: ...
 
     def facts(self, spec: DataSpec) -> Facts: ...
 
 
-SETS: dict[str, Source] = {"digits": digits, "folder": folder}
+# A name, or what stands before the slash of one.
+SETS: dict[str, Source] = {
+    "digits": digits,
+    "folder": Images(folder.find),
+    "cifar10": Images(vision.find, fixed=True),
+    "cifar100": Images(vision.find, fixed=True),
+    "torch": Images(vision.find, fixed=True),
+    "hfds": Images(hub.find, fixed=True),
+}
 
 
 def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     """The data set of a spec; what is costly to decode is shared through the folder `cache`."""
-    return SETS[spec.name].load(spec, cache)
+    return _source(spec).load(spec, cache)
 
 
 def facts(spec: DataSpec) -> Facts:
     """Counts that need no decoding. Raises InputError where the data set's files are missing."""
-    return SETS[spec.name].facts(spec)
+    return _source(spec).facts(spec)
 
 
-__all__ = ["Batch", "Dataset", "Facts", "Pass", "Split", "facts", "load", "steps"]
+def declared(spec: DataSpec) -> Facts | None:
+    """The facts that the spec itself states, for a dry run without the data, or None; three channels."""
+    if spec.classes is None or spec.train_images is None:
+        return None
+    return Facts(min(spec.train_limit or spec.train_images, spec.train_images), spec.classes, 3)
+
+
+def _source(spec: DataSpec) -> Source:
+    return SETS[spec.name.partition("/")[0]]
+
+
+__all__ = ["Batch", "Dataset", "Facts", "Pass", "Split", "declared", "facts", "load", "steps"]

@@ -55,11 +55,14 @@ class Split(Protocol):
     """A part of a data set."""
 
     def __len__(self) -> int:
-        """Images, unreadable ones that are known left out."""
+        """Images. Unreadable ones are left out of a set decoded once; a stream counts them, and skips them anew."""
         ...
 
     def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
-        """The batches of one pass, shuffled and augmented."""
+        """The batches of one pass, shuffled and augmented.
+
+        A stream's batch lacks the images that turn out to be unreadable; its `first` and `total` count them.
+        """
         ...
 
     def test_batches(
@@ -70,9 +73,9 @@ class Split(Protocol):
 
 
 class Part(NamedTuple):
-    """Indices into a split: one worker's part of one step. `step` counts from 0; the rest as in `Batch`."""
+    """Places in a split: one worker's part of one step. `step` counts from 0; the rest as in `Batch`."""
 
-    index: Tensor
+    places: Tensor
     step: int
     first: int
     total: int
@@ -89,7 +92,8 @@ def parts(order: Tensor, ask: Pass) -> Iterator[Part]:
     for step in range(steps(len(order), ask.batch_size, ask.world)):
         index = order[step * ask.batch_size : (step + 1) * ask.batch_size]
         low, high = (len(index) * rank // ask.world for rank in (ask.rank, ask.rank + 1))
-        pieces = -(-(high - low) // (ask.micro_batch or len(index)))
+        # As many pieces on every rank, or a collective inside a piece would wait for ever; none of them is empty.
+        pieces = min(-(-len(index) // (ask.world * (ask.micro_batch or len(index)))), len(index) // ask.world)
         bounds = [low + (high - low) * piece // pieces for piece in range(pieces + 1)]
         for piece in range(pieces):
             first, end = bounds[piece], bounds[piece + 1]
@@ -140,6 +144,7 @@ class MemorySplit:
         scale, mean, std: pixels / scale, minus mean, over std of each channel.
         size: side in pixels on the way out; images of another side are resized on the device.
         crop_flip: training images are shifted and mirrored.
+        interpolation: of the resize.
     """
 
     images: Tensor
@@ -149,23 +154,19 @@ class MemorySplit:
     std: tuple[float, ...]
     size: int
     crop_flip: bool = False
+    interpolation: str = "bicubic"
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
-        """See `Split`. Shifts are drawn for a whole step, so that they do not depend on the number of workers."""
-        generator = torch.Generator().manual_seed(ask.seed + 1)
-        pad, step, draws = max(1, self.images.shape[-1] // 8), -1, None
+        """See `Split`."""
+        shifts = Shifts(ask.seed, self.images.shape[-1])
         for part in parts(epoch_order(len(self), ask.seed), ask):
-            images = self.images[part.index].to(device, non_blocking=True).float()
+            images = self.images[part.places].to(device, non_blocking=True).float()
             if self.crop_flip and ask.augment:
-                if part.step != step:
-                    step, draws = part.step, _draw_shifts(part.total, pad, generator)
-                assert draws is not None
-                own = slice(part.first, part.first + len(part.index))
-                images = crop_and_flip(images, pad, *(draw[own] for draw in draws))
-            label = self.labels[part.index].to(device, non_blocking=True)
+                images = shifts(images, part)
+            label = self.labels[part.places].to(device, non_blocking=True)
             yield Batch(self._prepare(images), label, part.first, part.total, part.last)
 
     def test_batches(
@@ -179,16 +180,39 @@ class MemorySplit:
 
     def _prepare(self, images: Tensor) -> Tensor:
         if images.shape[-1] != self.size:
-            images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True).clamp(0, self.scale)
+            mode = {"nearest": "nearest-exact", "bilinear": "bilinear"}.get(self.interpolation, "bicubic")
+            smooth = mode != "nearest-exact"
+            images = F.interpolate(images, (self.size, self.size), mode=mode, antialias=smooth).clamp(0, self.scale)
         shape = (1, -1, 1, 1)
         mean = images.new_tensor(self.mean).view(shape)
         return (images / self.scale - mean) / images.new_tensor(self.std).view(shape)
 
 
-def _draw_shifts(count: int, pad: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    top = torch.randint(0, 2 * pad + 1, (count, 1, 1), generator=generator)
-    left = torch.randint(0, 2 * pad + 1, (count, 1, 1), generator=generator)
-    return top, left, torch.rand(count, 1, 1, generator=generator) < 0.5
+class Shifts:
+    """Shifts by up to an eighth of the side and mirrors, drawn for a whole step: the same for any number of workers.
+
+    Args:
+        seed: of the pass. side: of the images, pixels.
+    """
+
+    def __init__(self, seed: int, side: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed + 1)
+        self._pad, self._step = max(1, side // 8), -1
+        self._draws: tuple[Tensor, ...] = ()
+
+    def __call__(self, images: Tensor, part: Part, kept: Tensor | None = None) -> Tensor:
+        """Shift (B, C, side, side) images, those at the places `kept` of the part (None: all of it)."""
+        while self._step < part.step:
+            self._step += 1
+            self._draws = self._draw(part.total)
+        own = slice(part.first, part.first + len(part.places))
+        draws = [draw[own] if kept is None else draw[own][kept] for draw in self._draws]
+        return crop_and_flip(images, self._pad, *draws)
+
+    def _draw(self, count: int) -> tuple[Tensor, ...]:
+        top = torch.randint(0, 2 * self._pad + 1, (count, 1, 1), generator=self._generator)
+        left = torch.randint(0, 2 * self._pad + 1, (count, 1, 1), generator=self._generator)
+        return top, left, torch.rand(count, 1, 1, generator=self._generator) < 0.5
 
 
 def crop_and_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:

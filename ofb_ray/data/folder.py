@@ -1,99 +1,112 @@
 """Image folders in ImageNet layout: `root`/train/<class>/* and `root`/test or val/<class>/*.
 
-Every image is decoded once, shortest side to `image_size` and centre-cropped, into one array of bytes; trials map it.
+Where both test/ and val/ exist, test/ is the test split and val/ is not read: selection has its own part of train. The
+sorted names of the folders in train/ are the classes, whatever test/ holds. Files without an image's extension are
+ignored, and so are folders that start with a dot.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
-from filelock import FileLock
 from PIL import Image
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import functional as transforms
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
-from ofb_ray.data.base import Dataset, Facts, MemorySplit, stratified
+from ofb_ray.data.pictures import Found, digest, label_tensor
 from ofb_ray.errors import InputError
 from ofb_ray.spec import DataSpec
 
-SPLIT_SEED = 0
-_MEAN = (0.5, 0.5, 0.5)
+
+@dataclass(frozen=True)
+class Files:
+    """Image files.
+
+    Args:
+        paths: (N,) file names below `folder`, as fixed-width bytes: a list of a million strings would be copied into
+            every loader process as soon as its reference counts move.
+    """
+
+    folder: str
+    paths: np.ndarray
+    labels: Tensor
+    key: str = field(compare=False)
+
+    def name(self, place: int) -> str:
+        """As it may be printed: a name in no known encoding is escaped."""
+        path = os.path.join(self.folder, os.fsdecode(self.paths[place]))
+        return path.encode(errors="backslashreplace").decode()
+
+    def read(self, place: int) -> Image.Image:
+        return Image.open(os.path.join(self.folder, os.fsdecode(self.paths[place])))
 
 
-def facts(spec: DataSpec) -> Facts:
-    """Counts the files of train/.
+def find(spec: DataSpec) -> Found:
+    """List the files of both parts.
+
+    A class without test images is accepted.
 
     Raises:
-        InputError: `root` lacks train/ or test/ (val/), or train/ has no class folders.
+        InputError: `root` lacks train/ or test/ (val/); train/ has no class folders or an empty one; a folder of the
+            test part that holds images is no class of train/.
     """
     root = Path(spec.root or "")
     for names in (("train",), ("test", "val")):
         if not any((root / name).is_dir() for name in names):
             wanted = " or ".join(f"{root / name}/<class>/*" for name in names)
             raise InputError(f"no such folder: {wanted}; `data.root` must hold the image folders", key="data.root")
-    classes = [entry for entry in (root / "train").iterdir() if entry.is_dir()]
+    train, test = root / "train", root / ("test" if (root / "test").is_dir() else "val")
+    stamps = _stamps(train)
+    classes = [name for name, _ in stamps]
     if not classes:
-        raise InputError(f"{root / 'train'} has no class folders: wanted {root / 'train'}/<class>/*", key="data.root")
-    images = sum(len(os.listdir(folder)) for folder in classes)
-    return Facts(min(spec.train_limit or images, images), len(classes), 3)
+        raise InputError(f"{train} has no class folders: wanted {train}/<class>/*", key="data.root")
+    images = _files(str(train.resolve()), stamps, tuple(classes))
+    counts = np.bincount(images.labels.numpy(), minlength=len(classes))
+    if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
+        raise InputError(
+            f"no images of {_list(empty)} in {train}; add some or delete the folder (images are {_EXTENSIONS})",
+            key="data.root",
+        )
+    return Found(images, _test_files(test, train, classes), classes)
 
 
-def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
-    """Decode (once per `cache` folder) and split; `val_share` of train is held out, class by class."""
-    facts(spec)
-    root = Path(spec.root or "")
-    test_name = "test" if (root / "test").is_dir() else "val"
-    train_images, train_labels, names = _decoded(root / "train", spec.image_size, spec.train_limit, cache)
-    test_images, test_labels, test_names = _decoded(root / test_name, spec.image_size, spec.test_limit, cache)
-    if names != test_names:
-        odd = sorted(set(names) ^ set(test_names))
-        raise InputError(f"train and {test_name} differ in their classes: {', '.join(odd)}", key="data.root")
-    rest, val = stratified(train_labels, spec.val_share, SPLIT_SEED)
-    mean, std = spec.mean or _MEAN, spec.std or _MEAN
-
-    def split(images: torch.Tensor, labels: torch.Tensor) -> MemorySplit:
-        return MemorySplit(images, labels, 255.0, mean, std, spec.image_size, spec.augment.kind == "crop_flip")
-
-    train = split(train_images[rest], train_labels[rest])
-    return Dataset(train, split(train_images[val], train_labels[val]), split(test_images, test_labels), len(names), 3)
-
-
-def _decoded(
-    folder: Path, size: int, limit: int | None, cache: Path | None
-) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    listing = ImageFolder(str(folder))
-    labels = torch.tensor(listing.targets)
-    chosen = _subset(labels, limit)
-    samples = [listing.samples[index][0] for index in chosen.tolist()]
-    if cache is None:
-        return torch.from_numpy(_decode(samples, size)), labels[chosen], listing.classes
-    state = os.stat(folder)
-    identity = f"{folder.resolve()}|{state.st_mtime_ns}|{size}|{limit}|{len(labels)}"
-    path = cache / f"{folder.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.npy"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, _decode(samples, size))
-            partial.replace(path)
-    return torch.from_numpy(np.load(path)), labels[chosen], listing.classes
-
-
-def _subset(labels: torch.Tensor, limit: int | None) -> torch.Tensor:
-    """A stratified subset of about `limit` images, fixed by the split seed."""
-    if limit is None or limit >= len(labels):
-        return torch.arange(len(labels))
-    return stratified(labels, limit / len(labels), SPLIT_SEED)[1]
-
-
-def _decode(samples: list[str], size: int) -> np.ndarray:
-    images = np.empty((len(samples), 3, size, size), dtype=np.uint8)
-    for place, sample in enumerate(samples):
-        with Image.open(sample) as picture:
-            resized = transforms.center_crop(transforms.resize(picture.convert("RGB"), size), [size, size])
-        images[place] = np.asarray(resized).transpose(2, 0, 1)
+def _test_files(test: Path, train: Path, classes: list[str]) -> Files:
+    stamps = _stamps(test)
+    for name in sorted({name for name, _ in stamps} - set(classes)):
+        if make_dataset(str(test), {name: 0}, extensions=IMG_EXTENSIONS, allow_empty=True):
+            raise InputError(
+                f"{test / name} holds images, but {train} has no class {name!r}; delete it or add the class to train",
+                key="data.root",
+            )
+    images = _files(str(test.resolve()), stamps, tuple(classes))
+    if not len(images.labels):
+        raise InputError(f"no images in {test}/<class>/* (images are {_EXTENSIONS})", key="data.root")
     return images
+
+
+def _stamps(folder: Path) -> tuple[tuple[str, int], ...]:
+    """The class folders and when files were last added to or removed from each."""
+    entries = (entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    return tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries))
+
+
+@lru_cache(maxsize=4)
+def _files(folder: str, stamps: tuple[tuple[str, int], ...], classes: tuple[str, ...]) -> Files:
+    """Listing a million files takes seconds to minutes, and a sweep asks for every trial: kept while `stamps` holds."""
+    indices = {name: label for label, name in enumerate(classes)}
+    samples = make_dataset(folder, indices, extensions=IMG_EXTENSIONS, allow_empty=True)
+    paths = np.array([os.fsencode(os.path.relpath(path, folder)) for path, _ in samples], dtype=np.bytes_)
+    labels = label_tensor([label for _, label in samples])
+    return Files(folder, paths, labels, digest(f"{folder}|{stamps}|{classes}", labels))
+
+
+def _list(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return f"{'class' if len(names) == 1 else f'{len(names)} classes:'} {shown}" + (", ..." if len(names) > 5 else "")
+
+
+_EXTENSIONS = ", ".join(IMG_EXTENSIONS)

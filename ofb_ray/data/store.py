@@ -1,0 +1,157 @@
+"""Images decoded once into bytes, in a file that all trials of a machine map, or in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+from ofb_ray.data.loader import Item, Loader, cores
+from ofb_ray.data.pictures import Pictures, Tally
+from ofb_ray.data.transforms import Transform, test_transform
+from ofb_ray.spec import DataSpec
+
+_BATCH = 64
+# Below this, starting processes takes longer than decoding.
+_FEW = 256
+_TELL_EVERY = 5.0
+
+
+class Stored(NamedTuple):
+    """The readable images (n, 3, side, side) uint8 and their labels (n,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def common_side(pictures: Pictures, largest: int, cache: Path | None) -> int | None:
+    """The side of images that are all square, of one size and at most `largest`; None where they are not.
+
+    Reads headers, and stops at the first that differs. A broken header is left to the decoder.
+    """
+    path = None if cache is None else cache / f"side-{_short(f'{pictures.key}|{largest}')}.json"
+    if path is not None and path.exists():
+        known: int | None = json.loads(path.read_text())
+        return known
+    side = _common_side(pictures, largest)
+    if path is not None:
+        _write(path, json.dumps(side).encode())
+    return side
+
+
+def _common_side(pictures: Pictures, largest: int) -> int | None:
+    sizes: set[tuple[int, int]] = set()
+    for place in range(len(pictures.labels)):
+        try:
+            with pictures.read(place) as picture:
+                sizes.add(picture.size)
+        except Exception:  # As in `pictures.decode`: named there.
+            continue
+        width, height = next(iter(sizes))
+        if len(sizes) > 1 or width != height or width > largest:
+            return None
+    return next(iter(sizes))[0] if sizes else None
+
+
+def stored(pictures: Pictures, spec: DataSpec, native: bool, side: int, cache: Path | None, tally: Tally) -> Stored:
+    """Decode, or map what was decoded before; one process decodes while others wait.
+
+    The file's name follows from the images' key (folder, times of its class folders, names of classes and labels),
+    their choice, and how they are resized; beside it lies the list of unreadable images.
+
+    Args:
+        native: keep the pixels as they are, else shortest side to image_size / crop and the centre.
+    Raises:
+        InputError: more images are unreadable than allowed; nothing is stored then.
+    """
+    transform: Transform = pil_to_tensor if native else test_transform(spec)
+    if cache is None:
+        images = torch.empty((len(pictures.labels), 3, side, side), dtype=torch.uint8)
+        failed: dict[int, str] = {}
+        done = 0
+        for batch, lost in _decode(pictures, transform, spec.workers, tally.part):
+            images[done : done + len(batch)] = batch
+            failed |= lost
+            done += len(batch)
+        return _finished(images[:done], pictures, failed, tally)
+    how = "native" if native else f"{side}|{spec.crop or 1.0}|{spec.interpolation}"
+    path = cache / f"{tally.part}-{_short(f'{pictures.key}|{how}')}.bytes"
+    facts = path.with_suffix(".json")
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not facts.exists():
+            partial = path.with_suffix(".partial")
+            try:
+                failed = _to_file(partial, pictures, transform, spec.workers, tally)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+            _write(facts, json.dumps({str(place): reason for place, reason in failed.items()}).encode())
+        failed = {int(place): reason for place, reason in json.loads(facts.read_text()).items()}
+    shape = (len(pictures.labels) - len(failed), 3, side, side)
+    mapped = torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=torch.uint8)
+    return _finished(mapped.view(shape), pictures, failed, tally)
+
+
+def _to_file(path: Path, pictures: Pictures, transform: Transform, workers: int | None, tally: Tally) -> dict[int, str]:
+    failed: dict[int, str] = {}
+    with open(path, "wb") as file:
+        for batch, lost in _decode(pictures, transform, workers, tally.part):
+            file.write(batch.numpy().tobytes())
+            failed |= lost
+        file.flush()
+        os.fsync(file.fileno())
+    tally.add(_named(pictures, failed))
+    return failed
+
+
+def _finished(images: Tensor, pictures: Pictures, failed: dict[int, str], tally: Tally) -> Stored:
+    tally.add(_named(pictures, failed))
+    kept = torch.ones(len(pictures.labels), dtype=torch.bool)
+    kept[list(failed)] = False
+    return Stored(images, pictures.labels[kept])
+
+
+def _named(pictures: Pictures, failed: dict[int, str]) -> list[tuple[str, str]]:
+    return [(pictures.name(place), reason) for place, reason in failed.items()]
+
+
+def _decode(
+    pictures: Pictures, transform: Transform, workers: int | None, part: str
+) -> Iterator[tuple[Tensor, dict[int, str]]]:
+    """Batches (b, 3, side, side) in order, and the places and reasons of those left out; progress on stderr."""
+    images = len(pictures.labels)
+    processes = (cores() if workers is None else workers) if images >= _FEW else 0
+    requests = [
+        [Item(place, None) for place in range(first, min(first + _BATCH, images))] for first in range(0, images, _BATCH)
+    ]
+    start = told = time.monotonic()
+    for count, loaded in enumerate(Loader(pictures, transform, transform, processes)(requests), 1):
+        yield loaded.images, dict(loaded.failed)
+        now = time.monotonic()
+        if now - told > _TELL_EVERY:
+            told, done = now, min(count * _BATCH, images)
+            rate = done / (now - start)
+            print(f"decoded {done:,} of {images:,} {part} images, {rate:,.0f}/s", file=sys.stderr, flush=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -1,0 +1,108 @@
+"""A split whose images are decoded and augmented again in every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ofb_ray.data.base import Batch, Part, Pass, Shifts, epoch_order, own_part, parts
+from ofb_ray.data.loader import Item, Loaded, Loader
+from ofb_ray.data.pictures import Pictures, Tally
+from ofb_ray.data.transforms import MEAN, STD, erase, normalise, test_transform, train_transform
+from ofb_ray.errors import InputError
+from ofb_ray.spec import DataSpec
+
+
+@dataclass
+class StreamSplit:
+    """Images read from their files by worker processes; uint8 until they are on the device.
+
+    What an image goes through is a function of the pass's seed and its place in the pass, so workers, ranks,
+    micro-batches and a resume change nothing. An unreadable image is skipped in every pass anew, for ranks must agree
+    on the order without talking: its batch is smaller, and `tally` notes it.
+
+    Args:
+        workers: decoding processes; they start with the first pass and wait between passes.
+    """
+
+    pictures: Pictures
+    spec: DataSpec
+    tally: Tally
+    workers: int
+    labels: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.labels = self.pictures.labels
+        self._loader = Loader(self.pictures, train_transform(self.spec), test_transform(self.spec), self.workers)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
+        """See `Split`.
+
+        Raises:
+            InputError: too many images are unreadable, or all of one batch.
+        """
+        augment = self.spec.augment
+        full = ask.augment and augment.kind == "imagenet"
+        order = epoch_order(len(self), ask.seed, augment.repeated if ask.augment else 1)
+        generator = torch.Generator().manual_seed(ask.seed + 2)
+        seeds = torch.randint(2**31, (len(order),), generator=generator)
+        erased = torch.rand(len(order), generator=generator) < augment.erasing
+        boxes = torch.randint(2**31, (len(order),), generator=generator).where(erased, -1)
+        plan = list(parts(order, ask))
+        places = [_places(part, ask) for part in plan]
+        requests = [
+            [Item(place, seed if full else None) for place, seed in zip(part.places.tolist(), drawn, strict=True)]
+            for part, drawn in zip(plan, (seeds[place].tolist() for place in places), strict=True)
+        ]
+        shifts = Shifts(ask.seed, self.spec.image_size)
+        for part, place, loaded in zip(plan, places, self._loaded(requests, device), strict=True):
+            images = loaded.images.to(device, non_blocking=True).float()
+            if ask.augment and augment.kind == "crop_flip":
+                images = shifts(images, part, loaded.kept)
+            images = self._normalise(images)
+            if full and augment.erasing:
+                erase(images, boxes[place][loaded.kept])
+            label = self.labels[part.places[loaded.kept]].to(device, non_blocking=True)
+            yield Batch(images, label, part.first, part.total, part.last)
+
+    def test_batches(
+        self, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Split`. A batch of unreadable images alone is left out.
+
+        Raises:
+            InputError: too many images are unreadable.
+        """
+        own = own_part(len(self), rank, world)
+        places = torch.split(own, batch_size) if len(own) else ()
+        requests = [[Item(place, None) for place in part.tolist()] for part in places]
+        for part, loaded in zip(places, self._loaded(requests, device, empty=True), strict=True):
+            if len(loaded.kept):
+                images = loaded.images.to(device, non_blocking=True).float()
+                yield self._normalise(images), self.labels[part[loaded.kept]].to(device, non_blocking=True)
+
+    def _loaded(self, requests: list[list[Item]], device: torch.device, empty: bool = False) -> Iterator[Loaded]:
+        for loaded in self._loader(requests, pinned=device.type == "cuda"):
+            if loaded.failed:
+                self.tally.add([(self.pictures.name(place), reason) for place, reason in loaded.failed])
+            if not len(loaded.kept) and not empty:
+                raise InputError(
+                    f"no image of a batch can be read: {self.pictures.name(loaded.failed[0][0])} and others",
+                    key="data.unreadable",
+                )
+            yield loaded
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return normalise(images, self.spec.mean or MEAN, self.spec.std or STD)
+
+
+def _places(part: Part, ask: Pass) -> slice:
+    """Where a part stands in its pass."""
+    first = part.step * ask.batch_size + part.first
+    return slice(first, first + len(part.places))

@@ -1,0 +1,87 @@
+"""timm's transforms for a spec, and what happens to pixels on the device."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from PIL import Image
+from timm.data import create_transform
+from timm.data.random_erasing import RandomErasing
+from torch import Tensor
+
+from ofb_ray.errors import InputError
+from ofb_ray.spec import DataSpec
+
+Transform = Callable[[Image.Image], Tensor]
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+def train_transform(spec: DataSpec) -> Transform:
+    """RGB image -> (3, size, size) uint8: random resized crop, mirror, RandAugment or else colour jitter.
+
+    Raises:
+        InputError: timm does not know the RandAugment string.
+    """
+    augment = spec.augment
+    if augment.kind != "imagenet":
+        return test_transform(spec)
+    try:
+        made = create_transform(
+            spec.image_size,
+            is_training=True,
+            scale=(augment.min_area, 1.0),
+            color_jitter=augment.color_jitter,
+            auto_augment=augment.rand_augment,
+            interpolation=spec.interpolation or "bicubic",
+            mean=spec.mean or MEAN,
+            normalize=False,
+        )
+    except (AssertionError, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"timm cannot read {augment.rand_augment!r} ({error or type(error).__name__}); "
+            "an example is rand-m9-mstd0.5-inc1",
+            key="data.augment.rand_augment",
+        ) from None
+    return cast(Transform, made)
+
+
+def test_transform(spec: DataSpec) -> Transform:
+    """RGB image -> (3, size, size) uint8: shortest side to image_size / crop, then the centre."""
+    made = create_transform(
+        spec.image_size,
+        crop_pct=spec.crop or 1.0,
+        interpolation=spec.interpolation or "bicubic",
+        normalize=False,
+    )
+    return cast(Transform, made)
+
+
+test_transform.__test__ = False  # type: ignore[attr-defined]  # no test, though pytest would collect the name
+
+
+def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(B, C, height, width) float pixels of 0..255, in place."""
+    shape = (1, -1, 1, 1)
+    offset, scale = (images.new_tensor(values).mul_(255).view(shape) for values in (mean, std))
+    return images.sub_(offset).div_(scale)
+
+
+def erase(images: Tensor, seeds: Tensor) -> Tensor:
+    """timm's random erasing by noise, in place, of a box in each of (B, C, height, width) normalised images.
+
+    Args:
+        seeds: (B,) int64, what each image's box and noise follow from; a negative one leaves its image as it is.
+    """
+    boxes: Callable[[Tensor], Tensor] = RandomErasing(1.0, mode="pixel", device=images.device)  # type: ignore[no-untyped-call]
+    state = random.getstate()
+    with torch.random.fork_rng([images.device] if images.is_cuda else []):
+        for place in (seeds >= 0).nonzero().flatten().tolist():
+            seed = int(seeds[place])
+            random.seed(seed)
+            torch.manual_seed(seed)
+            boxes(images[place])
+    random.setstate(state)
+    return images
