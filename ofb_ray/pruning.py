@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ofb_ray.backbones.base import Indices, cut_indices, cut_network
+from ofb_ray.backbones.base import Backbone, Indices, cut_indices, cut_network
 from ofb_ray.method.axis import Axis, Keep, Width, keep_best, rank_units, shrink
 from ofb_ray.method.bimask import BiMask, Gate, MaskMode, bimask, importance
-from ofb_ray.method.cost import cost, units_of
+from ofb_ray.method.cost import axis_of, cost, units_of
 from ofb_ray.method.projection import Goal, is_reachable, project
-from ofb_ray.supernet import DECODER_CUTS, Decoder, Supernet
+from ofb_ray.supernet import Decoder, Supernet, decoder_cuts
 
 Alive = dict[str, Tensor]
 Event = dict[str, Any]
@@ -65,7 +65,7 @@ def project_onto_budget(net: Supernet, goal: Goal, lam: float, mode: MaskMode) -
     weight = {axis.name: 0.0 for axis in net.backbone.axes}
     for term in goal.terms:
         part = cost((term,), units_of(net.backbone.widths)) / total
-        for name in term.axes:
+        for name in {axis_of(variable) for variable in term.variables}:
             weight[name] += part
     utility = {name: [0.0] * len(sizes) for name, sizes in candidates.items()}
     for name, mask in net.undecided.items():
@@ -110,12 +110,15 @@ def prune(net: Supernet, optimizer: torch.optim.Optimizer, alive: Alive, lam: fl
             indices[f"{prefix}.score_U"] = [(0, keeps[name].units_U)]
         events.append(_event(name, mask, axis, int(alive_IJ.sum())))
     indices |= {f"body.net.{name}": dims for name, dims in cut_indices(net.backbone.cuts, keeps).items()}
-    decoder = net.decoder
-    if (keep := keeps.get(net.backbone.tokens.embedding)) is not None:
-        indices |= {name: [(dim, keep.units_U)] for name, dim in DECODER_CUTS}
-        decoder = _cut_decoder(net, indices)
+    decoder_indices = cut_indices(decoder_cuts(net.backbone.tokens), keeps)
+    indices |= {f"decoder.{name}": dims for name, dims in decoder_indices.items()}
     backbone = net.backbone.with_axes([masks[axis.name].axis for axis in net.backbone.axes])
-    new = Supernet(cut_network(net.net, net.backbone, keeps), backbone, _copies(masks, alive), decoder)
+    new = Supernet(
+        cut_network(net.net, net.backbone, keeps),
+        backbone,
+        _copies(masks, alive),
+        _cut_decoder(net, backbone, decoder_indices),
+    )
     new.train(net.training)
     return Pruned(new, cut_optimizer(optimizer, net, new, indices), events)
 
@@ -189,12 +192,9 @@ def _cut_mask(
     return new
 
 
-def _cut_decoder(net: Supernet, indices: Indices) -> Decoder:
-    embedding = len(indices["decoder.mask_token_E"][0][1])
-    decoder = Decoder(net.backbone.tokens, embedding).to(net.decoder.mask_token_E.device)
-    tensors = {
-        name: shrink(value, indices.get(f"decoder.{name}", [])) for name, value in net.decoder.state_dict().items()
-    }
+def _cut_decoder(net: Supernet, backbone: Backbone, indices: Indices) -> Decoder:
+    tensors = {name: shrink(value, indices.get(name, [])) for name, value in net.decoder.state_dict().items()}
+    decoder = Decoder(backbone.tokens, backbone.widths).to(net.decoder.mask_token_E.device)
     decoder.load_state_dict(tensors)
     return decoder
 

@@ -9,7 +9,7 @@ Shape suffixes: B images, C channels, E embedding, U units of an axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ofb_ray.backbones.base import Backbone, Tokens, rebuild
-from ofb_ray.method.axis import Cut, Width
+from ofb_ray.method.axis import Cut, Width, Widths
 from ofb_ray.method.bimask import BiMask, Gate, MaskMode
-from ofb_ray.method.cost import Term, cost
+from ofb_ray.method.cost import Term, cost, heads_of, units_of
 from ofb_ray.method.pmim import replace_tokens
 
 Masks = Mapping[str, Tensor]
@@ -35,10 +35,11 @@ class Output(NamedTuple):
 class Decoder(nn.Module):
     """PMIM's own parameters: the mask token and a 1 x 1 convolution E -> C P^2 followed by a pixel shuffle."""
 
-    def __init__(self, tokens: Tokens, embedding: int) -> None:
+    def __init__(self, tokens: Tokens, widths: Widths) -> None:
         super().__init__()
-        self.mask_token_E = nn.Parameter(nn.init.trunc_normal_(torch.empty(embedding), std=0.02))
-        self.conv = nn.Conv2d(embedding, tokens.channels * tokens.stride**2, 1)
+        token = torch.empty(widths[tokens.stem_embedding].width)
+        self.mask_token_E = nn.Parameter(nn.init.trunc_normal_(token, std=0.02))
+        self.conv = nn.Conv2d(widths[tokens.embedding].width, tokens.channels * tokens.stride**2, 1)
         self.shuffle = nn.PixelShuffle(tokens.stride)
 
     def forward(self, features_BEhw: Tensor) -> Tensor:
@@ -46,22 +47,27 @@ class Decoder(nn.Module):
         return image
 
 
-DECODER_CUTS = (("decoder.mask_token_E", 0), ("decoder.conv.weight", 1))
+def decoder_cuts(tokens: Tokens) -> tuple[Cut, Cut]:
+    """What of the `Decoder` follows the backbone's axes."""
+    return Cut("mask_token_E", 0, tokens.stem_embedding), Cut("conv.weight", 1, tokens.embedding)
 
 
 class _Body(nn.Module):
     """timm's forward in its two public halves, so that the features are at hand for PMIM."""
 
-    def __init__(self, net: nn.Module, stem: str) -> None:
+    def __init__(self, net: nn.Module, tokens: Tokens) -> None:
         super().__init__()
-        self.net, self.stem = net, stem
+        self.net, self.tokens = net, tokens
 
     def forward(self, image: Tensor, mask_BN: Tensor | None, mask_token_E: Tensor) -> tuple[Tensor, Tensor]:
         # A hook for the length of one call puts the mask token in behind the stem, before positions are added.
         hook = None
         if mask_BN is not None:
-            stem = self.net.get_submodule(self.stem)
-            hook = stem.register_forward_hook(lambda _m, _i, tokens: replace_tokens(tokens, mask_BN, mask_token_E))
+            stem = self.net.get_submodule(self.tokens.stem)
+            grid = self.tokens.grid
+            hook = stem.register_forward_hook(
+                lambda _m, _i, tokens: replace_tokens(tokens, _at_stem(mask_BN, grid, tokens), mask_token_E)
+            )
         try:
             features = self.net.forward_features(image)  # type: ignore[operator]
         finally:
@@ -89,10 +95,12 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.body = _Body(net, backbone.tokens.stem)
+        # Replaced by its compiled form once no cut changes the shapes any more.
+        self.run: Callable[..., tuple[Tensor, Tensor]] = functional_call
+        self.body = _Body(net, backbone.tokens)
         masks = masks or {axis.name: _fresh_mask(axis.name, backbone) for axis in backbone.axes}
         self.masks = nn.ModuleDict({axis.name.replace(".", "/"): masks[axis.name] for axis in backbone.axes})
-        self.decoder = decoder or Decoder(backbone.tokens, backbone.widths[backbone.tokens.embedding].width)
+        self.decoder = decoder or Decoder(backbone.tokens, backbone.widths)
 
     @property
     def net(self) -> nn.Module:
@@ -141,20 +149,26 @@ class Supernet(nn.Module):
         """Logits and, where `mask_BN` masks patch tokens (True = masked), the reconstruction."""
         tokens = self.backbone.tokens
         params = {f"net.{name}": value for name, value in self.gated_parameters(masks).items()}
-        mask_token_E = self.decoder.mask_token_E * masks[tokens.embedding]
-        features, logits = functional_call(self.body, params, (image, mask_BN, mask_token_E))
+        mask_token_E = self.decoder.mask_token_E * masks[tokens.stem_embedding]
+        features, logits = self.run(self.body, params, (image, mask_BN, mask_token_E))
         if mask_BN is None:
             return Output(logits, None)
         if features.dim() == 3:  # (B, prefix + N, E); hierarchical families give (B, h, w, E)
-            features = features[:, tokens.prefix :].unflatten(1, tokens.feature_grid)
+            features = features[:, tokens.prefix :].reshape(len(features), *tokens.grid, -1)
         return Output(logits, self.decoder(features.permute(0, 3, 1, 2)))
 
     def expected_cost(self, terms: tuple[Term, ...], p: Mapping[str, Tensor]) -> Tensor:
         """E[cost] under p: exact, because the axes are independent and no term names one twice."""
         reference = self.decoder.mask_token_E
-        units = {axis.name: reference.new_tensor(float(axis.size.units)) for axis in self.backbone.axes}
-        units |= {name: mask.expected_units(p[name]) for name, mask in self.undecided.items()}
-        return cost(terms, units)
+        variables = {variable for term in terms for variable in term.variables}
+        sizes = units_of(self.backbone.widths)
+        values = {variable: reference.new_tensor(float(sizes[variable])) for variable in variables}
+        for name, mask in self.undecided.items():
+            if name in variables:
+                values[name] = mask.expected_units(p[name])
+            if heads_of(name) in variables:
+                values[heads_of(name)] = mask.head_steps_IH.sum(dim=1) @ p[name].sum(dim=1)
+        return cost(terms, values)
 
     def candidates(self) -> dict[str, list[Width]]:
         """The living sizes of every axis; a decided axis has one."""
@@ -178,8 +192,9 @@ class Supernet(nn.Module):
         """The factors along the dimension of `cut`, or None where there are none."""
         axis = self.backbone.axis(cut.axis)
         if cut.norm and axis.size != axis.full:
-            factor = masks[cut.axis].new_full((axis.size.units,), math.sqrt(axis.full.units / axis.size.units))
-            return factor * masks[cut.axis] if cut.gate else factor
+            ratio = math.sqrt(axis.full.units / axis.size.units)
+            factor = masks[cut.axis] * ratio if cut.gate else masks[cut.axis].new_full((axis.size.units,), ratio)
+            return factor.repeat(cut.copies)
         if not cut.gate:
             return None
         mask_U = masks[cut.axis]
@@ -187,6 +202,14 @@ class Supernet(nn.Module):
         if cut.query and axis.size.width != axis.full.width:
             copies[0] = mask_U * math.sqrt(axis.size.width / axis.full.width)
         return torch.cat(copies) if cut.copies > 1 else mask_U
+
+
+def _at_stem(mask_BN: Tensor, grid: tuple[int, int], tokens: Tensor) -> Tensor:
+    """One flag per token of the stem, (B, N, E) or, where it is finer than `grid`, (B, h, w, E)."""
+    if tokens.dim() == 3:
+        return mask_BN
+    mask_Bhw = mask_BN.view(-1, *grid)
+    return mask_Bhw.repeat_interleave(tokens.shape[1] // grid[0], 1).repeat_interleave(tokens.shape[2] // grid[1], 2)
 
 
 def _fresh_mask(name: str, backbone: Backbone) -> BiMask | Gate:

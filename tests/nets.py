@@ -10,24 +10,42 @@ from ofb_ray.spec import ModelSpec, SpaceSpec
 from ofb_ray.supernet import Supernet
 
 _SMALL = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4, "num_classes": 7}
+# Windows of 4 and 3 tokens on grids of 16 and 8: shifted in both stages, padded in the second; 4 tokens in the third.
+_SWIN = {
+    "img_size": 32,
+    "patch_size": 2,
+    "embed_dim": 16,
+    "depths": [2, 2, 2],
+    "num_heads": [2, 4, 4],
+    "num_classes": 7,
+}
+_SWIN_NAME = "swin_tiny_patch4_window7_224"
 NETS = {
     "plain": ModelSpec(name="vit_tiny_patch16_224", args=_SMALL),
     "distilled": ModelSpec(name="deit_tiny_distilled_patch16_224", args=_SMALL),
     "deit3": ModelSpec(name="deit3_small_patch16_224", args=_SMALL),
     "registers": ModelSpec(name="vit_small_patch14_reg4_dinov2", args=_SMALL),
+    "swin": ModelSpec(name=_SWIN_NAME, args=_SWIN | {"window_size": [4, 3, 4], "drop_path_rate": 0.0}),
+    "swin_drop_path": ModelSpec(
+        name=_SWIN_NAME,
+        args=_SWIN
+        | {"depths": [1, 2, 1, 1], "num_heads": [2, 2, 3, 4], "head_dim": 8, "window_size": 4, "drop_path_rate": 0.3},
+    ),
 }
 SPACE = SpaceSpec(embedding_step=4, head_min=1, head_step=1)
 SHAPE = (3, 32, 32)
 
 
 def network(kind: str) -> nn.Module:
-    """The network with every parameter random: ones, zeros and 1e-5 as defaults would hide faults."""
+    """The network with every parameter random and of normal size: ones, zeros and 1e-5 would hide faults."""
     torch.manual_seed(0)
     net = create(NETS[kind])
     with torch.no_grad():
         for name, param in net.named_parameters():
-            if param.dim() == 1 or "token" in name or "pos_embed" in name:
+            if param.dim() == 1 or any(part in name for part in ("token", "pos_embed", "bias_table")):
                 param.copy_(torch.randn_like(param) * 0.3 + (1.0 if "norm" in name or "gamma" in name else 0.0))
+            else:
+                param.copy_(torch.randn_like(param) * param[0].numel() ** -0.5)
     return net.eval()
 
 

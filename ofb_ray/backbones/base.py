@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +24,20 @@ class Tokens:
     Args:
         stem: name of the module whose output is the patch tokens, before any position is added.
         prefix: number of class, distillation and register tokens in front of the features.
-        grid: patches along height and width at the stem; `feature_grid`: of the features that are decoded.
+        grid: decoded features along height and width, and the grid on which masks are drawn. A finer stem
+            (Swin: 8 x 8 tokens a feature) is masked in blocks: a decoded feature is masked or seen as a whole (SimMIM).
         stride: pixels per decoded feature along one side.
+        channels: of the image.
+        embedding: the axis of the decoded features; `stem_embedding`: of the patch tokens.
     """
 
     stem: str
     prefix: int
     grid: tuple[int, int]
-    feature_grid: tuple[int, int]
     stride: int
     channels: int
     embedding: str
+    stem_embedding: str
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,21 @@ def make_backbone(
     return Backbone(tuple(axes), tuple(cuts), tuple(macs), parameter_terms(shapes, cuts, axes), tokens, refresh)
 
 
-def cut_indices(cuts: Sequence[Cut], keeps: Mapping[str, Keep]) -> Indices:
+def linear_out(name: str, layer: Any, axis: str, *, gate: bool, copies: int = 1, query: bool = False) -> Iterator[Cut]:
+    """Weight and bias rows of a linear layer or convolution whose outputs are the units of `axis`."""
+    yield Cut(f"{name}.weight", 0, axis, copies=copies, gate=gate, query=query)
+    if layer.bias is not None:
+        yield Cut(f"{name}.bias", 0, axis, copies=copies, gate=gate, query=query)
+
+
+def norm_cuts(name: str, norm: nn.Module, axis: str, *, gate: bool = False, copies: int = 1) -> Iterator[Cut]:
+    """A layer norm over `axis`; nothing for an identity. `gate`: its output starts the residual stream."""
+    if isinstance(norm, nn.LayerNorm) and norm.weight is not None:
+        yield Cut(f"{name}.weight", 0, axis, copies=copies, gate=gate, norm=True)
+        yield Cut(f"{name}.bias", 0, axis, copies=copies, gate=gate)
+
+
+def cut_indices(cuts: Iterable[Cut], keeps: Mapping[str, Keep]) -> Indices:
     """Per parameter, the (dim, index) pairs that the kept units imply."""
     indices: Indices = {}
     for cut in cuts:

@@ -10,11 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from timm.layers import Attention, GluMlp, LayerNorm, LayerScale, Mlp, PatchEmbed
+from timm.layers import Attention, GluMlp, LayerScale, Mlp, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
-from ofb_ray.backbones.base import Backbone, Tokens, attention_axis, embedding_axis, make_backbone, mlp_axis
+from ofb_ray.backbones.base import (
+    Backbone,
+    Tokens,
+    attention_axis,
+    embedding_axis,
+    linear_out,
+    make_backbone,
+    mlp_axis,
+    norm_cuts,
+)
 from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Cut, Widths
 from ofb_ray.method.cost import Term, merge
@@ -78,20 +87,18 @@ def _check(net: VisionTransformer) -> None:
 def _stem_cuts(net: VisionTransformer) -> Iterator[Cut]:
     """The tokens that start the residual stream. With a norm in front of the blocks it is that norm which starts it."""
     pre_norm = isinstance(net.norm_pre, nn.LayerNorm)
-    yield from _linear_out("patch_embed.proj", net.patch_embed.proj, EMBED, gate=not pre_norm)
+    yield from linear_out("patch_embed.proj", net.patch_embed.proj, EMBED, gate=not pre_norm)
     for name in _TOKENS:
         if getattr(net, name, None) is not None:
             yield Cut(name, 2, EMBED, gate=not pre_norm)
     if pre_norm:
-        yield from _norm("norm_pre", net.norm_pre, gate=True)
+        yield from norm_cuts("norm_pre", net.norm_pre, EMBED, gate=True)
 
 
 def _attention_cuts(block: Any, name: str) -> Iterator[Cut]:
     axis = f"{name}.attn"
-    yield from _norm(f"{name}.norm1", block.norm1)
-    yield Cut(f"{axis}.qkv.weight", 0, axis, copies=3, gate=True, query=True)
-    if block.attn.qkv.bias is not None:
-        yield Cut(f"{axis}.qkv.bias", 0, axis, copies=3, gate=True, query=True)
+    yield from norm_cuts(f"{name}.norm1", block.norm1, EMBED)
+    yield from linear_out(f"{axis}.qkv", block.attn.qkv, axis, gate=True, copies=3, query=True)
     yield Cut(f"{axis}.qkv.weight", 1, EMBED)
     yield Cut(f"{axis}.proj.weight", 1, axis)
     yield from _residual_out(f"{axis}.proj", block.attn.proj, f"{name}.ls1", block.ls1)
@@ -99,8 +106,8 @@ def _attention_cuts(block: Any, name: str) -> Iterator[Cut]:
 
 def _mlp_cuts(block: Any, name: str, hidden: int) -> Iterator[Cut]:
     axis = f"{name}.mlp"
-    yield from _norm(f"{name}.norm2", block.norm2)
-    yield from _linear_out(f"{axis}.fc1", block.mlp.fc1, axis, gate=True, copies=block.mlp.fc1.out_features // hidden)
+    yield from norm_cuts(f"{name}.norm2", block.norm2, EMBED)
+    yield from linear_out(f"{axis}.fc1", block.mlp.fc1, axis, gate=True, copies=block.mlp.fc1.out_features // hidden)
     yield Cut(f"{axis}.fc1.weight", 1, EMBED)
     yield Cut(f"{axis}.fc2.weight", 1, axis)
     yield from _residual_out(f"{axis}.fc2", block.mlp.fc2, f"{name}.ls2", block.ls2)
@@ -108,7 +115,7 @@ def _mlp_cuts(block: Any, name: str, hidden: int) -> Iterator[Cut]:
 
 def _head_cuts(net: VisionTransformer) -> Iterator[Cut]:
     for name in ("norm", "fc_norm"):
-        yield from _norm(name, getattr(net, name))
+        yield from norm_cuts(name, getattr(net, name), EMBED)
     for name, _ in _heads(net):
         yield Cut(f"{name}.weight", 1, EMBED)
 
@@ -118,24 +125,12 @@ def _heads(net: VisionTransformer) -> list[tuple[str, nn.Linear]]:
     return [(name, head) for name, head in named if isinstance(head, nn.Linear)]
 
 
-def _linear_out(name: str, layer: Any, axis: str, *, gate: bool, copies: int = 1) -> Iterator[Cut]:
-    yield Cut(f"{name}.weight", 0, axis, copies=copies, gate=gate)
-    if layer.bias is not None:
-        yield Cut(f"{name}.bias", 0, axis, copies=copies, gate=gate)
-
-
 def _residual_out(name: str, layer: Any, scale_name: str, scale: nn.Module) -> Iterator[Cut]:
     """A write to the residual stream: masked at the LayerScale where there is one, else at the projection."""
     scaled = isinstance(scale, LayerScale)
-    yield from _linear_out(name, layer, EMBED, gate=not scaled)
+    yield from linear_out(name, layer, EMBED, gate=not scaled)
     if scaled:
         yield Cut(f"{scale_name}.gamma", 0, EMBED, gate=True)
-
-
-def _norm(name: str, norm: nn.Module, gate: bool = False) -> Iterator[Cut]:
-    if isinstance(norm, nn.LayerNorm | LayerNorm) and norm.weight is not None:
-        yield Cut(f"{name}.weight", 0, EMBED, gate=gate, norm=True)
-        yield Cut(f"{name}.bias", 0, EMBED, gate=gate)
 
 
 def _stem_macs(net: VisionTransformer) -> Term:
@@ -157,7 +152,7 @@ def _tokens(net: VisionTransformer) -> Tokens:
     grid = tuple(net.patch_embed.grid_size)
     stride = net.patch_embed.patch_size[0]
     channels = net.patch_embed.proj.in_channels
-    return Tokens("patch_embed", net.num_prefix_tokens, grid, grid, stride, channels, EMBED)
+    return Tokens("patch_embed", net.num_prefix_tokens, grid, stride, channels, EMBED, EMBED)
 
 
 def _refresh(net: nn.Module, widths: Widths) -> None:

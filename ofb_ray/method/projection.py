@@ -1,26 +1,32 @@
 """The budget as a promise: which costs the candidate grid can reach, and the best network under the budget.
 
-Both questions are asked on the living candidates. A few *coupling* axes (the embedding) are enumerated; with them
-fixed the cost is a sum over the other axes, so reachable costs are a sumset (kept in the bits of an integer) and the
-best network is a multiple-choice knapsack (dynamic programming over the cost).
+Both questions are asked on the living candidates, and dynamic programming along the chain of embeddings (`chain.py`)
+answers both: with the size of an embedding fixed, the cost is a sum over the free axes of its stage, and only the
+merging term looks back to the stage before. Reachable costs are a sumset, kept in the bits of an integer; the best
+network is a multiple-choice knapsack over the cost.
+
+Costs are counted in bins, rounded up, so that the budget is never exceeded; a network's exact cost is checked after
+walking back to it. Rounding is exact where the costs' common divisor allows it, else finer than 1 / 1000 of the budget.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofb_ray.method.axis import Width
-from ofb_ray.method.cost import Term, cost
+from ofb_ray.method.chain import Candidates, Chain, Costs, in_bins, make_chain
+from ofb_ray.method.cost import Term, cost, units_of
 
-Candidates = Mapping[str, Sequence[Width]]
+Utility = Mapping[str, Sequence[float]]
+Step = Callable[[int, int, int, int, list[int]], int]
 PROMISE = 0.99
-_MAX_BITS = 1 << 20
-_BINS = 8192
+_REACH_BINS = 1 << 16
+_BEST_BINS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,19 @@ def make_goal(terms: Sequence[Term], candidates: Candidates, target: int) -> Goa
         ValueError: the smallest network costs more than `target`.
     """
     wanted = math.ceil(PROMISE * target)
-    terms = tuple(terms)
-    if is_reachable(terms, candidates, wanted, target):
-        return Goal(terms, target, wanted)
-    best = max((split.highest(target) for split in _splits(terms, candidates)), default=-1)
-    if best < 0:
+    best = _nearest(terms, candidates, target, wanted)
+    if best is None:
         raise ValueError(f"the smallest network costs more than {target}")
-    return Goal(terms, target, best)
+    return Goal(tuple(terms), target, min(cost(terms, units_of(best)), wanted))
 
 
 def is_reachable(terms: Sequence[Term], candidates: Candidates, low: int, high: int) -> bool:
-    """Whether some network of the grid costs between `low` and `high`."""
-    return any(low <= split.highest(high) for split in _splits(terms, candidates))
+    """Whether some network of the grid costs between `low` and `high`. A True is certain."""
+    best = _nearest(terms, candidates, high, low)
+    return best is not None and cost(terms, units_of(best)) >= low
 
 
-def project(goal: Goal, candidates: Candidates, utility: Mapping[str, Sequence[float]]) -> dict[str, Width]:
+def project(goal: Goal, candidates: Candidates, utility: Utility) -> dict[str, Width]:
     """The network with the highest sum of utilities whose cost lies in [floor, target].
 
     Args:
@@ -68,123 +72,112 @@ def project(goal: Goal, candidates: Candidates, utility: Mapping[str, Sequence[f
     Raises:
         ValueError: no network of the grid lies there.
     """
-    best: tuple[float, dict[str, Width]] | None = None
-    for split in _splits(goal.terms, candidates):
-        fixed = sum(utility[name][list(candidates[name]).index(width)] for name, width in split.fixed.items())
-        found = split.best(goal.floor, goal.target, utility)
-        if found and (best is None or found[0] + fixed > best[0]):
-            best = found[0] + fixed, {**split.fixed, **found[1]}
-    if best is None:
+    nearest = _nearest(goal.terms, candidates, goal.target, goal.floor)
+    if nearest is None or cost(goal.terms, units_of(nearest)) < goal.floor:
         raise ValueError(f"no network costs between {goal.floor} and {goal.target}")
-    return {name: best[1][name] for name in candidates}
+    return _best(goal, candidates, utility) or nearest
 
 
-@dataclass(frozen=True)
-class _Split:
-    """The cost with the coupling axes fixed: base + sum over free axes of costs[axis][candidate]."""
+def _nearest(terms: Sequence[Term], candidates: Candidates, high: int, enough: int) -> dict[str, Width] | None:
+    """The network with the highest (rounded up) cost that is at most `high`; None where the smallest costs more.
 
-    fixed: dict[str, Width]
-    free: dict[str, Sequence[Width]]
-    base: int
-    costs: dict[str, list[int]]
+    The first one found that surely costs `enough` will do.
+    """
+    most = {name: max(sizes, key=lambda size: size.units) for name, sizes in candidates.items()}
+    if cost(terms, units_of(most)) <= high:
+        return most
+    chain = in_bins(make_chain(terms, candidates), high, _REACH_BINS)
+    roundings = len(candidates) if chain.unit > 1 else 0
+    done = max(0, (enough - chain.base) // chain.unit + roundings + 1)
+    limit = (1 << max(0, chain.room + 1)) - 1
+    tables: list[dict[int, list[int]]] = [{0: [1]}]
+    for name, join in chain.joins.items():
+        stage: dict[int, list[int]] = {}
+        for size in reversed(range(join.shape[1])):
+            stage[size] = [_union(table[-1] << int(join[row, size]) for row, table in tables[-1].items()) & limit]
+            for extra in chain.extras[name].values():
+                stage[size].append(_union(stage[size][-1] << amount for amount in set(extra[size].tolist())) & limit)
+            if len(tables) == len(chain.joins) and stage[size][-1].bit_length() > done:
+                break
+        tables.append(stage)
 
-    def highest(self, high: int) -> int:
-        """The highest reachable cost <= high, or -1. Exact unless the grid is finer than 1 / 2^20 of it."""
-        room = high - self.base - sum(min(costs) for costs in self.costs.values())
-        if room < 0:
-            return -1
-        extras = [[value - min(costs) for value in costs] for costs in self.costs.values()]
-        if room >= (most := sum(max(extra) for extra in extras)):
-            return high - room + most
-        unit = math.gcd(*(value for extra in extras for value in extra))
-        unit = max(unit, room // _MAX_BITS + 1) if room // unit > _MAX_BITS else unit
-        reachable, limit = 1, (1 << (room // unit + 1)) - 1
-        for extra in extras:
-            reachable = _union(reachable << -(-value // unit) for value in set(extra)) & limit
-        return high - room + (reachable.bit_length() - 1) * unit
+    def step(place: int, size: int, level: int, used: int, amounts: list[int]) -> int:
+        def before(index: int) -> int:
+            return tables[place + 1][size][level - 1] if level else tables[place][index][-1]
 
-    def best(
-        self, floor: int, target: int, utility: Mapping[str, Sequence[float]]
-    ) -> tuple[float, dict[str, Width]] | None:
-        """The best choice of the free axes with floor <= cost <= target, as (utility, widths)."""
-        lows = {name: min(costs) for name, costs in self.costs.items()}
-        room = target - self.base - sum(lows.values())
-        if room < 0 or self.highest(target) < floor:
-            return None
-        for bins in (_BINS, 16 * _BINS):
-            bin_size = max(1, -(-room // bins))
-            tables = self._tables(room // bin_size + 1, bin_size, lows, utility)
-            first = max(0, (floor - target + room) // bin_size)
-            for last in first + np.argsort(-tables[-1][0][first:], kind="stable"):
-                value = float(tables[-1][0][last])
-                if value == -math.inf:
-                    break
-                widths = self._walk_back(tables, int(last), bin_size, lows)
-                total = self.base + sum(self.costs[name][index] for name, index in widths.items())
-                if floor <= total <= target:
-                    return value, {name: self.free[name][index] for name, index in widths.items()}
+        fits = (index for index, amount in enumerate(amounts) if amount <= used)
+        return next(index for index in fits if before(index) >> (used - amounts[index]) & 1)
+
+    last = max(tables[-1], key=lambda size: tables[-1][size][-1])
+    if not tables[-1][last][-1]:
         return None
-
-    def _tables(
-        self, bins: int, bin_size: int, lows: Mapping[str, int], utility: Mapping[str, Sequence[float]]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per free axis: the best utility of exactly each (rounded up) extra cost, and the choice that gives it."""
-        value = np.full(bins, -math.inf)
-        value[0] = 0.0
-        tables = [(value, np.zeros(bins, dtype=np.int32))]
-        for name in self.free:
-            better, choice = np.full(bins, -math.inf), np.zeros(bins, dtype=np.int32)
-            for index, amount in enumerate(self.costs[name]):
-                shift = -(-(amount - lows[name]) // bin_size)
-                if shift >= bins:
-                    continue
-                shifted = np.concatenate([np.full(shift, -math.inf), value[: bins - shift]]) + utility[name][index]
-                choice = np.where(shifted > better, index, choice)
-                better = np.maximum(better, shifted)
-            value = better
-            tables.append((better, choice))
-        return tables
-
-    def _walk_back(
-        self, tables: list[tuple[np.ndarray, np.ndarray]], last: int, bin_size: int, lows: Mapping[str, int]
-    ) -> dict[str, int]:
-        widths: dict[str, int] = {}
-        for name, (_, choice) in zip(reversed(list(self.free)), reversed(tables), strict=False):
-            widths[name] = index = int(choice[last])
-            last -= -(-(self.costs[name][index] - lows[name]) // bin_size)
-        return widths
+    return _walk_back(chain, candidates, last, tables[-1][last][-1].bit_length() - 1, step)
 
 
-def _union(sets: Iterator[int]) -> int:
+def _best(goal: Goal, candidates: Candidates, utility: Utility) -> dict[str, Width] | None:
+    """The best network whose cost lies in the window and is not lost by rounding."""
+    chain = in_bins(make_chain(goal.terms, candidates), goal.target, _BEST_BINS)
+    start = np.full((1, chain.room + 1), -math.inf)
+    start[0, 0] = 0.0
+    choices: list[list[list[NDArray[np.int16]]]] = []
+    for name, join in chain.joins.items():
+        ends, stage = [], []
+        for size in range(join.shape[1]):
+            value, choice = _combine(start, join[:, size], np.full(len(start), utility[name][size]))
+            stage.append([choice])
+            for axis, extra in chain.extras[name].items():
+                value, choice = _combine(value[None], extra[size], np.asarray(utility[axis]))
+                stage[-1].append(choice)
+            ends.append(value)
+        choices.append(stage)
+        start = np.stack(ends)
+
+    def step(place: int, size: int, level: int, used: int, amounts: list[int]) -> int:
+        return int(choices[place][size][level][used])
+
+    first = max(0, (goal.floor - chain.base) // chain.unit)
+    window = start[:, first:]
+    for flat in np.argsort(-window, axis=None, kind="stable"):
+        last, used = divmod(int(flat), window.shape[1])
+        if window[last, used] == -math.inf:
+            break
+        found = _walk_back(chain, candidates, last, used + first, step)
+        if goal.floor <= cost(goal.terms, units_of(found)) <= goal.target:
+            return found
+    return None
+
+
+def _combine(
+    values: NDArray[np.float64], amounts: Costs, gains: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
+    """One knapsack step: per bin the best values[k or 0] moved up by amounts[k] plus gains[k], and its k."""
+    bins = values.shape[1]
+    best, choice = np.full(bins, -math.inf), np.zeros(bins, dtype=np.int16)
+    for index, (amount, gain) in enumerate(zip(amounts.tolist(), gains.tolist(), strict=True)):
+        if amount < bins:
+            moved = values[index if len(values) > 1 else 0, : bins - amount] + gain
+            np.putmask(choice[amount:], moved > best[amount:], index)
+            np.maximum(best[amount:], moved, out=best[amount:])
+    return best, choice
+
+
+def _walk_back(chain: Chain, candidates: Candidates, size: int, used: int, step: Step) -> dict[str, Width]:
+    """From the last coupling axis at `size` with `used` bins to the sizes of all axes."""
+    found: dict[str, Width] = {}
+    for place, (name, join) in reversed([*enumerate(chain.joins.items())]):
+        found[name] = candidates[name][size]
+        for level, (axis, extra) in reversed([*enumerate(chain.extras[name].items(), start=1)]):
+            index = step(place, size, level, used, extra[size].tolist())
+            found[axis] = candidates[axis][index]
+            used -= int(extra[size, index])
+        index = step(place, size, 0, used, join[:, size].tolist())
+        used -= int(join[index, size])
+        size = index
+    return {name: found[name] for name in candidates}
+
+
+def _union(sets: Iterable[int]) -> int:
     total = 0
     for bits in sets:
         total |= bits
     return total
-
-
-def _coupling(terms: Sequence[Term]) -> list[str]:
-    """Few axes such that fixing them leaves at most one free axis in every term (greedy)."""
-    fixed: list[str] = []
-    while True:
-        counts: dict[str, int] = {}
-        for term in terms:
-            free = {axis for axis in term.axes if axis not in fixed}
-            if len(free) > 1:
-                for axis in free:
-                    counts[axis] = counts.get(axis, 0) + 1
-        if not counts:
-            return fixed
-        fixed.append(max(counts, key=lambda axis: counts[axis]))
-
-
-def _splits(terms: Sequence[Term], candidates: Candidates) -> Iterator[_Split]:
-    """One split per choice of the coupling axes, from the largest to the smallest."""
-    coupling = [name for name in candidates if name in _coupling(terms)]
-    free = {name: sizes for name, sizes in candidates.items() if name not in coupling}
-    for sizes in itertools.product(*(reversed(candidates[name]) for name in coupling)):
-        fixed = dict(zip(coupling, sizes, strict=True))
-        zero = dict.fromkeys(free, 0) | {name: width.units for name, width in fixed.items()}
-        base = cost(terms, zero)
-        slopes = {name: cost(terms, zero | {name: 1}) - base for name in free}
-        costs = {name: [slopes[name] * width.units for width in free[name]] for name in free}
-        yield _Split(fixed, free, base, costs)
