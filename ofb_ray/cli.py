@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ofb_ray.trial import Plan
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
+DEFAULT_TFLOPS = 40.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,12 +90,11 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
     folder.check_same_sweep(results, spec)
     if arguments.resume and not results.exists():
         raise InputError(f"there is no {results} to resume: leave --resume out", key="--resume")
-    slots = (spec.resources.concurrent or total) if arguments.address else resources.local_slots(spec)
     if arguments.dry_run:
-        from ofb_ray.trial import estimate_seconds
-
-        print(report.dry_run(spec, plans, estimate_seconds(spec.trial(spec.cells[0], {})), slots))
+        print(_dry_run(arguments, spec, plans))
         return 0
+    if not arguments.address:
+        resources.local_slots(spec)
     for note in dict.fromkeys(plan.note for plan in plans if plan.note):
         print(f"note: {note}")
     if folder.count_records(results, total) == total:
@@ -109,7 +109,31 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
     return report.finish(results, spec)
 
 
+def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> str:
+    from ofb_ray.trial import estimate_from_tflops, estimate_on_device
+    from ofb_ray.tuning import folder, report, resources
+
+    missing = list(dict.fromkeys(line for plan in plans for line in plan.missing))
+    total = folder.trial_total(spec)
+    slots = min(spec.resources.concurrent or 1, total)
+    gpus_here = not spec.resources.gpus
+    if not arguments.address:
+        try:
+            slots = min(resources.local_slots(spec), total)
+            gpus_here = True
+        except InputError as error:
+            missing.append(f"resources: {error.message}")
+    first = spec.trial(spec.cells[0], {})
+    if gpus_here and not any(line.startswith("data:") for line in missing):
+        estimate = estimate_on_device(first)
+    else:
+        tflops = spec.resources.gpu_tflops or DEFAULT_TFLOPS
+        estimate = estimate_from_tflops(first, plans[0], tflops, spec.resources.workers)
+    return report.dry_run(spec, plans, estimate, slots, missing)
+
+
 def _trial(arguments: argparse.Namespace) -> int:
+    from ofb_ray.local import local_team
     from ofb_ray.trial import run_trial
     from ofb_ray.tuning import report
 
@@ -119,7 +143,7 @@ def _trial(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out) if arguments.out else Path(spec.storage) / f"{spec.name}-trial"
     report.check_trial_folder(out, trial)
     start = time.monotonic()
-    with report.TrialLine() as line:
+    with report.TrialLine() as line, local_team(spec.resources.workers, trial, out, spec.name):
         record = run_trial(trial, line.show, out, shared=out / "shared", sweep=spec.name)
     print(report.trial_summary(record, out, time.monotonic() - start))
     return 0 if record.status == "finished" else 1
@@ -162,7 +186,7 @@ def _load(
     plans = []
     for cell in spec.cells:
         try:
-            plans.append(plan(spec.trial(cell, {})))
+            plans.append(plan(spec.trial(cell, {}), dry=getattr(arguments, "dry_run", False)))
         except InputError as error:
             raise specfile.trial_error(error, source, spec.budgets.index(cell["budget"])) from None
     return spec, plans, source

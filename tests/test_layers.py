@@ -23,6 +23,7 @@ LAYERS = [
     {"ofb_ray.export", "ofb_ray.plan", "ofb_ray.environment"},
     {"ofb_ray.dense"},
     {"ofb_ray.trial"},
+    {"ofb_ray.local"},
     {"ofb_ray.tuning"},
     {"ofb_ray.cli"},
     {"ofb_ray.__main__"},

@@ -37,6 +37,7 @@ from ofb_ray.tuning.resources import check_nodes, local_gpus, local_slots
 from ofb_ray.tuning.searcher import StudySearcher
 from ofb_ray.tuning.study import Suggestions
 from ofb_ray.tuning.trainable import trainable
+from ofb_ray.tuning.workers import placement
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 
@@ -80,15 +81,22 @@ def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
     stop = _Stop()
     with Display(suggestions.total, done) as display, stop:
         events = _Events(results, spec, display, stop.is_set)
-        config = {"results": str(results), "function": function, "cpus": spec.resources.cpus}
+        asked = spec.resources
+        config = {
+            "results": str(results),
+            "function": function,
+            "workers": asked.workers,
+            "cpus": asked.cpus_per_worker,
+            "gpus": asked.gpus_per_worker,
+        }
         tuner = tune.Tuner(
-            tune.with_resources(trainable, {"cpu": spec.resources.cpus, "gpu": spec.resources.gpus}),
+            tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(
                 search_alg=StudySearcher(suggestions, config, stop.is_set, events.ended),
                 num_samples=left,
                 max_concurrent_trials=slots,
                 # A new process costs 2 s; on a GPU it is worth it, because the old one keeps its CUDA context.
-                reuse_actors=spec.resources.gpus == 0,
+                reuse_actors=asked.gpus == 0 and asked.workers == 1,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
             ),
@@ -235,7 +243,7 @@ def _ray(spec: SweepSpec, address: str | None) -> Iterator[int]:
     try:
         list_nodes: Any = ray.nodes
         nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
-        fits = check_nodes(spec, "no node of the cluster has more than" if address else "this machine has", nodes)
+        fits = check_nodes(spec, "the cluster" if address else "this machine", nodes)
         # A cluster may grow while the sweep runs, so there `concurrent` is taken as it is.
         yield spec.resources.concurrent or fits if address else local_slots(spec)
     finally:

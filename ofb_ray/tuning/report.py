@@ -28,22 +28,24 @@ from ofb_ray.tuning.folder import (
 )
 
 if TYPE_CHECKING:
-    from ofb_ray.trial import Plan
+    from ofb_ray.trial import Estimate, Plan
 
 
-def dry_run(spec: SweepSpec, plans: Sequence[Plan], seconds: tuple[float, float], slots: int) -> str:
-    """Every trial with its target, what is known of its values, and the time.
+def dry_run(spec: SweepSpec, plans: Sequence[Plan], estimate: Estimate, slots: int, missing: Sequence[str]) -> str:
+    """Every trial with its target, what is known of its values, the time, and what this machine lacks.
 
     Args:
         plans: of each cell, in the order of `spec.cells`.
-        seconds: of dense training, and of the rest of one trial, on this machine.
         slots: trials at a time.
+        missing: a line each.
     """
-    total, first = trial_total(spec), plans[0]
+    total, first, asked = trial_total(spec), plans[0], spec.resources
+    each = f"each {asked.cpus:g} CPUs and {asked.gpus:g} GPUs"
     lines = [
-        f"{spec.name}: {total} trials, {slots} at a time, "
-        f"each {spec.resources.cpus:g} CPUs and {spec.resources.gpus:g} GPUs",
-        f"dense: {count(first.dense_macs)} MACs, {count(first.dense_params)} parameters",
+        f"{spec.name}: {total} trials, {slots} at a time, {each}"
+        + (f" ({asked.workers} workers)" if asked.workers > 1 else ""),
+        f"dense: {spec.model.name}, {count(first.dense_macs)} MACs, {count(first.dense_params)} parameters, "
+        f"{first.train_images:,} training images",
         f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
     ]
     for number in range(total):
@@ -56,14 +58,20 @@ def dry_run(spec: SweepSpec, plans: Sequence[Plan], seconds: tuple[float, float]
             f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / dense:6.3f}  {count(plan.minimum):>8}  "
             f"{cell_label(cell)}{values}{note}"
         )
-    dense_networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
-    whole = seconds[0] * -(-dense_networks // slots) + seconds[1] * total / slots
-    lines += [
-        f"explored: {', '.join(spec.parameters) or 'nothing'}",
-        f"time: about {duration(whole)}: {dense_networks} dense network(s) of {duration(seconds[0])} each, "
-        f"then {duration(seconds[1])} a trial, measured on this machine",
-    ]
+    lines += [f"explored: {', '.join(spec.parameters) or 'nothing'}", _time(spec, estimate, total, slots)]
+    lines += [f"missing: {line}" for line in missing]
     return "\n".join(lines)
+
+
+def _time(spec: SweepSpec, estimate: Estimate, total: int, slots: int) -> str:
+    networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
+    whole = estimate.dense * -(-networks // slots) + estimate.trial * total / slots
+    dense = f"{networks} dense network(s) of {duration(estimate.dense)} each, then " if estimate.dense else ""
+    text = f"time: about {duration(whole)}: {dense}{duration(estimate.trial)} a trial, {estimate.how}"
+    if spec.resources.gpus:
+        days = (estimate.dense * networks + estimate.trial * total) * spec.resources.gpus / 86400
+        text += f"\nGPU days: about {days:.2f} in all, {estimate.trial * spec.resources.gpus / 86400:.2f} a trial"
+    return text
 
 
 def finish(results: Path, spec: SweepSpec) -> int:

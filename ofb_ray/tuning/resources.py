@@ -25,28 +25,34 @@ def local_slots(spec: SweepSpec) -> int:
         InputError: not even one fits.
     """
     node = {"CPU": float(os.cpu_count() or 1), "GPU": float(local_gpus(spec))}
-    fits = check_nodes(spec, "this machine has", [node])
+    fits = check_nodes(spec, "this machine", [node])
     return min(spec.resources.concurrent or fits, fits)
 
 
 def check_nodes(spec: SweepSpec, where: str, nodes: list[dict[str, float]]) -> int:
-    """The trials that fit on the nodes at a time.
+    """The trials that fit on the nodes at a time; the workers of one may lie on several nodes.
 
     Raises:
         InputError: not even one does.
     """
     asked = spec.resources
-    fits = 0
+    workers = 0
     for node in nodes:
-        by_cpu = node.get("CPU", 0.0) / asked.cpus
-        fits += math.floor(min(by_cpu, node.get("GPU", 0.0) / asked.gpus) if asked.gpus else by_cpu)
-    if not fits:
-        for key, name in (("cpus", "CPU"), ("gpus", "GPU")):
-            most = max((node.get(name, 0.0) for node in nodes), default=0.0)
-            if getattr(asked, key) > most:
-                raise InputError(
-                    f"a trial asks for {getattr(asked, key):g} {name}s, {where} {most:g}: ask for less",
-                    key=f"resources.{key}",
-                )
-        raise InputError(f"no machine has {asked.cpus:g} CPUs and {asked.gpus:g} GPUs at once", key="resources")
-    return fits
+        by_cpu = node.get("CPU", 0.0) / asked.cpus_per_worker
+        by_gpu = node.get("GPU", 0.0) / asked.gpus_per_worker if asked.gpus_per_worker else by_cpu
+        workers += math.floor(min(by_cpu, by_gpu))
+    if fits := workers // asked.workers:
+        return fits
+    for key, name in (("gpus_per_worker", "GPU"), ("cpus_per_worker", "CPU")):
+        wanted, there = getattr(asked, key), sum(node.get(name, 0.0) for node in nodes)
+        if wanted * asked.workers > there:
+            each = f" of {wanted:g} {name}s each" if asked.workers > 1 else f" with {wanted:g} {name}s"
+            raise InputError(
+                f"a trial asks for {asked.workers} worker(s){each}, {where} has {there:g}: ask for less",
+                key=f"resources.{key}",
+            )
+    raise InputError(
+        f"{where} has room for {workers} of a trial's {asked.workers} workers "
+        f"({asked.cpus_per_worker:g} CPUs and {asked.gpus_per_worker:g} GPUs each, on one machine): ask for less",
+        key="resources",
+    )

@@ -9,7 +9,7 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,42 +29,67 @@ def trainable(config: Json) -> None:
     The process holds the folder's lock while it works: a worker that a killed driver left behind still has it, and the
     next attempt waits until that one is gone instead of writing beside it.
     """
-    results, number = Path(config["results"]), int(config["number"])
-    folder = records.trial_folder(results, number)
-    function = resolve(config["function"])
-    if "torch" in sys.modules:  # the number of threads of the whole process, so it is not the trial function's business
+    from ofb_ray.tuning.workers import team
+
+    folder = _folder(config)
+    set_threads(config)
+    with FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS), logged(config), team(config, folder / LOG_FILE):
+        _run(config, _reporter(folder))
+    tune.report({"phase": "done", "progress": 1.0})
+
+
+def run_worker(config: Json) -> None:
+    """The same trial on a worker beside rank 0, which alone reports and writes."""
+    _run(config, lambda progress: None)
+
+
+def set_threads(config: Json) -> None:
+    """As many torch threads as the worker has CPUs. They belong to the process, so the trial function leaves them."""
+    resolve(config["function"])
+    if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
+
+
+@contextlib.contextmanager
+def logged(config: Json) -> Iterator[None]:
+    """Everything that is printed or raised goes into the trial's log."""
     with (
-        FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS),
-        (folder / LOG_FILE).open("a", buffering=1, encoding="utf-8") as log,
+        (_folder(config) / LOG_FILE).open("a", buffering=1, encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
         try:
-            _run(function, folder, results)
+            yield
         except Exception:
             traceback.print_exc(file=log)
             raise
 
 
-def _run(function: Callable[..., Any], folder: Path, results: Path) -> None:
+def _run(config: Json, report: Callable[[Json], None]) -> None:
+    folder = _folder(config)
     trial = json.loads((folder / TRIAL_FILE).read_bytes())
+    resolve(config["function"])(
+        TrialSpec.model_validate(trial["spec"]),
+        report,
+        folder,
+        shared=Path(config["results"]) / SHARED_FOLDER,
+        trial=trial["trial"],
+        sweep=trial["sweep"],
+        explored=trial["params"],
+    )
 
+
+def _folder(config: Json) -> Path:
+    return records.trial_folder(Path(config["results"]), int(config["number"]))
+
+
+def _reporter(folder: Path) -> Callable[[Json], None]:
     def report(progress: Json) -> None:
         plain = {key: _plain(value) for key, value in progress.items()}
         records.write_json(folder / PROGRESS_FILE, {**plain, "time": time.time()})
         tune.report(plain)
 
-    function(
-        TrialSpec.model_validate(trial["spec"]),
-        report,
-        folder,
-        shared=results / SHARED_FOLDER,
-        trial=trial["trial"],
-        sweep=trial["sweep"],
-        explored=trial["params"],
-    )
-    tune.report({"phase": "done", "progress": 1.0})
+    return report
 
 
 def resolve(dotted: str) -> Callable[..., Any]:

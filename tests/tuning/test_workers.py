@@ -1,0 +1,83 @@
+"""A sweep whose trials have two workers: real trials, real gloo, a real kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ofb_ray.errors import InputError
+from ofb_ray.spec import SweepSpec
+from ofb_ray.tuning.resources import check_nodes
+from tests.small import small_spec
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def sweep(folder: Path, name: str, *arguments: str) -> tuple[dict[str, Any], str]:
+    """The record of a sweep's only trial, of two workers, and its log."""
+    spec = small_spec(dense={"epochs": 1}, search={"epochs": 6}, finetune={"epochs": 1}).model_dump(mode="json")
+    del spec["budget"], spec["seed"]
+    tree = {**spec, "name": name, "budgets": [0.5], "resources": {"workers": 2}}
+    (folder / f"{name}.yaml").write_text(json.dumps(tree))
+    line = [sys.executable, "-m", "ofb_ray", "sweep", f"{name}.yaml", *arguments]
+    answer = subprocess.run(
+        line, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, capture_output=True, timeout=240
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    trial = folder / "results" / name / "00000"
+    return json.loads((trial / "record.json").read_text()), (trial / "trial.log").read_text()
+
+
+def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path: Path) -> None:
+    """Rank 1 dies by SIGKILL in the search: the trial goes on from its checkpoint and ends with the same numbers."""
+    function = ("--trial-function", "tests.tuning.killer:run_trial")
+    whole, log = sweep(tmp_path, "whole", *function)
+    killed, killed_log = sweep(tmp_path, "killed", *function)
+    assert whole["status"] == killed["status"] == "finished"
+    assert whole["environment"]["workers"] == killed["environment"]["workers"] == 2
+    assert "Error" not in log
+    assert "Error" in killed_log or "a worker ended" in killed_log
+    assert (tmp_path / "results" / "killed" / "00000" / "killed").exists()
+    for key in ("history", "events", "arch", "dense", "subnet", "budget"):
+        assert whole[key] == killed[key], key
+
+
+def asked(**resources: Any) -> SweepSpec:
+    return SweepSpec.model_validate({"name": "s", "budgets": [0.5], "resources": resources})
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "fits"),
+    [
+        ({"workers": 2}, [{"CPU": 4.0}], 2),
+        ({"workers": 2, "gpus_per_worker": 1}, [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0, "GPU": 1.0}], 1),
+        ({"gpus_per_worker": 0.5}, [{"CPU": 8.0, "GPU": 1.0}], 2),
+        ({"workers": 4, "cpus_per_worker": 2}, [{"CPU": 3.0}, {"CPU": 7.0}], 1),
+    ],
+)
+def test_trials_that_fit(resources: dict[str, Any], nodes: list[dict[str, float]], fits: int) -> None:
+    assert check_nodes(asked(**resources), "the cluster", nodes) == fits
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "told"),
+    [
+        ({"workers": 2, "gpus_per_worker": 1}, [{"CPU": 8.0, "GPU": 1.0}], "2 worker.* of 1 GPUs each"),
+        ({"cpus_per_worker": 4}, [{"CPU": 3.0}, {"CPU": 2.0}], "room for 0 of a trial's 1 workers"),
+    ],
+)
+def test_trials_that_do_not_fit(resources: dict[str, Any], nodes: list[dict[str, float]], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        check_nodes(asked(**resources), "the cluster", nodes)
+
+
+@pytest.mark.parametrize("gpus", [1.5, 2])
+def test_a_worker_has_at_most_one_gpu(gpus: float) -> None:
+    with pytest.raises(ValueError, match="gpus_per_worker"):
+        asked(gpus_per_worker=gpus)
