@@ -124,8 +124,10 @@ class Loader:
             )
         for loaded in self._loader:
             if own != self._pass:
-                raise RuntimeError("two passes over one split at a time")
+                break
             yield loaded
+        if own != self._pass:
+            raise RuntimeError("two passes over one split at a time")
 
 
 def cores() -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import cast
+from itertools import chain
+from typing import Any, cast
 
 import torch
 from PIL import Image
-from timm.data import create_transform
+from timm.data import auto_augment, create_transform
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
@@ -45,7 +46,28 @@ def train_transform(spec: DataSpec) -> Transform:
             "an example is rand-m9-mstd0.5-inc1",
             key="data.augment.rand_augment",
         ) from None
+    mend_posterize(made)
     return cast(Transform, made)
+
+
+def mend_posterize(recipe: Any) -> None:
+    """Let timm's posterize keep no bit at all, a black image, as it did before Pillow 13 refused zero bits.
+
+    RandAugment's m9-mstd0.5 asks for it in about one image of a thousand.
+
+    Args:
+        recipe: what `create_transform` made.
+    """
+    for step in recipe.transforms:
+        for operation in (*getattr(step, "ops", ()), *chain(*getattr(step, "policy", ()))):
+            if operation.aug_fn is auto_augment.posterize:
+                operation.aug_fn = _posterize
+
+
+def _posterize(image: Image.Image, bits: int, **unused: Any) -> Image.Image:
+    if bits < 1:
+        return Image.new(image.mode, image.size)
+    return cast(Image.Image, auto_augment.posterize(image, bits, **unused))  # type: ignore[no-untyped-call]
 
 
 def test_transform(spec: DataSpec) -> Transform:

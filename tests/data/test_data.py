@@ -1,44 +1,34 @@
-"""Splits, batches and image folders."""
+"""Digits, the order of a pass, its parts, shifts, limits, and what a spec declares."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from ofb_ray.data import facts, load
-from ofb_ray.data.base import Split, crop_and_flip, stratified
+from ofb_ray.data import declared, facts, load, steps
+from ofb_ray.data.base import Facts, MemorySplit, Pass, crop_and_flip, epoch_order, own_part, stratified
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
+from ofb_ray.spec import AugmentSpec, DataSpec
+from tests.data.making import CPU, make_folder, one_pass, pixels
 
-CPU = torch.device("cpu")
 
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Two classes, told apart by their colour; pictures of several sizes and modes."""
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 10), ("val", 3)):
-        for label, name in enumerate(("blue", "red")):
-            folder = tmp_path / split / name
-            folder.mkdir(parents=True)
-            for index in range(count):
-                picture = rng.integers(0, 60, (20 + index, 30, 3), dtype=np.uint8)
-                picture[:, :, 0 if label else 2] += 180
-                Image.fromarray(picture).save(folder / f"{index}.png")
-    return tmp_path
+def ten(crop_flip: bool = False) -> MemorySplit:
+    images = torch.arange(10 * 64, dtype=torch.uint8).view(10, 1, 8, 8)
+    return MemorySplit(images, torch.arange(10), 1.0, (0.0,), (1.0,), 8, crop_flip)
 
 
 def test_digits_splits_are_disjoint_and_stratified() -> None:
     data = load(DataSpec())
-    assert (len(data.train), len(data.val), len(data.test)) == (1222, 216, 359)
+    splits = [data.train, data.val, data.test]
+    assert [len(split) for split in splits] == [1222, 216, 359]
     assert facts(DataSpec()).train_images == len(data.train) + len(data.val)
-    everything = torch.cat([split.images for split in (data.train, data.val, data.test)]).flatten(1)
+    everything = torch.cat([split.images for split in splits if isinstance(split, MemorySplit)]).flatten(1)
     assert len(everything) == 1797
     assert len(torch.unique(everything, dim=0)) == 1797
+    assert isinstance(data.val, MemorySplit)
     assert data.val.labels.bincount().min() >= 20
 
 
@@ -51,20 +41,52 @@ def test_stratified_is_a_partition_and_a_function_of_its_seed() -> None:
 
 
 def test_batches_cover_the_split_once_and_depend_on_the_seed() -> None:
-    split = Split(torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1), torch.arange(10), 1.0, (0.0,), (1.0,))
-    batches = list(split.batches(4, CPU, 1))
-    assert [len(labels) for _, labels in batches] == [4, 4, 2] == [4] * (split.steps(4) - 1) + [2]
-    order = torch.cat([labels for _, labels in batches])
+    split = ten()
+    batches = one_pass(split, Pass(4, seed=1))
+    assert [len(batch.label) for batch in batches] == [4, 4, 2] == [4] * (steps(10, 4) - 1) + [2]
+    order = torch.cat([batch.label for batch in batches])
     assert order.sort().values.tolist() == list(range(10))
-    assert torch.equal(torch.cat([images for images, _ in batches]).flatten(), order.float())
-    assert torch.equal(order, torch.cat([labels for _, labels in split.batches(4, CPU, 1)]))
-    assert not torch.equal(order, torch.cat([labels for _, labels in split.batches(4, CPU, 2)]))
-    assert torch.cat([labels for _, labels in split.batches(4, CPU)]).tolist() == list(range(10))
+    assert torch.equal(pixels(batches), split.images[order].float())
+    assert torch.equal(order, torch.cat([batch.label for batch in one_pass(split, Pass(4, seed=1))]))
+    assert not torch.equal(order, torch.cat([batch.label for batch in one_pass(split, Pass(4, seed=2))]))
+    assert torch.cat([label for _, label in split.test_batches(4, CPU)]).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(("world", "micro"), [(1, 1), (1, 3), (2, None), (3, 1), (4, None)])
+def test_parts_of_all_workers_are_the_steps_of_one(world: int, micro: int | None) -> None:
+    split = ten(crop_flip=True)
+    whole = one_pass(split, Pass(4, seed=5))
+    ranks = [one_pass(split, Pass(4, 5, micro, rank, world)) for rank in range(world)]
+    for step in range(steps(10, 4, world)):
+        found, shares = torch.empty_like(whole[step].image), 0.0
+        for batches in ranks:
+            ends = [place for place, batch in enumerate(batches) if batch.last]
+            for batch in batches[0 if step == 0 else ends[step - 1] + 1 : ends[step] + 1]:
+                found[batch.first : batch.first + len(batch.label)] = batch.image
+                shares += batch.share
+        assert torch.equal(found, whole[step].image)
+        assert shares == pytest.approx(1)
+
+
+def test_a_last_step_needs_an_image_for_every_worker() -> None:
+    assert [steps(10, 4, world) for world in (1, 2, 3)] == [3, 3, 2]
+    assert [len(one_pass(ten(), Pass(4, 0, None, rank, 3))) for rank in range(3)] == [2, 2, 2]
+
+
+def test_workers_share_the_test_images_without_overlap() -> None:
+    assert torch.cat([own_part(10, rank, 3) for rank in range(3)]).tolist() == list(range(10))
+
+
+def test_repeated_images_stand_side_by_side_and_a_pass_keeps_its_length() -> None:
+    order = epoch_order(10, 0, repeated=3)
+    assert order.tolist() == epoch_order(10, 0).repeat_interleave(3)[:10].tolist()
 
 
 def test_crop_and_flip_shifts_and_mirrors_whole_pictures() -> None:
     images = torch.arange(64.0).view(1, 1, 8, 8).expand(200, 2, 8, 8) + 1
-    out = crop_and_flip(images, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    top, left = (torch.randint(0, 3, (200, 1, 1), generator=generator) for _ in range(2))
+    out = crop_and_flip(images, 1, top, left, torch.rand(200, 1, 1, generator=generator) < 0.5)
     assert out.shape == images.shape
     padded = torch.nn.functional.pad(images[:1], (1,) * 4)[0, 0]
     windows = [padded[top : top + 8, left : left + 8] for top in range(3) for left in range(3)]
@@ -74,32 +96,58 @@ def test_crop_and_flip_shifts_and_mirrors_whole_pictures() -> None:
     assert seen == allowed
 
 
-def test_image_folder_is_decoded_once_and_normalised(root: Path, tmp_path: Path) -> None:
-    spec = DataSpec(name="folder", root=str(root), image_size=16, val_share=0.2)
-    data = load(spec, tmp_path / "cache")
-    assert (len(data.train), len(data.val), len(data.test)) == (16, 4, 6)
-    assert facts(spec).classes == data.classes == 2
-    image, label = next(data.train.batches(16, CPU))
-    assert image.shape == (16, 3, 16, 16)
-    reddest = image.mean(dim=(2, 3)).argmax(dim=1)
-    assert torch.equal(reddest == 0, label == 1)
-    assert image.abs().max() <= 1.0
-    stored = [path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.npy")]
-    assert len(stored) == 2
-    load(spec, tmp_path / "cache")
-    assert stored == [path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.npy")]
+def test_a_pass_without_augmentation_shows_the_images_as_they_are() -> None:
+    split = ten(crop_flip=True)
+    order = epoch_order(10, 3)
+    assert torch.equal(pixels(one_pass(split, Pass(4, 3, augment=False))), split.images[order].float())
+    assert not torch.equal(pixels(one_pass(split, Pass(4, 3))), split.images[order].float())
 
 
-def test_limits_are_stratified(root: Path) -> None:
-    data = load(DataSpec(name="folder", root=str(root), image_size=16, train_limit=10, test_limit=4, val_share=0.2))
+def test_images_of_another_side_are_resized_on_the_way_out() -> None:
+    ways = ("nearest", "bilinear", "bicubic", "lanczos")
+    first, second, third, fourth = (
+        next(replace(ten(), size=16, scale=255.0, interpolation=way).test_batches(10, CPU))[0] for way in ways
+    )
+    assert torch.equal(first, (ten().images / 255).repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert torch.equal(third, fourth)
+    assert not torch.equal(second, third)
+    assert torch.nn.functional.mse_loss(second, third) < 0.01
+
+
+def test_limits_are_stratified(tmp_path: Path) -> None:
+    root = str(make_folder(tmp_path))
+    data = load(DataSpec(name="folder", root=root, image_size=16, train_limit=10, test_limit=4, val_share=0.2))
     assert len(data.train) + len(data.val) == 10
+    assert isinstance(data.test, MemorySplit)
     assert data.test.labels.bincount().tolist() == [2, 2]
 
 
-def test_missing_folders_and_classes_are_named(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no such folder: .*train"):
-        facts(DataSpec(name="folder", root=str(tmp_path / "nowhere")))
-    (root / "val" / "green").mkdir()
-    Image.new("RGB", (16, 16)).save(root / "val" / "green" / "0.png")
-    with pytest.raises(InputError, match="green"):
-        load(DataSpec(name="folder", root=str(root), image_size=16))
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"classes": 5, "train_images": 100}, Facts(100, 5, 3)),
+        ({"classes": 5, "train_images": 100, "train_limit": 30}, Facts(30, 5, 3)),
+        ({"classes": 5, "train_images": 100, "train_limit": 300}, Facts(100, 5, 3)),
+        ({"classes": 5}, None),
+        ({"train_images": 100}, None),
+    ],
+)
+def test_a_spec_may_declare_its_facts(given: dict[str, int], known: Facts | None) -> None:
+    assert declared(DataSpec.model_validate({"name": "folder", "root": "nowhere", **given})) == known
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"classes": 3}, "data.classes: is 3, .* has 2"), ({"train_images": 21}, "data.train_images: is 21, .* has 20")],
+)
+def test_what_is_declared_must_be_what_is_found(tmp_path: Path, given: dict[str, int], message: str) -> None:
+    spec = DataSpec.model_validate({"name": "folder", "root": str(make_folder(tmp_path)), "train_limit": 5, **given})
+    for look in (facts, load):
+        with pytest.raises(InputError, match=message):
+            look(spec)
+
+
+def test_an_unknown_augmentation_string_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    augment = AugmentSpec(kind="imagenet", rand_augment="rand-z9")
+    with pytest.raises(InputError, match=r"data\.augment.rand_augment: timm cannot read 'rand-z9'"):
+        facts(DataSpec(name="folder", root=str(make_folder(tmp_path)), augment=augment))
