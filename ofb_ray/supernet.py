@@ -205,11 +205,13 @@ class Supernet(nn.Module):
 
 
 def _at_stem(mask_BN: Tensor, grid: tuple[int, int], tokens: Tensor) -> Tensor:
-    """One flag per token of the stem, (B, N, E) or, where it is finer than `grid`, (B, h, w, E)."""
-    if tokens.dim() == 3:
-        return mask_BN
-    mask_Bhw = mask_BN.view(-1, *grid)
-    return mask_Bhw.repeat_interleave(tokens.shape[1] // grid[0], 1).repeat_interleave(tokens.shape[2] // grid[1], 2)
+    """One flag per token of the stem: (B, N, E), finer than `grid` (B, h, w, E), or a sequence a patch (B N, n, E)."""
+    if tokens.dim() == 4:
+        mask_Bhw = mask_BN.view(-1, *grid)
+        return mask_Bhw.repeat_interleave(tokens.shape[1] // grid[0], 1).repeat_interleave(
+            tokens.shape[2] // grid[1], 2
+        )
+    return mask_BN if len(tokens) == len(mask_BN) else mask_BN.reshape(-1, 1).expand(tokens.shape[:2])
 
 
 def _fresh_mask(name: str, backbone: Backbone) -> BiMask | Gate:

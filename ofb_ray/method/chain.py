@@ -29,7 +29,8 @@ class Chain:
         joins: per coupling axis s, (sizes of s - 1, sizes of s): all that the two sizes and the cheapest choice of
             the stage's free axes cost. The first has one row.
         extras: per coupling axis, per free axis of its stage, (sizes of s, candidates): what each adds to the cheapest.
-        unit, room: size of a bin, and how many bins the target leaves for joins and extras (after `in_bins`).
+        unit, room, exact: size of a bin, how many of them the target leaves for joins and extras, whether nothing was
+            rounded (after `in_bins`).
     """
 
     base: int
@@ -37,6 +38,7 @@ class Chain:
     extras: dict[str, dict[str, Costs]]
     unit: int = 1
     room: int = -1
+    exact: bool = True
 
 
 def make_chain(terms: Sequence[Term], candidates: Candidates) -> Chain:
@@ -108,13 +110,17 @@ def _coupling(pair: Mapping[tuple[str, str], Costs], candidates: Candidates) -> 
     return [name for name in candidates if name in fixed] or list(candidates)[:1]
 
 
-def in_bins(chain: Chain, high: int, bins: int) -> Chain:
-    """Amounts and room in bins: amounts rounded up, unless their common divisor needs no more than `bins`."""
+def in_bins(chain: Chain, high: int, bins: int, *, up: bool = True) -> Chain:
+    """Amounts and room in at most `bins` bins: exact where the amounts' common divisor allows it, else rounded."""
     room = high - chain.base
     amounts = [*chain.joins.values(), *(extra for stage in chain.extras.values() for extra in stage.values())]
     unit = math.gcd(*(int(np.gcd.reduce(amount, axis=None)) for amount in amounts)) or 1
-    if room // unit > bins:
-        unit = -(-room // bins)
-    joins = {name: -(-join // unit) for name, join in chain.joins.items()}
-    extras = {name: {axis: -(-extra // unit) for axis, extra in stage.items()} for name, stage in chain.extras.items()}
-    return Chain(chain.base, joins, extras, unit, room // unit)
+    exact = room // unit <= bins
+    unit = unit if exact else -(-room // bins)
+
+    def rounded(amount: Costs) -> Costs:
+        return -(-amount // unit) if up else amount // unit
+
+    joins = {name: rounded(join) for name, join in chain.joins.items()}
+    extras = {name: {axis: rounded(extra) for axis, extra in stage.items()} for name, stage in chain.extras.items()}
+    return Chain(chain.base, joins, extras, unit, room // unit, exact)

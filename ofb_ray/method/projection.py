@@ -5,14 +5,14 @@ answers both: with the size of an embedding fixed, the cost is a sum over the fr
 merging term looks back to the stage before. Reachable costs are a sumset, kept in the bits of an integer; the best
 network is a multiple-choice knapsack over the cost.
 
-Costs are counted in bins, rounded up, so that the budget is never exceeded; a network's exact cost is checked after
-walking back to it. Rounding is exact where the costs' common divisor allows it, else finer than 1 / 1000 of the budget.
+Costs are counted in bins; after walking back to a network its exact cost decides, so that the budget is never exceeded.
+Where the costs' common divisor allows it the bins are exact, else finer than 1 / 1000 of the budget.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,16 +79,34 @@ def project(goal: Goal, candidates: Candidates, utility: Utility) -> dict[str, W
 
 
 def _nearest(terms: Sequence[Term], candidates: Candidates, high: int, enough: int) -> dict[str, Width] | None:
-    """The network with the highest (rounded up) cost that is at most `high`; None where the smallest costs more.
+    """The network with the highest cost that is at most `high`, or the first one found that costs `enough`.
 
-    The first one found that surely costs `enough` will do.
+    None where the smallest network costs more. Bins rounded up find no network above `high`, but may miss the best one
+    where the grid is sparse; then bins rounded down, which miss none below it, are searched too.
     """
-    most = {name: max(sizes, key=lambda size: size.units) for name, sizes in candidates.items()}
-    if cost(terms, units_of(most)) <= high:
-        return most
-    chain = in_bins(make_chain(terms, candidates), high, _REACH_BINS)
-    roundings = len(candidates) if chain.unit > 1 else 0
-    done = max(0, (enough - chain.base) // chain.unit + roundings + 1)
+    best: dict[str, Width] | None = None
+    spent = -1
+    chain = make_chain(terms, candidates)
+    for up in (True, False):
+        binned = in_bins(chain, high, _REACH_BINS, up=up)
+        slack = 0 if up or binned.exact else len(candidates)
+        for used, network in _descending(binned, candidates, enough if up else high):
+            value = cost(terms, units_of(network))
+            if spent < value <= high:
+                best, spent = network, value
+            if spent >= enough or binned.base + (used + slack) * binned.unit <= spent:
+                break
+        if spent >= enough or binned.exact:
+            break
+    return best
+
+
+def _descending(chain: Chain, candidates: Candidates, enough: int) -> Iterator[tuple[int, dict[str, Width]]]:
+    """(bins, a network that takes them), from the most expensive reachable one down.
+
+    Sizes of the last coupling axis are left out once a larger one surely reaches `enough`.
+    """
+    done = max(0, (enough - chain.base) // chain.unit + 1 + (0 if chain.exact else len(candidates)))
     limit = (1 << max(0, chain.room + 1)) - 1
     tables: list[dict[int, list[int]]] = [{0: [1]}]
     for name, join in chain.joins.items():
@@ -108,10 +126,12 @@ def _nearest(terms: Sequence[Term], candidates: Candidates, high: int, enough: i
         fits = (index for index, amount in enumerate(amounts) if amount <= used)
         return next(index for index in fits if before(index) >> (used - amounts[index]) & 1)
 
-    last = max(tables[-1], key=lambda size: tables[-1][size][-1])
-    if not tables[-1][last][-1]:
-        return None
-    return _walk_back(chain, candidates, last, tables[-1][last][-1].bit_length() - 1, step)
+    ends = {size: table[-1] for size, table in tables[-1].items()}
+    while any(ends.values()):
+        last = max(ends, key=lambda size: ends[size])
+        used = ends[last].bit_length() - 1
+        yield used, _walk_back(chain, candidates, last, used, step)
+        ends[last] ^= 1 << used
 
 
 def _best(goal: Goal, candidates: Candidates, utility: Utility) -> dict[str, Width] | None:
