@@ -123,13 +123,14 @@ def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) 
             gpus_here = True
         except InputError as error:
             missing.append(f"resources: {error.message}")
-    first = spec.trial(spec.cells[0], {})
+    trials = [spec.trial(cell, {}) for cell in spec.cells]
     if gpus_here and not any(line.startswith("data:") for line in missing):
-        estimate = estimate_on_device(first)
+        estimates = [estimate_on_device(trials[0])]
     else:
-        tflops = spec.resources.gpu_tflops or DEFAULT_TFLOPS
-        estimate = estimate_from_tflops(first, plans[0], tflops, spec.resources.workers)
-    return report.dry_run(spec, plans, estimate, slots, missing)
+        tflops, workers = spec.resources.gpu_tflops or DEFAULT_TFLOPS, spec.resources.workers
+        pairs = zip(trials, plans, strict=True)
+        estimates = [estimate_from_tflops(trial, planned, tflops, workers) for trial, planned in pairs]
+    return report.dry_run(spec, plans, estimates, slots, missing)
 
 
 def _trial(arguments: argparse.Namespace) -> int:

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from ofb_ray.trial import Estimate, Plan
 
 
-def dry_run(spec: SweepSpec, plans: Sequence[Plan], estimate: Estimate, slots: int, missing: Sequence[str]) -> str:
+def dry_run(
+    spec: SweepSpec, plans: Sequence[Plan], estimates: Sequence[Estimate], slots: int, missing: Sequence[str]
+) -> str:
     """Every trial with its target, what is known of its values, the time, and what this machine lacks.
 
     Args:
-        plans: of each cell, in the order of `spec.cells`.
+        plans: of each cell, in the order of `spec.cells`; estimates: the same, or one for all.
         slots: trials at a time.
         missing: a line each.
     """
@@ -58,19 +60,21 @@ def dry_run(spec: SweepSpec, plans: Sequence[Plan], estimate: Estimate, slots: i
             f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / dense:6.3f}  {count(plan.minimum):>8}  "
             f"{cell_label(cell)}{values}{note}"
         )
-    lines += [f"explored: {', '.join(spec.parameters) or 'nothing'}", _time(spec, estimate, total, slots)]
+    lines += [f"explored: {', '.join(spec.parameters) or 'nothing'}", _time(spec, estimates, total, slots)]
     lines += [f"missing: {line}" for line in missing]
     return "\n".join(lines)
 
 
-def _time(spec: SweepSpec, estimate: Estimate, total: int, slots: int) -> str:
+def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int) -> str:
     networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
-    whole = estimate.dense * -(-networks // slots) + estimate.trial * total / slots
-    dense = f"{networks} dense network(s) of {duration(estimate.dense)} each, then " if estimate.dense else ""
-    text = f"time: about {duration(whole)}: {dense}{duration(estimate.trial)} a trial, {estimate.how}"
+    dense = estimates[0].dense
+    trial = sum(estimate.trial for estimate in estimates) / len(estimates)
+    whole = dense * -(-networks // slots) + trial * total / slots
+    first = f"{networks} dense network(s) of {duration(dense)} each, then " if dense else ""
+    text = f"time: about {duration(whole)}: {first}{duration(trial)} a trial, {estimates[0].how}"
     if spec.resources.gpus:
-        days = (estimate.dense * networks + estimate.trial * total) * spec.resources.gpus / 86400
-        text += f"\nGPU days: about {days:.2f} in all, {estimate.trial * spec.resources.gpus / 86400:.2f} a trial"
+        days = (dense * networks + trial * total) * spec.resources.gpus / 86400
+        text += f"\nGPU days: about {days:.2f} in all, {trial * spec.resources.gpus / 86400:.2f} a trial"
     return text
 
 

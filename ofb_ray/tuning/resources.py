@@ -46,9 +46,10 @@ def check_nodes(spec: SweepSpec, where: str, nodes: list[dict[str, float]]) -> i
     for key, name in (("gpus_per_worker", "GPU"), ("cpus_per_worker", "CPU")):
         wanted, there = getattr(asked, key), sum(node.get(name, 0.0) for node in nodes)
         if wanted * asked.workers > there:
-            each = f" of {wanted:g} {name}s each" if asked.workers > 1 else f" with {wanted:g} {name}s"
+            each = f"{wanted:g} {name}{'s' * (wanted != 1)}"
+            team = f"{asked.workers} workers with {each} each" if asked.workers > 1 else each
             raise InputError(
-                f"a trial asks for {asked.workers} worker(s){each}, {where} has {there:g}: ask for less",
+                f"a trial asks for {team}, {where} has {there:g}: ask for less",
                 key=f"resources.{key}",
             )
     raise InputError(

@@ -1,0 +1,57 @@
+"""Every shipped sweep parses, and its dry run says what a machine without data and GPU lacks."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ofb_ray.cli import main
+from ofb_ray.specfile import load_sweep
+
+SWEEPS = Path(__file__).parent.parent / "sweeps"
+IMAGENET = sorted(SWEEPS.glob("*_imagenet.yaml"))
+
+
+@pytest.mark.parametrize("file", sorted(SWEEPS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_sweep_parses_and_is_named_after_its_file(file: Path) -> None:
+    spec = load_sweep(file)
+    assert spec.name == file.stem
+    assert spec.question
+    assert f"ofb-ray sweep sweeps/{file.name}" in file.read_text()
+
+
+@pytest.mark.parametrize("file", IMAGENET, ids=lambda file: file.stem)
+def test_dry_run_without_imagenet_and_without_a_gpu(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    spec = load_sweep(file)
+    assert main(["sweep", str(file), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert f"{len(spec.budgets)} trials" in out
+    for budget in spec.budgets:
+        assert budget.label in out
+    assert "each 96 CPUs and 8 GPUs (8 workers)" in out
+    days = re.search(r"GPU days: about ([\d.]+) in all", out)
+    assert days is not None
+    assert f"{days[1]} GPU days in all" in file.read_text()
+    missing = [line for line in out.splitlines() if line.startswith("missing: ")]
+    assert [line.split()[1] for line in missing] == ["data:", "weights:", "resources:"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_sweep_without_dry_run_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(SWEEPS / "deit_tiny_imagenet.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", "deit_tiny_imagenet.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.match(r"ofb-ray: deit_tiny_imagenet.yaml:\d+: data.root: no such folder: .*imagenet", error)
+    assert [path.name for path in tmp_path.iterdir()] == ["deit_tiny_imagenet.yaml"]
