@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import torch
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from ofb_ray.backbones import create, describe
@@ -24,15 +25,16 @@ from ofb_ray.data import Batch
 from ofb_ray.environment import peak_memory_bytes
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import Goal, make_goal
-from ofb_ray.pruning import eliminate, prune
+from ofb_ray.pruning import eliminate, project_onto_budget, prune
 from ofb_ray.spec import DenseSpec, ModelSpec, SearchSpec, SpaceSpec
 from ofb_ray.supernet import Supernet
 from ofb_ray.train.losses import SearchLosses
 from ofb_ray.train.optim import make_optimizer, make_search_optimizer
 from ofb_ray.train.run import Run, autocast, pick_device
-from ofb_ray.train.supervised import descend
+from ofb_ray.train.supervised import compiled, descend
 
 Step = Callable[[], None]
+IMAGES, EPOCHS = 1_281_167, 100  # ImageNet, as the paper searches
 
 
 def main() -> None:
@@ -40,12 +42,20 @@ def main() -> None:
     parser.add_argument("--model", default="deit_small_patch16_224")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--compile", action="store_true", help="dense and decided steps through torch.compile")
     args = parser.parse_args()
-    dense, search = dense_step(args.model, args.batch), search_step(args.model, args.batch)[0]
-    seconds(dense)
-    seconds(search)
-    pairs = [(seconds(dense), seconds(search)) for _ in range(args.pairs)]
-    ratios = [second / first for first, second in pairs]
+    steps = {
+        "dense": dense_step(args.model, args.batch, args.compile),
+        "search": search_step(args.model, args.batch)[0],
+        "decided": decided_step(args.model, args.batch, args.compile),
+    }
+    for step in steps.values():
+        seconds(step)
+        seconds(step)
+    rounds = [{kind: seconds(step) for kind, step in steps.items()} for _ in range(args.pairs)]
+    median = {kind: statistics.median(times[kind] for times in rounds) for kind in steps}
+    ratios = [times["search"] / times["dense"] for times in rounds]
+    del steps
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         memory = {
             kind: pool.submit(peak, kind, args.model, args.batch).result() for kind in ("none", "dense", "search")
@@ -56,34 +66,48 @@ def main() -> None:
         "benchmark": "supernet_step",
         "model": args.model,
         "batch": args.batch,
+        "compile": args.compile,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
-        "dense_seconds": statistics.median(first for first, _ in pairs),
-        "search_seconds": statistics.median(second for _, second in pairs),
+        **{f"{kind}_seconds": value for kind, value in median.items()},
+        **{f"{kind}_images_per_second": args.batch / value for kind, value in median.items()},
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 3) for ratio in ratios],
         "memory_ratio": used["search"] / used["dense"],
         "dense_bytes": used["dense"],
         "search_bytes": used["search"],
         "cut_seconds": cut,
+        "projected_gpu_days": projected_days(median, args.batch),
     }
-    print(f"step    dense {figures['dense_seconds']:.3f} s   search {figures['search_seconds']:.3f} s")
-    print(f"ratio   {figures['ratio']:.3f} (median of {args.pairs} pairs, {min(ratios):.3f} to {max(ratios):.3f})")
+    for kind, value in median.items():
+        print(f"{kind:<8} {value:.4f} s a step, {args.batch / value:.1f} images/s")
+    print(f"ratio    {figures['ratio']:.3f} (median of {args.pairs} rounds, {min(ratios):.3f} to {max(ratios):.3f})")
     dense_mib, search_mib = used["dense"] / 2**20, used["search"] / 2**20
-    print(f"memory  {dense_mib:.0f} MiB dense, {search_mib:.0f} MiB search: {search_mib / dense_mib:.3f}")
-    print(f"cut     {cut:.3f} s for deciding and cutting every axis")
+    print(f"memory   {dense_mib:.0f} MiB dense, {search_mib:.0f} MiB search: {search_mib / dense_mib:.3f}")
+    print(f"cut      {cut:.3f} s for deciding and cutting every axis")
+    print(
+        f"search   of {IMAGES:,} images, {EPOCHS} epochs: {figures['projected_gpu_days']:.3f} days on one such device"
+    )
     print(json.dumps(figures))
 
 
-def dense_step(model: str, batch: int) -> Step:
+def projected_days(seconds_of: dict[str, float], batch: int) -> float:
+    """Device days of a whole search: open at the dense size for half of it, then decided at half of the MACs."""
+    images = IMAGES * EPOCHS / 2
+    return images / batch * (seconds_of["search"] + seconds_of["decided"]) / 86400
+
+
+def dense_step(model: str, batch: int, through_compile: bool = False) -> Step:
     """A training step of the dense network."""
     device, spec = pick_device(), DenseSpec()
     net = create(ModelSpec(name=model)).to(device).train()
     optimizer = make_optimizer(net, spec)
     image, label = torch.randn(batch, 3, 224, 224, device=device), torch.randint(1000, (batch,), device=device)
+    run = compiled(net) if through_compile else net
 
     def step() -> None:
         with autocast(device):
-            loss = F.cross_entropy(net(image), label)
+            loss = F.cross_entropy(run(image), label)
         loss.backward()  # type: ignore[no-untyped-call]
         descend(optimizer, spec)
         _wait()
@@ -111,6 +135,28 @@ def search_step(model: str, batch: int) -> tuple[Step, Supernet, torch.optim.Opt
         _wait()
 
     return step, supernet, optimizer, goal
+
+
+def decided_step(model: str, batch: int, through_compile: bool = False) -> Step:
+    """A search step once every width is decided, at half of the MACs: no masking, no losses but the task's."""
+    _, net, optimizer, goal = search_step(model, 1)
+    with torch.no_grad():
+        for mask in net.undecided.values():
+            mask.alpha_IJ.normal_(std=3.0)
+    pruned = prune(net, optimizer, project_onto_budget(net, goal, 0.1, "both"), 0.1)
+    net, optimizer, spec, device = pruned.net.train(), pruned.optimizer, SearchSpec(), pick_device()
+    if through_compile:
+        net.run = torch.compile(functional_call)
+    losses = SearchLosses(net, spec, goal, goal.target * 2, 1000, Run("search", 0, device, lambda row, state: None))
+    image, label = torch.randn(batch, 3, 224, 224, device=device), torch.randint(1000, (batch,), device=device)
+    part = Batch(image, label, 0, batch, True)
+
+    def step() -> None:
+        losses(part, 0, 0.75, spec.budget_weight).sum().backward()
+        descend(optimizer, spec)
+        _wait()
+
+    return step
 
 
 def cut_seconds(model: str) -> float:

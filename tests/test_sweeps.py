@@ -28,7 +28,7 @@ def test_dry_run_without_imagenet_and_without_a_gpu(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("ofb_ray.weights.try_to_load_from_cache", lambda repository, file: None)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     spec = load_sweep(file)
     assert main(["sweep", str(file), "--dry-run"]) == 0

@@ -1,0 +1,48 @@
+"""Everything that needs a GPU, in one call: each benchmark in a process of its own, its last line collected.
+
+    python -m benchmarks.gpu [--out FILE] [--skip NAME ...]
+
+Step ratio, throughput and memory of DeiT-S at batch 128 and 256 in bf16, with and without torch.compile; the projected
+days of an ImageNet search; decoded images per second; two trials on half a GPU each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+STEP = ("benchmarks.supernet_step", "--pairs", "20")
+RUNS: dict[str, tuple[str, ...]] = {
+    "step-128": (*STEP, "--batch", "128"),
+    "step-256": (*STEP, "--batch", "256"),
+    "step-128-compiled": (*STEP, "--batch", "128", "--compile"),
+    "step-256-compiled": (*STEP, "--batch", "256", "--compile"),
+    "loading": ("benchmarks.data_loading",),
+    "shared": ("benchmarks.shared_gpu", "--rounds", "3"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="write the figures here, too, after every benchmark")
+    parser.add_argument("--skip", nargs="+", choices=RUNS, default=[])
+    args = parser.parse_args()
+    figures: dict[str, object] = {}
+    for name, arguments in RUNS.items():
+        if name in args.skip:
+            continue
+        print(f"== {name}", flush=True)
+        answer = subprocess.run([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True)
+        print(answer.stdout, flush=True)
+        lines = answer.stdout.splitlines()
+        figures[name] = json.loads(lines[-1]) if not answer.returncode and lines else {"exit": answer.returncode}
+        if args.out:
+            args.out.write_text(json.dumps(figures, indent=1))
+    print(json.dumps({"benchmark": "gpu", **figures}))
+
+
+if __name__ == "__main__":
+    main()
