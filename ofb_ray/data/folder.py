@@ -60,11 +60,10 @@ def find(spec: DataSpec) -> Found:
             wanted = " or ".join(f"{root / name}/<class>/*" for name in names)
             raise InputError(f"no such folder: {wanted}; `data.root` must hold the image folders", key="data.root")
     train, test = root / "train", root / ("test" if (root / "test").is_dir() else "val")
-    stamps = _stamps(train)
-    classes = [name for name, _ in stamps]
+    classes = [name for name, _ in _stamps(train)]
     if not classes:
         raise InputError(f"{train} has no class folders: wanted {train}/<class>/*", key="data.root")
-    images = _files(str(train.resolve()), stamps, tuple(classes))
+    images = list_folder(train)
     counts = np.bincount(images.labels.numpy(), minlength=len(classes))
     if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
         raise InputError(
@@ -72,6 +71,12 @@ def find(spec: DataSpec) -> Found:
             key="data.root",
         )
     return Found(images, _test_files(test, train, classes), classes)
+
+
+def list_folder(folder: Path) -> Files:
+    """The images of folder/<class>/*, classes in the order of their names."""
+    stamps = _stamps(folder)
+    return _files(str(folder.resolve()), stamps, tuple(name for name, _ in stamps))
 
 
 def _test_files(test: Path, train: Path, classes: list[str]) -> Files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -51,24 +52,22 @@ class _Samples(Dataset[Tensor | tuple[int, str]]):
             return item.place, str(error)
         if item.seed is None:
             return self.test(picture)
-        if torch.utils.data.get_worker_info() is not None:
-            _seed(item.seed)
-            return self.train(picture)
-        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        _seed(item.seed)
-        try:
-            return self.train(picture)
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.set_rng_state(states[2])
+        # Every generator that timm's and torchvision's transforms draw from; no CUDA call, which a fork must not make.
+        random.seed(item.seed)
+        np.random.seed(item.seed)
+        torch.default_generator.manual_seed(item.seed)
+        return self.train(picture)
 
 
-def _seed(seed: int) -> None:
-    """Every generator that timm's and torchvision's transforms draw from; no CUDA call, which a fork must not make."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
+@contextlib.contextmanager
+def _kept_random_state() -> Iterator[None]:
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 def _collate(samples: list[Tensor | tuple[int, str]]) -> Loaded:
@@ -122,12 +121,14 @@ class Loader:
                 # Its own, so that a pass draws nothing from the generator that dropout draws from.
                 generator=torch.Generator(),
             )
-        for loaded in self._loader:
+        loaded = iter(self._loader)
+        for _ in requests:
+            # Without workers the images are made here, among the draws of dropout and the like.
+            with contextlib.nullcontext() if self._workers else _kept_random_state():
+                batch: Loaded = next(loaded)
+            yield batch
             if own != self._pass:
-                break
-            yield loaded
-        if own != self._pass:
-            raise RuntimeError("two passes over one split at a time")
+                raise RuntimeError("two passes over one split at a time")
 
 
 def cores() -> int:
