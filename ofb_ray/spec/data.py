@@ -59,7 +59,7 @@ class DataSpec(Strict):
     mean: tuple[float, ...] | None = Field(None, description="default: what the weights were trained with")
     std: tuple[float, ...] | None = None
     interpolation: Interpolation | None = Field(None, description="default: that of the weights, else bicubic")
-    crop: float | None = Field(None, gt=0, le=1, description="centre crop at test; default: that of the weights, else 1")
+    crop: float | None = Field(None, gt=0, le=1, description="centre crop at test; default: of the weights, else 1")
     augment: AugmentSpec = AugmentSpec()
     decode: Literal["auto", "once", "stream"] = Field(
         "auto", description="once: into bytes that all trials of a machine map; auto: once where they fit 4 GiB"

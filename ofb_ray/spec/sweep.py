@@ -74,7 +74,7 @@ class Resources(Strict):
     def _whole_gpus(self) -> Resources:
         gpus = self.gpus_per_worker
         if gpus != int(gpus) and (gpus > 1 or self.workers > 1):
-            raise ValueError(f"gpus_per_worker {gpus:g}: only a trial of one worker may share a GPU, by a share below 1")
+            raise ValueError(f"gpus_per_worker {gpus:g}: only a trial of one worker may take a share of a GPU")
         if gpus > 1:
             raise ValueError(f"gpus_per_worker {gpus:g}: a worker uses one GPU; for more GPUs ask for more `workers`")
         return self

@@ -11,7 +11,6 @@ from ofb_ray.spec.data import DataSpec
 from ofb_ray.spec.model import ModelSpec
 from ofb_ray.spec.train import DenseSpec, FinetuneSpec, SearchSpec
 
-
 # What changes how fast a trial runs and none of its numbers is no part of its identity.
 _SPEED: Any = {"data": {"workers"}}
 
