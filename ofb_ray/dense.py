@@ -147,17 +147,35 @@ def make_teacher(
     if distill.teacher == "dense":
         assert dense is not None
         return Teacher(distill, copy.deepcopy(dense).to(device), ((0.0,), (1.0,)), ((0.0,), (1.0,)))
-    size = {key: value for key, value in resolve_model(spec).args.items() if key in ("num_classes", "in_chans")}
-    model = ModelSpec(name=distill.teacher, pretrained=distill.pretrained, weights=distill.weights, args=size)
-    try:
-        net = network(model.model_copy(update={"args": {**size, "img_size": spec.data.image_size}}))
-    except InputError:
-        net = network(model)  # convolutional teachers take no img_size
+    args = {key: value for key, value in resolve_model(spec).args.items() if key in ("num_classes", "in_chans")}
+    model = ModelSpec(
+        name=distill.teacher, pretrained=distill.pretrained, weights=distill.weights, args={**args, **distill.args}
+    )
+    net = _teaching_network(model, spec.data.image_size)
     own = preprocessing(model, DataSpec())
     seen = resolved.mean or own.mean, resolved.std or own.std
     if own.mean is None or own.std is None or seen[0] is None or seen[1] is None:
         return Teacher(distill, net.to(device), ((0.0,), (1.0,)), ((0.0,), (1.0,)))
     return Teacher(distill, net.to(device), (seen[0], seen[1]), (own.mean, own.std))
+
+
+def _teaching_network(model: ModelSpec, side: int) -> nn.Module:
+    try:
+        net = network(model.model_copy(update={"args": {"img_size": side, **model.args}}))
+    except InputError as error:
+        if error.key != "model.args":
+            raise
+        net = network(model)  # convolutional teachers take no img_size
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, model.args["in_chans"], side, side))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{model.name!r} cannot take images of {side} px ({reason}); see its constructor's arguments",
+            key="distill.args",
+        ) from None
+    return net
 
 
 def _network(spec: TrialSpec, pretrained: bool) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ofb_ray import data, weights
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe, known_model
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.data import Batch, Facts
 from ofb_ray.errors import InputError
@@ -77,10 +77,11 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
         InputError: unknown model, impossible budget (the minimum is named), missing data or weights.
     """
     facts, missing = _facts(spec, dry)
-    if lacking := weights.missing(spec.model):
-        missing.append(lacking)
-        if spec.model.weights is not None and not dry:
-            raise InputError(lacking.removeprefix("weights: "), key="model.weights")
+    for key, model in _models(spec):
+        if lacking := _lacking(key, model):
+            missing.append(lacking)
+            if model.weights is not None and not dry:
+                raise InputError(lacking.removeprefix("weights: "), key=f"{key}.weights")
     net = meta_network(resolve_model(spec, facts))
     backbone = describe(net, spec.search.space)
     dense = units_of(backbone.widths)
@@ -95,6 +96,28 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
         train_images=facts.train_images,
         missing=tuple(missing),
     )
+
+
+def _models(spec: TrialSpec) -> Iterator[tuple[str, ModelSpec]]:
+    """The model and the teachers that bring weights of their own, by the key that names them."""
+    yield "model", spec.model
+    for key, phase in (("dense", spec.dense), ("search", spec.search), ("finetune", spec.finetune)):
+        taught = phase.distill
+        if taught is not None and taught.teacher != "dense" and phase.epochs:
+            yield (
+                f"{key}.distill",
+                ModelSpec(name=taught.teacher, pretrained=taught.pretrained, weights=taught.weights, args=taught.args),
+            )
+
+
+def _lacking(key: str, model: ModelSpec) -> str:
+    """What of the model's weights is not here; an unknown name is an InputError at `key`."""
+    try:
+        known_model(model.name)
+        return weights.missing(model)
+    except InputError as error:
+        last = "teacher" if error.key == "model.name" and key != "model" else (error.key or "").rpartition(".")[2]
+        raise InputError(error.message, key=f"{key}.{last}") from None
 
 
 def _facts(spec: TrialSpec, dry: bool) -> tuple[Facts, list[str]]:

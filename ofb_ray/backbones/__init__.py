@@ -36,20 +36,22 @@ def describe(net: nn.Module, space: SpaceSpec) -> Backbone:
     raise InputError(f"no backbone family for {type(net).__name__}; supported: {known}", key="model.name")
 
 
+def known_model(name: str) -> None:
+    """Raises InputError where timm has no model `name`."""
+    if not timm.is_model(name):
+        hint = nearest(name, timm.list_models())
+        raise InputError(f"timm has no model {name!r}{hint} (`timm.list_models()` lists all)", key="model.name")
+
+
 def create(model: ModelSpec) -> nn.Module:
-    """The timm network of a spec, with its pretrained or local weights where the spec names some.
+    """The timm network of a spec, with timm's pretrained weights where it asks for them; `weights.py` reads local ones.
 
     Raises:
         InputError: an unknown name, or arguments that its constructor refuses.
     """
-    if not timm.is_model(model.name):
-        known = timm.list_models()
-        hint = nearest(model.name, known)
-        raise InputError(f"timm has no model {model.name!r}{hint} (`timm.list_models()` lists all)", key="model.name")
+    known_model(model.name)
     args: dict[str, Any] = dict(model.args)
-    if model.weights:
-        args["pretrained_cfg_overlay"] = {"file": model.weights}
     try:
-        return timm.create_model(model.name, pretrained=model.pretrained or bool(model.weights), **args)
+        return timm.create_model(model.name, pretrained=model.pretrained, **args)
     except (TypeError, AssertionError, ValueError) as error:
         raise InputError(f"timm cannot build {model.name!r} with {model.args}: {error}", key="model.args") from None

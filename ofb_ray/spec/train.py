@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ofb_ray.spec.base import Strict
+from ofb_ray.spec.base import Json, Strict
 from ofb_ray.spec.model import SpaceSpec
 
 
@@ -17,6 +17,7 @@ class DistillSpec(Strict):
     """
 
     teacher: str = "dense"
+    args: Json = Field(default_factory=dict)
     pretrained: bool = True
     weights: str | None = None
     share: float = Field(0.5, gt=0, le=1)

@@ -13,7 +13,16 @@ from ofb_ray.spec import FitSpec, PhaseSpec, SearchSpec
 from ofb_ray.supernet import Supernet
 
 # Tokens and positions are exempt from weight decay, like everything of one dimension (released code, timm).
-_NO_DECAY = ("cls_token", "dist_token", "reg_token", "pos_embed", "mask_token", "relative_position_bias_table")
+_NO_DECAY = (
+    "cls_token",
+    "dist_token",
+    "reg_token",
+    "mask_token",
+    "pos_embed",
+    "relative_position_bias_table",
+    "pixel_pos",
+    "patch_pos",
+)
 
 
 def network_groups(net: nn.Module, spec: PhaseSpec, prefix: str = "") -> list[dict[str, Any]]:
