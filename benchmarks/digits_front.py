@@ -2,6 +2,7 @@
 
     python -m benchmarks.digits_front                     digits, three seeds
     python -m benchmarks.digits_front --cifar10 FOLDER    CIFAR-10 as image folders: digits are too easy
+    python -m benchmarks.digits_front --sweep FILE        model, data and training of a sweep file
 
 Every method starts from the same dense network (seed by seed), except narrowing, which is trained from scratch for as
 many epochs as OFB has in all. Prints mean and standard deviation of test top-1, and one JSON line.
@@ -25,8 +26,9 @@ from benchmarks.rivals import magnitude_network, random_network, uniform_network
 from ofb_ray.data import load
 from ofb_ray.dense import dense_network
 from ofb_ray.measure import operator_macs
-from ofb_ray.plan import plan, resolve_model
+from ofb_ray.plan import plan, resolve_data, resolve_model
 from ofb_ray.spec import FitSpec, TrialSpec, put
+from ofb_ray.specfile import load_sweep
 from ofb_ray.train.evaluate import evaluate
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit
@@ -59,6 +61,8 @@ CIFAR10: dict[str, Any] = {
 def main() -> None:
     args = _arguments()
     setting = json.loads(json.dumps(CIFAR10 if args.cifar10 else DIGITS))
+    if args.sweep:
+        setting = load_sweep(args.sweep).model_dump(mode="json", include=set(TrialSpec.model_fields))
     if args.cifar10:
         setting["data"]["root"] = str(args.cifar10.resolve())
     for text in args.set:
@@ -84,6 +88,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar10", type=Path, help="folder with train/<class>/* and test/<class>/*")
+    parser.add_argument("--sweep", type=Path, help="a sweep file; its budgets, seeds and parameters are not used")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.25, 0.5])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
@@ -100,7 +105,7 @@ def _spec(setting: dict[str, Any], budget: float, seed: int) -> TrialSpec:
 def _train_dense(job: tuple[dict[str, Any], float, int, Path]) -> None:
     setting, budget, seed, folder = job
     spec = _spec(setting, budget, seed)
-    dense_network(spec, load(spec.data, folder / "data"), folder, lambda row: None, lambda: None)
+    dense_network(spec, load(resolve_data(spec), folder / "data"), folder, lambda row: None, lambda: None)
 
 
 def _run(job: tuple[dict[str, Any], float, int, str, Path]) -> dict[str, Any]:
@@ -127,7 +132,7 @@ def _run(job: tuple[dict[str, Any], float, int, str, Path]) -> dict[str, Any]:
 
 
 def _rival(spec: TrialSpec, method: str, folder: Path) -> dict[str, Any]:
-    data, device = load(spec.data, folder / "data"), pick_device()
+    data, device = load(resolve_data(spec), folder / "data"), pick_device()
     dense = dense_network(spec, data, folder, lambda row: None, lambda: None)
     target = plan(spec).target
     image = (data.channels, spec.data.image_size, spec.data.image_size)
@@ -171,7 +176,7 @@ def _report(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
         json.dumps(
             {
                 "benchmark": "digits_front",
-                "data": "cifar10" if args.cifar10 else "digits",
+                "data": args.sweep.stem if args.sweep else "cifar10" if args.cifar10 else "digits",
                 "seeds": args.seeds,
                 **figures,
             }
