@@ -71,3 +71,14 @@ def run_trial(
     record = make_record(spec, trial, sweep, params_explored=explored or {}, **failed)
     write_record(workdir, record)
     return record
+
+
+def run_on_gpu(spec: TrialSpec, report: Callable[[dict[str, Any]], None], workdir: Path, **others: Any) -> Record:
+    """A second of work that notes when it ran and which GPUs it saw."""
+    start = time.time()
+    time.sleep(1.0)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    write_json(workdir / "seen.json", {"start": start, "end": time.time(), "gpus": seen})
+    record = make_record(spec, others["trial"], others["sweep"], params_explored=others["explored"] or {})
+    write_record(workdir, record)
+    return record

@@ -81,3 +81,22 @@ def test_trials_that_do_not_fit(resources: dict[str, Any], nodes: list[dict[str,
 def test_a_worker_has_at_most_one_gpu(gpus: float) -> None:
     with pytest.raises(ValueError, match="gpus_per_worker"):
         asked(gpus_per_worker=gpus)
+
+
+@pytest.mark.parametrize(("share", "together"), [(0.5, True), (1, False)])
+def test_two_trials_share_a_gpu_by_halves(
+    share: float, together: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is told of one GPU that does not exist: placement is what is tested."""
+    from ofb_ray.tuning import launch as launching
+    from ofb_ray.tuning import resources
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    for module in (launching, resources):
+        monkeypatch.setattr(module, "local_gpus", lambda spec: 1)
+    spec = asked(gpus_per_worker=share, cpus_per_worker=0.5).model_copy(update={"seeds": (0, 1)})
+    assert launching.launch(tmp_path / "s", spec, function="tests.tuning.fake:run_on_gpu")
+    seen = [json.loads((tmp_path / "s" / f"0000{number}" / "seen.json").read_text()) for number in (0, 1)]
+    assert [trial["gpus"] for trial in seen] == ["0", "0"]
+    overlap = min(trial["end"] for trial in seen) - max(trial["start"] for trial in seen)
+    assert (overlap > 0) == together
