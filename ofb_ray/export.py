@@ -17,17 +17,30 @@ from ofb_ray.backbones.base import resize
 from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Width, Widths
 from ofb_ray.records import RECORD_FILE, read_record, write_atomic, write_json
-from ofb_ray.spec import SpaceSpec
+from ofb_ray.spec import DataSpec, SpaceSpec
 
 FORMAT = 1
 ARCH_FILE, WEIGHTS_FILE = "arch.json", "model.safetensors"
 Arch = dict[str, Any]
 
 
-def make_arch(name: str, args: Mapping[str, Any], widths: Widths) -> Arch:
-    """The architecture as JSON: the timm name, its constructor arguments, and the size of every axis."""
+def make_arch(name: str, args: Mapping[str, Any], widths: Widths, images: DataSpec | None = None) -> Arch:
+    """The architecture as JSON: the timm name, its constructor arguments, the size of every axis.
+
+    Args:
+        images: completed; how images were prepared is then told in timm's words, under `input`.
+    """
     sizes = {axis: {"heads": width.heads, "width": width.width} for axis, width in widths.items()}
-    return {"format": FORMAT, "model": {"name": name, "args": dict(args)}, "widths": sizes}
+    arch: Arch = {"format": FORMAT, "model": {"name": name, "args": dict(args)}, "widths": sizes}
+    if images is not None and images.mean is not None and images.std is not None:
+        arch["input"] = {
+            "input_size": [len(images.mean), images.image_size, images.image_size],
+            "mean": list(images.mean),
+            "std": list(images.std),
+            "interpolation": images.interpolation,
+            "crop_pct": images.crop,
+        }
+    return arch
 
 
 def build(arch: Arch) -> nn.Module:
@@ -40,7 +53,11 @@ def build(arch: Arch) -> nn.Module:
         raise ValueError(f"{ARCH_FILE} has format {arch['format']}; this version reads {FORMAT}")
     net = timm.create_model(arch["model"]["name"], pretrained=False, **arch["model"]["args"])
     widths = {axis: Width(size["heads"], size["width"]) for axis, size in arch["widths"].items()}
-    return resize(net, describe(net, SpaceSpec()), widths)
+    made = resize(net, describe(net, SpaceSpec()), widths)
+    # What timm.data.resolve_model_data_config reads.
+    prepared = {key: tuple(value) if isinstance(value, list) else value for key, value in arch.get("input", {}).items()}
+    made.pretrained_cfg = {**getattr(net, "pretrained_cfg", {}), **prepared}  # type: ignore[assignment]
+    return made
 
 
 def tensors(net: nn.Module) -> dict[str, Tensor]:

@@ -65,7 +65,7 @@ def resolve_model(spec: TrialSpec, facts: Facts | None = None) -> ModelSpec:
 
 def resolve_data(spec: TrialSpec) -> DataSpec:
     """The data set with normalisation, interpolation and test crop of the weights, where its spec leaves them open."""
-    return weights.preprocessing(spec.model, spec.data)
+    return data.completed(weights.preprocessing(spec.model, spec.data))
 
 
 def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:

@@ -212,7 +212,7 @@ class _Trial:
         self.state |= {
             "phase": "finetune",
             "resume": None,
-            "arch": make_arch(model.name, model.args, current.net.backbone.widths),
+            "arch": make_arch(model.name, model.args, current.net.backbone.widths, resolve_data(self.spec)),
             "fused": tensors(current.net.fuse()),
             "events": current.events,
         }

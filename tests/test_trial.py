@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 import ofb_ray
@@ -56,6 +57,15 @@ def test_exported_subnet_is_what_the_record_says(finished: tuple[Path, Record, l
     assert sum(param.numel() for param in net.parameters()) == record.subnet.params
     test = load_data(small_spec().data).test
     assert evaluate(net, test, torch.device("cpu")).top1 == record.subnet.top1_test
+
+
+def test_a_loaded_subnet_tells_timm_how_to_prepare_images(
+    finished: tuple[Path, Record, list[dict[str, Any]]],
+) -> None:
+    net = ofb_ray.load(finished[0] / "trial")
+    prepared = timm.data.resolve_model_data_config(net)  # type: ignore[no-untyped-call]
+    assert prepared["input_size"] == (1, 8, 8)
+    assert (prepared["mean"], prepared["std"], prepared["crop_pct"]) == ((0.305,), (0.376,), 1.0)
 
 
 def test_progress_never_falls_and_ends_at_one(finished: tuple[Path, Record, list[dict[str, Any]]]) -> None:

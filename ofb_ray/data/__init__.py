@@ -8,6 +8,7 @@ from typing import Protocol
 from ofb_ray.data import digits, folder, hub, vision
 from ofb_ray.data.base import Batch, Dataset, Facts, Pass, Split, steps
 from ofb_ray.data.images import Images
+from ofb_ray.data.transforms import MEAN, STD
 from ofb_ray.spec import DataSpec
 
 
@@ -35,6 +36,19 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     return _source(spec).load(spec, cache)
 
 
+def completed(spec: DataSpec) -> DataSpec:
+    """The spec with what it leaves open as it will be used: normalisation, interpolation, test crop."""
+    mean, std = (digits.MEAN, digits.STD) if spec.name == "digits" else (MEAN, STD)
+    return spec.model_copy(
+        update={
+            "mean": spec.mean or mean,
+            "std": spec.std or std,
+            "interpolation": spec.interpolation or "bicubic",
+            "crop": spec.crop or 1.0,
+        }
+    )
+
+
 def facts(spec: DataSpec) -> Facts:
     """Counts that need no decoding. Raises InputError where the data set's files are missing."""
     return _source(spec).facts(spec)
@@ -51,4 +65,4 @@ def _source(spec: DataSpec) -> Source:
     return SETS[spec.name.partition("/")[0]]
 
 
-__all__ = ["Batch", "Dataset", "Facts", "Pass", "Split", "declared", "facts", "load", "steps"]
+__all__ = ["Batch", "Dataset", "Facts", "Pass", "Split", "completed", "declared", "facts", "load", "steps"]

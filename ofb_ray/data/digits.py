@@ -11,6 +11,7 @@ from ofb_ray.data.base import Dataset, Facts, MemorySplit, stratified
 from ofb_ray.spec import DataSpec
 
 TEST_SHARE = 0.2
+MEAN, STD = (0.305,), (0.376,)
 SPLIT_SEED = 0
 
 
@@ -22,7 +23,7 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
     labels = torch.from_numpy(bundled.target).long()
     train, test = stratified(labels, TEST_SHARE, SPLIT_SEED)
     rest, val = stratified(labels[train], spec.val_share, SPLIT_SEED)
-    mean, std = spec.mean or (0.305,), spec.std or (0.376,)
+    mean, std = spec.mean or MEAN, spec.std or STD
 
     def split(index: torch.Tensor, limit: int | None) -> MemorySplit:
         shift = spec.augment.kind == "crop_flip"
