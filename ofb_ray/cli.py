@@ -7,13 +7,14 @@ Heavy modules are imported inside the commands, so that `--help` and a misspelt 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.errors import InputError
+from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.records import read_record
 from ofb_ray.spec import SweepSpec
 
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"ofb-ray: {error}", file=sys.stderr)
         return 2
+    except Interrupted as error:
+        print(f"ofb-ray: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("ofb-ray: interrupted; the same command continues it", file=sys.stderr)
         return 1
@@ -75,8 +79,15 @@ def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _sweep(arguments: argparse.Namespace) -> int:
     spec, plans, source = _load(arguments, name=arguments.name, storage=arguments.storage)
-    try:
+    with _placed(source):
         return _run_sweep(arguments, spec, plans)
+
+
+@contextlib.contextmanager
+def _placed(source: Source) -> Iterator[None]:
+    """Bad input that shows only while a sweep runs is told with its place in the sweep file, too."""
+    try:
+        yield
     except InputError as error:
         if error.file or not error.key or error.key.startswith("--"):
             raise
@@ -138,13 +149,14 @@ def _trial(arguments: argparse.Namespace) -> int:
     from ofb_ray.trial import run_trial
     from ofb_ray.tuning import report
 
-    spec = _load(arguments)[0]
+    spec, _, source = _load(arguments)
     cell = spec.cells[0]
     trial = spec.trial(cell, {})
     out = Path(arguments.out) if arguments.out else Path(spec.storage) / f"{spec.name}-trial"
     report.check_trial_folder(out, trial)
     start = time.monotonic()
-    with report.TrialLine() as line, local_team(spec.resources.workers, trial, out, spec.name):
+    team = local_team(spec.resources.workers, trial, out, spec.name)
+    with _placed(source), report.TrialLine() as line, team:
         record = run_trial(trial, line.show, out, shared=out / "shared", sweep=spec.name)
     print(report.trial_summary(record, out, time.monotonic() - start))
     return 0 if record.status == "finished" else 1

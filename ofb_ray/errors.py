@@ -22,6 +22,10 @@ class InputError(Exception):
         self.message, self.file, self.line, self.key = message, file, line, key
 
 
+class Interrupted(Exception):
+    """A trial ended early through no fault of its input; the same command continues it."""
+
+
 class TrialFailed(Exception):
     """A trial cannot go on (it diverged, say); its message is the reason that the record keeps."""
 

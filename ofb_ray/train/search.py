@@ -131,11 +131,11 @@ def _wrapped(current: Search, problem: Problem, run: Run) -> nn.Module:
     current.net.train()
     if problem.spec.compile and not current.net.undecided:
         current.net.run = torch.compile(functional_call)
-    return run.team.wrap(
-        SearchLosses(
-            current.net, problem.spec, problem.goal, problem.dense_cost, problem.data.classes, run, problem.teacher
-        )
+    losses = SearchLosses(
+        current.net, problem.spec, problem.goal, problem.dense_cost, problem.data.classes, run, problem.teacher
     )
+    # What a step uses changes with the phase of the search: scores, alpha, the decoder.
+    return run.team.wrap(losses, partly_used=True)
 
 
 def elimination_steps(steps: int, points: int) -> frozenset[int]:

@@ -33,15 +33,17 @@ class Team:
         """Rank 0 alone writes files and reports."""
         return self.rank == 0
 
-    def wrap(self, module: nn.Module) -> nn.Module:
+    def wrap(self, module: nn.Module, partly_used: bool = False) -> nn.Module:
         """`module` with gradients averaged over the team; its parameters become those of rank 0.
 
         To be wrapped anew after every cut: DistributedDataParallel keeps hooks on the parameters that it was given.
+
+        Args:
+            partly_used: a step may leave some parameters unused.
         """
         if self.world == 1:
             return module
-        # Which parameters a step uses changes with the phase of the search: scores, alpha, the decoder.
-        return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(module, forward_sync_buffers=False, find_unused_parameters=partly_used)
 
     def accumulate(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
         """Around forward and backward of one micro-batch: gradients are averaged after the last one only."""
