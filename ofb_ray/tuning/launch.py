@@ -82,13 +82,8 @@ def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
     with Display(suggestions.total, done) as display, stop:
         events = _Events(results, spec, display, stop.is_set)
         asked = spec.resources
-        config = {
-            "results": str(results),
-            "function": function,
-            "workers": asked.workers,
-            "cpus": asked.cpus_per_worker,
-            "gpus": asked.gpus_per_worker,
-        }
+        config: Json = {"results": str(results), "function": function, "here": os.getcwd()}
+        config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
         tuner = tune.Tuner(
             tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(
@@ -188,12 +183,14 @@ class _Events(tune.Callback):
             file.write(f"Failure {cause}\n")
 
     def ended(self, number: int, record: Record | None) -> None:
-        """A trial ended; without a record it was interrupted, or it died more often than it may."""
-        reason = ""
+        """A trial ended; without a record it was interrupted, met bad input, or died more often than it may."""
         folder = records.trial_folder(self._results, number)
-        if record is None and not self._stopped():
-            attempts = self._spec.failure.retries + 1
-            reason = f"{attempts} attempts died or raised an error, see {folder / results_of.LOG_FILE}"
+        progress = results_of.read_json(folder / results_of.PROGRESS_FILE)
+        reason = str(progress["message"]) if record is None and progress.get("phase") == "died" else ""
+        if record is None and not reason and not self._stopped():
+            reason = (
+                f"{self._spec.failure.retries + 1} attempts died or raised an error, see {folder / results_of.LOG_FILE}"
+            )
             records.write_json(folder / results_of.PROGRESS_FILE, {"phase": "died", "message": reason})
         self._display.ended(number, record, reason)
 

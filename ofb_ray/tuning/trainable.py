@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import math
+import os
 import sys
 import time
 import traceback
@@ -17,6 +18,7 @@ from filelock import FileLock
 from ray import tune
 
 from ofb_ray import records
+from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, TrialSpec
 from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER, TRIAL_FILE, TRIAL_LOCK
 
@@ -27,14 +29,20 @@ def trainable(config: Json) -> None:
     """Run trial `config["number"]` of the results folder `config["results"]` to its record.
 
     The process holds the folder's lock while it works: a worker that a killed driver left behind still has it, and the
-    next attempt waits until that one is gone instead of writing beside it.
+    next attempt waits until that one is gone instead of writing beside it. Bad input (weights that do not fit, images
+    that cannot be read) would be as bad at the next attempt, so there is none: the trial stays open and says why.
     """
     from ofb_ray.tuning.workers import team
 
     folder = _folder(config)
-    set_threads(config)
-    with FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS), logged(config), team(config, folder / LOG_FILE):
-        _run(config, _reporter(folder))
+    settle(config)
+    with FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS):
+        (folder / PROGRESS_FILE).unlink(missing_ok=True)
+        try:
+            with logged(config), team(config, folder / LOG_FILE):
+                _run(config, _reporter(folder))
+        except InputError as error:
+            records.write_json(folder / PROGRESS_FILE, {"phase": "died", "message": str(error)})
     tune.report({"phase": "done", "progress": 1.0})
 
 
@@ -43,8 +51,10 @@ def run_worker(config: Json) -> None:
     _run(config, lambda progress: None)
 
 
-def set_threads(config: Json) -> None:
-    """As many torch threads as the worker has CPUs. They belong to the process, so the trial function leaves them."""
+def settle(config: Json) -> None:
+    """What belongs to the process: the driver's folder, where relative paths start, and a torch thread for each CPU."""
+    if os.path.isdir(config["here"]):  # Ray has gone to a folder of its own; another machine may lack the driver's
+        os.chdir(config["here"])
     resolve(config["function"])
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
@@ -60,6 +70,9 @@ def logged(config: Json) -> Iterator[None]:
     ):
         try:
             yield
+        except InputError as error:
+            log.write(f"{error}\n")
+            raise
         except Exception:
             traceback.print_exc(file=log)
             raise

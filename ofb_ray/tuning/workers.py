@@ -13,6 +13,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, Resources
 
 # Gloo notices at once that a peer is gone; NCCL does not, so rank 0 ends itself when its exception does not come.
@@ -33,6 +34,7 @@ def team(config: Json, log: Path) -> Iterator[None]:
 
     Raises:
         RuntimeError: a worker died; the trial goes on from its checkpoint when it is started again.
+        InputError: a worker met bad input.
     """
     world = int(config["workers"])
     if world == 1:
@@ -59,19 +61,35 @@ def team(config: Json, log: Path) -> Iterator[None]:
         with joined(0, world, address):
             yield
         ray.get(references)
+    except RuntimeError:
+        _raise_bad_input(references)
+        raise
     finally:
         done.set()
         for reference in references:
             ray.cancel(reference, force=True)
 
 
+def _raise_bad_input(references: list[Any]) -> None:
+    """What broke the connection may be a worker's bad input, which its answer tells a moment later."""
+    ready, _ = ray.wait(references, num_returns=len(references), timeout=2)
+    for reference in ready:
+        try:
+            ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
+        except ray.exceptions.RayError:
+            continue  # a death, not an answer
+
+
 @ray.remote
 def _worker(config: Json, rank: int, address: str) -> None:
     """A worker beside rank 0. Its output goes to the trial's log."""
     from ofb_ray.train.team import joined
-    from ofb_ray.tuning.trainable import logged, run_worker, set_threads
+    from ofb_ray.tuning.trainable import logged, run_worker, settle
 
-    set_threads(config)
+    settle(config)
     with logged(config), joined(rank, int(config["workers"]), address):
         run_worker(config)
 

@@ -14,6 +14,7 @@ import pytest
 from ofb_ray.errors import InputError
 from ofb_ray.spec import SweepSpec
 from ofb_ray.tuning.resources import check_nodes
+from tests.data.making import make_folder
 from tests.small import small_spec
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,13 +26,15 @@ def sweep(folder: Path, name: str, *arguments: str) -> tuple[dict[str, Any], str
     del spec["budget"], spec["seed"]
     tree = {**spec, "name": name, "budgets": [0.5], "resources": {"workers": 2}}
     (folder / f"{name}.yaml").write_text(json.dumps(tree))
-    line = [sys.executable, "-m", "ofb_ray", "sweep", f"{name}.yaml", *arguments]
-    answer = subprocess.run(
-        line, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, capture_output=True, timeout=240
-    )
+    answer = command(folder, f"{name}.yaml", *arguments)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     trial = folder / "results" / name / "00000"
     return json.loads((trial / "record.json").read_text()), (trial / "trial.log").read_text()
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line, environment = [sys.executable, "-m", "ofb_ray", "sweep", *arguments], {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(line, cwd=folder, env=environment, text=True, capture_output=True, timeout=240)
 
 
 def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path: Path) -> None:
@@ -46,6 +49,22 @@ def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path: Path) -> None
     assert (tmp_path / "results" / "killed" / "00000" / "killed").exists()
     for key in ("history", "events", "arch", "dense", "subnet", "budget"):
         assert whole[key] == killed[key], key
+
+
+def test_bad_input_ends_a_trial_at_its_first_attempt_and_says_why(tmp_path: Path) -> None:
+    """An image that cannot be read, in a folder that is named from where the command is given."""
+    make_folder(tmp_path / "pictures")
+    (tmp_path / "pictures" / "train" / "red" / "000.png").write_bytes(b"")
+    spec = small_spec().model_dump(mode="json", include={"search", "finetune"})
+    model = {"args": {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4}}
+    data = {"name": "folder", "root": "pictures", "image_size": 8}
+    (tmp_path / "s.yaml").write_text(json.dumps({**spec, "name": "s", "model": model, "data": data, "budgets": [0.5]}))
+    answer = command(tmp_path, "s.yaml")
+    assert answer.returncode == 1, answer.stdout + answer.stderr
+    assert "trial 0 died: data.unreadable: 1 of 20 train images cannot be read, 0 may be" in answer.stdout
+    log = (tmp_path / "results" / "s" / "00000" / "trial.log").read_text()
+    assert log.count("data.unreadable") == 1
+    assert "Traceback" not in log
 
 
 def asked(**resources: Any) -> SweepSpec:
