@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,11 +21,13 @@ def known_keys(kind: Any, loc: Loc) -> list[str]:
     """The field names of the spec at `loc` inside the type `kind`; empty where anything goes."""
     for part in loc:
         kind = _step(kind, part)
+    kind = _present(kind)
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
 
 
 def _step(kind: Any, part: str | int) -> Any:
     """The type one level below the type `kind`: a field, an item of a tuple, a value of a dict. None: no such thing."""
+    kind = _present(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(part))
         return field.annotation if field else None
@@ -33,18 +37,26 @@ def _step(kind: Any, part: str | int) -> Any:
     return None
 
 
+def _present(kind: Any) -> Any:
+    """The spec in an optional one: DistillSpec of DistillSpec | None."""
+    if typing.get_origin(kind) is not types.UnionType:
+        return kind
+    options = (each for each in typing.get_args(kind) if isinstance(each, type) and issubclass(each, BaseModel))
+    return next(options, kind)
+
+
 def check_explored(spec: SweepSpec, fail: Fail) -> None:
     """Every key of `grid`, `parameters` and `when` exists, stands once, and all its values are valid for its field."""
     explored = [*spec.grid, *spec.parameters]
     for section, keys in (("grid", spec.grid), ("parameters", spec.parameters)):
         for key in keys:
             _check_key(key, (section, key), fail)
+            for other in explored:
+                if key.startswith(f"{other}."):
+                    raise fail(f"is a part of {other!r}, which is explored too", (section, key))
     for key in spec.parameters:
         if key in spec.grid:
             raise fail("also stands in `grid`: explore it in one place", ("parameters", key))
-        for other in explored:
-            if key.startswith(f"{other}."):
-                raise fail(f"is a part of {other!r}, which is explored too", ("parameters", key))
     for key, values in spec.grid.items():
         if not values:
             raise fail("needs at least one value", ("grid", key))
@@ -130,6 +142,50 @@ def _check_conditions(spec: SweepSpec, fail: Fail) -> None:
         raise fail("the conditions go round in a circle", ("parameters", key, "when"))
 
 
+def check_combinations(spec: SweepSpec, fail: Fail) -> None:
+    """What fields say about each other (micro_batch <= batch_size) holds at the ends of every pair of parameters.
+
+    A suggestion that breaks such a rule would else end the sweep in the middle. A pair is tried only where its
+    conditions can hold.
+    """
+    for one, two in itertools.combinations_with_replacement(spec.parameters, 2):
+        if one.split(".")[0] != two.split(".")[0]:
+            continue
+        for first, second in itertools.product(_ends(spec.parameters[one]), _ends(spec.parameters[two])):
+            params = _with_conditions(spec, {one: first, two: second})
+            if params is None or (one == two and first != second):
+                continue
+            try:
+                spec.trial(spec.cells[0], params)
+            except ValidationError as error:
+                message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+                raise fail(
+                    f"{' '.join(message.split())}: exclude it by the range or by `when`", ("parameters", two)
+                ) from None
+
+
+def _ends(parameter: Parameter) -> Sequence[Any]:
+    if parameter.values is not None:
+        return parameter.values
+    return [int(end) if parameter.integer else end for end in (parameter.min, parameter.max) if end is not None]
+
+
+def _with_conditions(spec: SweepSpec, params: dict[str, Any]) -> dict[str, Any] | None:
+    """The values with those that their conditions ask for, or None where these contradict each other."""
+    found = dict(params)
+    waiting = list(params)
+    while waiting:
+        parameter = spec.parameters.get(waiting.pop())
+        for other, wanted in (parameter.when or {}).items() if parameter else ():
+            allowed = wanted if isinstance(wanted, list) else [wanted]
+            if other not in found:
+                found[other] = allowed[0]
+                waiting.append(other)
+            elif found[other] not in allowed:
+                return None
+    return found
+
+
 def suggestion_order(parameters: dict[str, Parameter]) -> Iterator[str]:
     """The parameters in the file's order, but each after those its `when` names; those in a circle are left out."""
     waiting = dict(parameters)
@@ -153,5 +209,8 @@ def check_cells(spec: SweepSpec, fail: Fail) -> None:
             loc: Loc = detail["loc"]
             if loc[:1] == ("seed",):
                 loc = ("seeds", spec.seeds.index(cell["seed"]))
+            explored = [key for key in spec.grid if key.startswith(f"{'.'.join(map(str, loc))}.")]
+            if explored:  # the file's own values passed: it is one of the grid's
+                loc = ("grid", explored[0])
             message = detail["msg"].removeprefix("Value error, ")
             raise fail(" ".join(message.split()), loc) from None

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ofb_ray import yaml12
 from ofb_ray.errors import InputError, nearest
-from ofb_ray.explored import check_cells, check_explored, known_keys
+from ofb_ray.explored import check_cells, check_combinations, check_explored, known_keys
 from ofb_ray.spec import Json, Parameter, SweepSpec
 
 Loc = tuple[str | int, ...]
@@ -40,6 +40,11 @@ class Source:
         for length in range(len(loc), -1, -1):
             if length and loc[:length] in self.flags:
                 return InputError(message, file=self.flags[loc[:length]], key=key)
+            # A level that only a deeper override made: `--set search.distil.share=0.2`.
+            if length == len(loc) and loc not in self.lines:
+                for path, flag in self.flags.items():
+                    if path[:length] == loc:
+                        return InputError(message, file=flag, key=key)
             if length and loc[:length] in self.lines:
                 return InputError(message, file=self.file, line=self.lines[loc[:length]], key=key)
         return InputError(message, file=self.file, key=key)
@@ -60,6 +65,7 @@ def load_sweep(
         raise _friendly(error, source) from None
     check_explored(spec, source.error)
     check_cells(spec, source.error)
+    check_combinations(spec, source.error)
     return spec
 
 

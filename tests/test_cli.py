@@ -74,6 +74,23 @@ BAD = [
     ("trials: 2", "resources: {workers: 64, gpus_per_worker: 1}", 9, "resources.gpus_per_worker", "ask for less"),
     ("trials: 2", "seeds: [0, -1]", 9, "seeds.1", "greater than or equal to 0"),
     ("trials: 2", "data: {name: folder}", 9, "data", "needs `root`"),
+    ("trials: 2", "finetune: {distill: {teachr: dense}}", 9, "finetune.distill.teachr", "did you mean 'teacher'?"),
+    ("search.lr: {", "finetune.distill.lr: {", 7, "parameters.finetune.distill.lr", "finetune.distill.temperature"),
+    (
+        "search.mask: {values: [both, importance]}",
+        "search.micro_batch: {min: 8, max: 80, integer: true}",
+        8,
+        "parameters.search.micro_batch",
+        "micro_batch 80 is above batch_size 64: exclude it",
+    ),
+    ("trials: 2", "grid: {search.micro_batch: [8, 80]}", 9, "grid.search.micro_batch", "above batch_size 64"),
+    (
+        "trials: 2",
+        "grid: {data.augment: [true], data.augment.kind: [none]}",
+        9,
+        "grid.data.augment.kind",
+        "is a part of",
+    ),
     ("trials: 2", "storage: s3://bucket", 9, "storage", "give a folder"),
     ("model: {", "model: {name: vit_tinny, ", 2, "model.name", "vit_tinny"),
 ]

@@ -102,3 +102,29 @@ def test_every_shipped_sweep_is_valid_and_named_as_its_file(path: Path) -> None:
     spec = load_sweep(path)
     assert spec.name == path.stem
     assert spec.question
+
+
+def test_an_explored_key_makes_the_optional_section_above_it(file: Path) -> None:
+    """`distill` is null by default: to explore its share is to distil, as `--set finetune.distill.share` does."""
+    text = TEXT.replace("search.mask: [both, importance]", "finetune.distill.share: [0.25, 0.75]")
+    file.write_text(text)
+    spec = load_sweep(file)
+    distills = [spec.trial(cell, {}).finetune.distill for cell in spec.cells[:3]]
+    assert [distill.share for distill in distills if distill] == [0.25, 0.25, 0.75]
+
+
+@pytest.mark.parametrize(("condition", "fits"), [("", False), (", when: {search.batch_size: [64]}", True)])
+def test_two_parameters_that_contradict_each_other_need_a_condition(file: Path, condition: str, fits: bool) -> None:
+    sizes = "  search.batch_size: {values: [32, 64]}\n"
+    file.write_text(TEXT + f"\nparameters:\n{sizes}  search.micro_batch: {{values: [16, 64]{condition}}}\n")
+    file.write_text(file.read_text().replace(TEXT[TEXT.index("parameters:") : TEXT.index("trials:")], "", 1))
+    if fits:
+        load_sweep(file)
+    else:
+        with pytest.raises(InputError, match="micro_batch 64 is above batch_size 32: exclude it"):
+            load_sweep(file)
+
+
+def test_a_level_that_an_override_made_is_not_blamed_on_the_file(file: Path) -> None:
+    with pytest.raises(InputError, match=r"^--set: search.distil: unknown key.*did you mean 'distill'"):
+        load_sweep(file, ["search.distil.share=0.2"])

@@ -18,10 +18,12 @@ class Strict(BaseModel):
 
 
 def put(tree: Json, dotted: str, value: Any) -> None:
-    """Set `tree[a][b][c] = value` for the dotted key `a.b.c`, making the levels that are missing."""
+    """Set `tree[a][b][c] = value` for the dotted key `a.b.c`, making the levels that are missing or null."""
     *path, last = dotted.split(".")
     for name in path:
-        tree = tree.setdefault(name, {})
+        if tree.get(name) is None:
+            tree[name] = {}
+        tree = tree[name]
     tree[last] = value
 
 
