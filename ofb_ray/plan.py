@@ -82,8 +82,16 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
             missing.append(lacking)
             if model.weights is not None and not dry:
                 raise InputError(lacking.removeprefix("weights: "), key=f"{key}.weights")
-    net = meta_network(resolve_model(spec, facts))
-    backbone = describe(net, spec.search.space)
+    model = resolve_model(spec, facts)
+    backbone = describe(meta_network(model), spec.search.space)
+    if not lacking:
+        weights.check_local(model)
+    size, stride = spec.data.image_size, backbone.tokens.stride
+    if any(side * stride != size for side in backbone.tokens.grid):
+        nearby = f"{size // stride * stride or stride} or {(size // stride + 1) * stride}"
+        raise InputError(
+            f"{size} is no multiple of the {stride} pixels of a patch: take {nearby}", key="data.image_size"
+        )
     dense = units_of(backbone.widths)
     goal = goal_of(spec, backbone)
     return Plan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,17 @@ from ofb_ray.errors import InputError
 from ofb_ray.spec import DataSpec, ModelSpec
 
 State = dict[str, Tensor]
+# What timm's filters and the decoders of files raise on what is not theirs: a list or a number has no `items`.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    SafetensorError,
+    ValueError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+)
 
 
 def network(model: ModelSpec) -> nn.Module:
@@ -47,6 +59,21 @@ def bare(model: ModelSpec) -> ModelSpec:
     return model.model_copy(update={"pretrained": False, "weights": None})
 
 
+def check_local(model: ModelSpec) -> None:
+    """A local file fits the network; tried once for each state of the file, by loading it.
+
+    Raises:
+        InputError: as `load_local`.
+    """
+    if model.weights is not None:
+        _check_local(model.model_dump_json(), Path(model.weights).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _check_local(model: str, _stamp: int) -> None:
+    network(ModelSpec.model_validate_json(model))
+
+
 def load_local(net: nn.Module, path: Path) -> None:
     """Load a `.safetensors` or `.pth` file, tensors only, into `net`.
 
@@ -62,7 +89,7 @@ def load_local(net: nn.Module, path: Path) -> None:
     try:
         state: State = load_state_dict(str(path), use_ema=False, device="cpu", weights_only=True)
         state = _filtered(net, state)
-    except (pickle.UnpicklingError, SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} holds no tensors for {type(net).__name__} ({reason})",

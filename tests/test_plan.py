@@ -1,0 +1,49 @@
+"""What cannot run is refused by its plan, before a folder is made or anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ofb_ray.backbones import create
+from ofb_ray.errors import InputError
+from ofb_ray.plan import plan, resolve_model
+from ofb_ray.spec import TrialSpec
+from tests.small import MODEL, small_spec
+
+TNT_ARGS = {"patch_size": 4, "embed_dim": 32, "inner_dim": 8, "depth": 2, "num_heads_inner": 2, "num_heads_outer": 4}
+VIT_ARGS = {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4}
+
+
+@pytest.mark.parametrize("content", [[1, 2], 3, {"head.weight": torch.zeros(2)}, "text"])
+def test_local_weights_that_do_not_fit(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(InputError) as error:
+        plan(small_spec(model={**MODEL, "weights": str(tmp_path / "w.pth")}))
+    assert error.value.key == "model.weights"
+    assert "\n" not in str(error.value)
+
+
+def test_local_weights_that_were_mended_are_read_again(tmp_path: Path) -> None:
+    spec = small_spec(model={**MODEL, "weights": str(tmp_path / "w.pth")})
+    torch.save(3, tmp_path / "w.pth")
+    with pytest.raises(InputError):
+        plan(spec)
+    torch.save(create(resolve_model(small_spec())).state_dict(), tmp_path / "w.pth")
+    assert plan(spec).target > 0
+
+
+@pytest.mark.parametrize(("name", "args"), [("vit_tiny_patch16_224", VIT_ARGS), ("tnt_s_patch16_224", TNT_ARGS)])
+def test_an_image_side_that_patches_do_not_divide(name: str, args: dict[str, Any]) -> None:
+    """timm would drop the pixels at the border, and masked image modelling has no target for them."""
+
+    def spec(side: int) -> TrialSpec:
+        return small_spec(model={"name": name, "args": args}, data={"name": "digits", "image_size": side})
+
+    assert plan(spec(12)).target > 0
+    with pytest.raises(InputError, match="10 is no multiple of the 4 pixels of a patch: take 8 or 12") as error:
+        plan(spec(10))
+    assert error.value.key == "data.image_size"
