@@ -84,8 +84,7 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
                 raise InputError(lacking.removeprefix("weights: "), key=f"{key}.weights")
     model = resolve_model(spec, facts)
     backbone = describe(meta_network(model), spec.search.space)
-    if not lacking:
-        weights.check_local(model)
+    weights.check_local(model)
     size, stride = spec.data.image_size, backbone.tokens.stride
     if any(side * stride != size for side in backbone.tokens.grid):
         nearby = f"{size // stride * stride or stride} or {(size // stride + 1) * stride}"

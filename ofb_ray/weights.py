@@ -60,12 +60,12 @@ def bare(model: ModelSpec) -> ModelSpec:
 
 
 def check_local(model: ModelSpec) -> None:
-    """A local file fits the network; tried once for each state of the file, by loading it.
+    """A local file, if it is there, fits the network; tried once for each state of the file, by loading it.
 
     Raises:
         InputError: as `load_local`.
     """
-    if model.weights is not None:
+    if model.weights is not None and Path(model.weights).is_file():
         _check_local(model.model_dump_json(), Path(model.weights).stat().st_mtime_ns)
 
 

@@ -47,3 +47,9 @@ def test_an_image_side_that_patches_do_not_divide(name: str, args: dict[str, Any
     with pytest.raises(InputError, match="10 is no multiple of the 4 pixels of a patch: take 8 or 12") as error:
         plan(spec(10))
     assert error.value.key == "data.image_size"
+
+
+def test_a_dry_run_lists_a_missing_file_beside_a_teacher_that_is_there(tmp_path: Path) -> None:
+    distill = {"teacher": "resnet18", "pretrained": False}
+    spec = small_spec(model={**MODEL, "weights": "nowhere.pth"}, finetune={"distill": distill})
+    assert plan(spec, dry=True).missing == ("weights: no such file: nowhere.pth",)
