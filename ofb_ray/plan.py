@@ -129,12 +129,13 @@ def _lacking(key: str, model: ModelSpec) -> str:
 
 def _facts(spec: TrialSpec, dry: bool) -> tuple[Facts, list[str]]:
     try:
-        return data.facts(spec.data), []
+        return data.facts(spec.data.model_copy(update={"download": False}) if dry else spec.data), []
     except InputError as error:
         declared = data.declared(spec.data)
         if not dry or declared is None:
             raise
-        return declared, [f"data: {error.message}"]
+        fetched = f"{spec.data.name} is not in {spec.data.root}; it is fetched at first use"
+        return declared, [f"data: {fetched if spec.data.download else error.message}"]
 
 
 def meta_network(model: ModelSpec) -> nn.Module:

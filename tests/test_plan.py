@@ -53,3 +53,12 @@ def test_a_dry_run_lists_a_missing_file_beside_a_teacher_that_is_there(tmp_path:
     distill = {"teacher": "resnet18", "pretrained": False}
     spec = small_spec(model={**MODEL, "weights": "nowhere.pth"}, finetune={"distill": distill})
     assert plan(spec, dry=True).missing == ("weights: no such file: nowhere.pth",)
+
+
+def test_a_dry_run_fetches_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "sets"
+    data = {"name": "cifar10", "root": str(root), "download": True, "image_size": 32, "train_limit": None}
+    planned = plan(small_spec(model={"name": MODEL["name"], "args": VIT_ARGS}, data=data), dry=True)
+    assert planned.train_images == 50_000
+    assert planned.missing == (f"data: cifar10 is not in {root}; it is fetched at first use",)
+    assert not root.exists()

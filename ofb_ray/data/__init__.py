@@ -29,6 +29,8 @@ SETS: dict[str, Source] = {
     "torch": Images(vision.find, fixed=True),
     "hfds": Images(hub.find, fixed=True),
 }
+# Training images and classes.
+_CIFAR: dict[str, tuple[int | None, int | None]] = {"cifar10": (50_000, 10), "cifar100": (50_000, 100)}
 
 
 def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
@@ -55,10 +57,11 @@ def facts(spec: DataSpec) -> Facts:
 
 
 def declared(spec: DataSpec) -> Facts | None:
-    """The facts that the spec itself states, for a dry run without the data, or None; three channels."""
-    if spec.classes is None or spec.train_images is None:
+    """The facts that the spec or the name of the set states, for a dry run without the data, or None; three channels."""
+    images, classes = _CIFAR.get(spec.name, (spec.train_images, spec.classes))
+    if images is None or classes is None:
         return None
-    return Facts(min(spec.train_limit or spec.train_images, spec.train_images), spec.classes, 3)
+    return Facts(min(spec.train_limit or images, images), classes, 3)
 
 
 def _source(spec: DataSpec) -> Source:
