@@ -57,7 +57,7 @@ def facts(spec: DataSpec) -> Facts:
 
 
 def declared(spec: DataSpec) -> Facts | None:
-    """The facts that the spec or the name of the set states, for a dry run without the data, or None; three channels."""
+    """The facts that the spec or the name of its set states, for a dry run without data, or None; three channels."""
     images, classes = _CIFAR.get(spec.name, (spec.train_images, spec.classes))
     if images is None or classes is None:
         return None
