@@ -106,7 +106,7 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
         return 0
     if not arguments.address:
         resources.local_slots(spec)
-    for note in dict.fromkeys(plan.note for plan in plans if plan.note):
+    for note in dict.fromkeys(text for plan in plans for text in (plan.note, plan.warning) if text):
         print(f"note: {note}")
     if folder.count_records(results, total) == total:
         print(f"all {total} trials are done")

@@ -32,5 +32,7 @@ class TrialFailed(Exception):
 
 def nearest(word: str, known: list[str]) -> str:
     """`"; did you mean 'x'?"` for the known word closest to `word`, or an empty string."""
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    close = [name for name in known if word and name.startswith(f"{word}_")] or get_close_matches(
+        word, known, n=1, cutoff=0.5
+    )
     return f"; did you mean {close[0]!r}?" if close else ""

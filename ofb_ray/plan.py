@@ -35,6 +35,7 @@ class Plan:
     Args:
         note: why the candidate grid cannot come within 1 % of the target, or empty.
         missing: what this machine lacks to run it, a line each.
+        warning: what is allowed and hardly wanted, or empty.
     """
 
     dense_macs: int
@@ -45,6 +46,7 @@ class Plan:
     note: str
     train_images: int
     missing: tuple[str, ...] = ()
+    warning: str = ""
 
 
 def resolve_model(spec: TrialSpec, facts: Facts | None = None) -> ModelSpec:
@@ -84,7 +86,9 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
                 raise InputError(lacking.removeprefix("weights: "), key=f"{key}.weights")
     model = resolve_model(spec, facts)
     backbone = describe(meta_network(model), spec.search.space)
-    weights.check_local(model)
+    warning = ""
+    if not weights.brings_classifier(model) and not spec.dense.epochs:
+        warning = f"the classifier of {facts.classes} classes starts at random and dense.epochs is 0: give it some"
     size, stride = spec.data.image_size, backbone.tokens.stride
     if any(side * stride != size for side in backbone.tokens.grid):
         nearby = f"{size // stride * stride or stride} or {(size // stride + 1) * stride}"
@@ -102,6 +106,7 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
         note=goal.note,
         train_images=facts.train_images,
         missing=tuple(missing),
+        warning=warning,
     )
 
 

@@ -59,28 +59,37 @@ def bare(model: ModelSpec) -> ModelSpec:
     return model.model_copy(update={"pretrained": False, "weights": None})
 
 
-def check_local(model: ModelSpec) -> None:
-    """A local file, if it is there, fits the network; tried once for each state of the file, by loading it.
+def brings_classifier(model: ModelSpec) -> bool:
+    """Whether the weights of a spec hold a classifier of its number of classes.
+
+    A local file, if it is there, is tried by loading it, once for each of its states; of one that is not there, and
+    of no weights at all, nothing is expected.
 
     Raises:
         InputError: as `load_local`.
     """
-    if model.weights is not None and Path(model.weights).is_file():
-        _check_local(model.model_dump_json(), Path(model.weights).stat().st_mtime_ns)
+    if model.weights is not None:
+        path = Path(model.weights)
+        return not path.is_file() or _local_classifier(model.model_dump_json(), path.stat().st_mtime_ns)
+    config = timm.models.get_pretrained_cfg(model.name)
+    return not model.pretrained or config is None or config.num_classes == model.args.get("num_classes")
 
 
 @lru_cache(maxsize=8)
-def _check_local(model: str, _stamp: int) -> None:
-    network(ModelSpec.model_validate_json(model))
+def _local_classifier(model: str, _stamp: int) -> bool:
+    spec = ModelSpec.model_validate_json(model)
+    return not load_local(create(bare(spec)), Path(spec.weights or ""))
 
 
-def load_local(net: nn.Module, path: Path) -> None:
+def load_local(net: nn.Module, path: Path) -> set[str]:
     """Load a `.safetensors` or `.pth` file, tensors only, into `net`.
 
     timm's own filters rename released checkpoints and resample position embeddings and patch kernels to another image
-    or patch size. A classifier of another number of classes is left as it was initialised; a stem for another number
-    of channels is summed or repeated.
+    or patch size. A classifier of another number of classes is left as it was initialised; a stem for RGB is
+    summed or repeated for another number of channels.
 
+    Returns:
+        The classifier's tensors that were left as they were.
     Raises:
         InputError: no such file, more than tensors in it, or tensors of another network.
     """
@@ -107,6 +116,7 @@ def load_local(net: nn.Module, path: Path) -> None:
             key="model.weights",
         )
     net.load_state_dict(state, strict=False)
+    return fresh
 
 
 def preprocessing(model: ModelSpec, data: DataSpec) -> DataSpec:

@@ -62,3 +62,18 @@ def test_a_dry_run_fetches_nothing(tmp_path: Path) -> None:
     assert planned.train_images == 50_000
     assert planned.missing == (f"data: cifar10 is not in {root}; it is fetched at first use",)
     assert not root.exists()
+
+
+@pytest.mark.parametrize(("classes", "epochs", "warned"), [(10, 0, False), (7, 0, True), (7, 1, False)])
+def test_a_search_from_a_random_classifier_is_warned_of(
+    classes: int, epochs: int, warned: bool, tmp_path: Path
+) -> None:
+    trained = resolve_model(small_spec())
+    net = create(trained.model_copy(update={"args": {**trained.args, "num_classes": classes}}))
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    spec = small_spec(model={**MODEL, "weights": str(tmp_path / "w.pth")}, dense={"epochs": epochs})
+    assert ("starts at random" in plan(spec).warning) == warned
+
+
+def test_no_warning_without_weights() -> None:
+    assert plan(small_spec(dense={"epochs": 0})).warning == ""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ofb_ray import yaml12
-from ofb_ray.errors import InputError
+from ofb_ray.errors import InputError, nearest
 from ofb_ray.explored import suggestion_order
-from ofb_ray.spec import Json, SweepSpec
+from ofb_ray.spec import DataSpec, Json, SweepSpec
 from ofb_ray.specfile import load_sweep, read, trial_error
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
@@ -128,3 +129,15 @@ def test_two_parameters_that_contradict_each_other_need_a_condition(file: Path, 
 def test_a_level_that_an_override_made_is_not_blamed_on_the_file(file: Path) -> None:
     with pytest.raises(InputError, match=r"^--set: search.distil: unknown key.*did you mean 'distill'"):
         load_sweep(file, ["search.distil.share=0.2"])
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"), [(True, "crop_flip"), (False, "none"), ("imagenet", "imagenet"), ({"kind": "none"}, "none")]
+)
+def test_augment_may_be_a_flag_a_word_or_a_section(written: Any, kind: str) -> None:
+    assert DataSpec.model_validate({"augment": written}).augment.kind == kind
+
+
+def test_a_key_that_grew_longer_is_the_nearest() -> None:
+    assert nearest("gpus", ["gpu_tflops", "gpus_per_worker"]) == "; did you mean 'gpus_per_worker'?"
+    assert nearest("epoch", ["epochs", "ema"]) == "; did you mean 'epochs'?"

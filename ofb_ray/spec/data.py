@@ -15,7 +15,7 @@ Interpolation = Literal["bilinear", "bicubic", "nearest", "lanczos"]
 
 
 class AugmentSpec(Strict):
-    """What a training image goes through. `augment: true` is kind crop_flip, `false` is none; its keys are imagenet's.
+    """What a training image goes through. `true` is kind crop_flip, `false` none, a word its kind; keys are imagenet's.
 
     `crop_flip` shifts by up to an eighth of the side and mirrors. `imagenet` is timm's recipe: a random resized crop,
     a mirror, RandAugment (colour jitter where it is off), random erasing.
@@ -31,7 +31,9 @@ class AugmentSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _flag_is_a_kind(cls, value: Any) -> Any:
-        return {"kind": "crop_flip" if value else "none"} if isinstance(value, bool) else value
+        if isinstance(value, bool):
+            return {"kind": "crop_flip" if value else "none"}
+        return {"kind": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> AugmentSpec:

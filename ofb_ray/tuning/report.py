@@ -61,6 +61,7 @@ def dry_run(
             f"{cell_label(cell)}{values}{note}"
         )
     lines += [f"explored: {', '.join(spec.parameters) or 'nothing'}", _time(spec, estimates, total, slots)]
+    lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in plans) if line]
     lines += [f"missing: {line}" for line in missing]
     return "\n".join(lines)
 

@@ -192,7 +192,7 @@ def test_mixing_begins_in_the_search_when_every_width_is_decided() -> None:
     def loss(of: Supernet, **changes: Any) -> float:
         torch.manual_seed(0)
         search = SearchSpec.model_validate(spec.search.model_dump() | changes)
-        return float(SearchLosses(of, search, goal, full, 10, run)(batch, 0, 0.5, 1.0)[0])
+        return float(SearchLosses(of, search, goal, full, 10, run)(batch, 0, 0.5, 1.0)[0].detach())
 
     assert loss(supernet, mixup=0.8) == loss(supernet)
     optimizer = make_search_optimizer(supernet, spec.search, 10)
