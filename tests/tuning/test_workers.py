@@ -20,33 +20,35 @@ from tests.small import small_spec
 ROOT = Path(__file__).parent.parent.parent
 
 
-def sweep(folder: Path, name: str, *arguments: str) -> tuple[dict[str, Any], str]:
-    """The record of a sweep's only trial, of two workers, and its log."""
+def run(folder: Path, what: str, name: str, trial: Path, *arguments: str) -> dict[str, Any]:
+    """The record of `ofb-ray WHAT` on a sweep of one trial of two workers."""
     spec = small_spec(dense={"epochs": 1}, search={"epochs": 6}, finetune={"epochs": 1}).model_dump(mode="json")
     del spec["budget"], spec["seed"]
     tree = {**spec, "name": name, "budgets": [0.5], "resources": {"workers": 2}}
     (folder / f"{name}.yaml").write_text(json.dumps(tree))
-    answer = command(folder, f"{name}.yaml", *arguments)
+    answer = command(folder, what, f"{name}.yaml", *arguments)
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    trial = folder / "results" / name / "00000"
-    return json.loads((trial / "record.json").read_text()), (trial / "trial.log").read_text()
+    record: dict[str, Any] = json.loads((folder / trial / "record.json").read_text())
+    return record
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line, environment = [sys.executable, "-m", "ofb_ray", "sweep", *arguments], {**os.environ, "PYTHONPATH": str(ROOT)}
+    line, environment = [sys.executable, "-m", "ofb_ray", *arguments], {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(line, cwd=folder, env=environment, text=True, capture_output=True, timeout=240)
 
 
 def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path: Path) -> None:
-    """Rank 1 dies by SIGKILL in the search: the trial goes on from its checkpoint and ends with the same numbers."""
+    """Rank 1 dies by SIGKILL in the search: the trial goes on from its checkpoint under Ray, and ends with the numbers
+    of two workers that no Ray started and nobody killed."""
+    folder = Path("results") / "killed" / "00000"
     function = ("--trial-function", "tests.tuning.killer:run_trial")
-    whole, log = sweep(tmp_path, "whole", *function)
-    killed, killed_log = sweep(tmp_path, "killed", *function)
+    killed = run(tmp_path, "sweep", "killed", folder, *function)
+    whole = run(tmp_path, "trial", "whole", Path("alone"), "--out", "alone")
     assert whole["status"] == killed["status"] == "finished"
     assert whole["environment"]["workers"] == killed["environment"]["workers"] == 2
-    assert "Error" not in log
-    assert "Error" in killed_log or "a worker ended" in killed_log
-    assert (tmp_path / "results" / "killed" / "00000" / "killed").exists()
+    log = (tmp_path / folder / "trial.log").read_text()
+    assert "Error" in log or "a worker ended" in log
+    assert (tmp_path / folder / "killed").exists()
     for key in ("history", "events", "arch", "dense", "subnet", "budget"):
         assert whole[key] == killed[key], key
 
@@ -59,7 +61,7 @@ def test_bad_input_ends_a_trial_at_its_first_attempt_and_says_why(tmp_path: Path
     model = {"args": {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4}}
     data = {"name": "folder", "root": "pictures", "image_size": 8}
     (tmp_path / "s.yaml").write_text(json.dumps({**spec, "name": "s", "model": model, "data": data, "budgets": [0.5]}))
-    answer = command(tmp_path, "s.yaml")
+    answer = command(tmp_path, "sweep", "s.yaml")
     assert answer.returncode == 1, answer.stdout + answer.stderr
     assert "trial 0 died: data.unreadable: 1 of 20 train images cannot be read, 0 may be" in answer.stdout
     log = (tmp_path / "results" / "s" / "00000" / "trial.log").read_text()
