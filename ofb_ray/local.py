@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
+from ofb_ray.address import free_address
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.spec import TrialSpec
-from ofb_ray.train.team import free_address, joined
+from ofb_ray.train.team import joined
 from ofb_ray.trial import run_trial
 
 # A worker that lost its peer waits so long for rank 0, which sees the same and tells it, to end it.

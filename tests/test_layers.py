@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Lowest first; a module may import from its own layer and from those before it.
 LAYERS = [
-    {"ofb_ray.errors"},
+    {"ofb_ray.errors", "ofb_ray.address"},
     {"ofb_ray.method", "ofb_ray.spec", "ofb_ray.records", "ofb_ray.yaml12"},
     {"ofb_ray.explored", "ofb_ray.specfile", "ofb_ray.measure"},
     {"ofb_ray.backbones", "ofb_ray.data"},

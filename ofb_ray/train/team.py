@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,13 +97,6 @@ def current() -> Team:
     if dist.is_available() and dist.is_initialized():
         return Team(dist.get_rank(), dist.get_world_size())
     return Team()
-
-
-def free_address(host: str) -> str:
-    """`host:port` with a port that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return f"{host}:{probe.getsockname()[1]}"
 
 
 @contextlib.contextmanager

@@ -35,7 +35,6 @@ def trainable(config: Json) -> None:
     from ofb_ray.tuning.workers import team
 
     folder = _folder(config)
-    settle(config)
     with FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS):
         (folder / PROGRESS_FILE).unlink(missing_ok=True)
         try:

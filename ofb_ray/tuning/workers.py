@@ -13,6 +13,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from ofb_ray.address import free_address
 from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, Resources
 
@@ -30,18 +31,19 @@ def placement(resources: Resources) -> Any:
 
 @contextlib.contextmanager
 def team(config: Json, log: Path) -> Iterator[None]:
-    """Rank 0 joined with its workers, each of which runs the same trial function; alone where the trial has one.
+    """Rank 0, settled and joined with its workers, each of which runs the same trial function; or alone.
 
     Raises:
         RuntimeError: a worker died; the trial goes on from its checkpoint when it is started again.
         InputError: a worker met bad input.
     """
+    from ofb_ray.tuning.trainable import settle
+
     world = int(config["workers"])
     if world == 1:
+        settle(config)
         yield
         return
-    from ofb_ray.train.team import free_address, joined
-
     address = free_address(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
     group = ray.util.get_current_placement_group()
     assert group is not None
@@ -54,6 +56,9 @@ def team(config: Json, log: Path) -> Iterator[None]:
         ).remote(config, rank, address)
         for rank in range(1, world)
     ]
+    settle(config)  # imports torch, which takes seconds, while the workers do
+    from ofb_ray.train.team import joined
+
     done = threading.Event()
     watch = threading.Thread(target=_watch, args=(references, done, log), daemon=True)
     watch.start()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from ofb_ray.address import free_address
 from ofb_ray.backbones import create, describe
 from ofb_ray.data import load
 from ofb_ray.errors import TrialFailed
@@ -21,7 +22,7 @@ from ofb_ray.train.checkpoint import optimizer_state
 from ofb_ray.train.run import Run
 from ofb_ray.train.search import Problem, Search, search, start
 from ofb_ray.train.supervised import fit
-from ofb_ray.train.team import Team, current, free_address, joined
+from ofb_ray.train.team import Team, current, joined
 from tests.small import small_spec
 
 CPU = torch.device("cpu")

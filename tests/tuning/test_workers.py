@@ -104,7 +104,7 @@ def test_a_worker_has_at_most_one_gpu(gpus: float) -> None:
         asked(gpus_per_worker=gpus)
 
 
-@pytest.mark.parametrize(("share", "together"), [(0.5, True), (1, False)])
+@pytest.mark.parametrize(("share", "together"), [(0.5, True), pytest.param(1, False, marks=pytest.mark.slow)])
 def test_two_trials_share_a_gpu_by_halves(
     share: float, together: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
