@@ -39,7 +39,7 @@ RECIPE = AugmentSpec(kind="imagenet")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path)
-    parser.add_argument("--images", type=int, default=512, help="how many are made, or taken of FOLDER")
+    parser.add_argument("--images", type=int, default=2048, help="how many are made, or taken of FOLDER")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
