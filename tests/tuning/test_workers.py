@@ -37,6 +37,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=folder, env=environment, text=True, capture_output=True, timeout=240)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path: Path) -> None:
     """Rank 1 dies by SIGKILL in the search: the trial goes on from its checkpoint under Ray, and ends with the numbers
     of two workers that no Ray started and nobody killed."""
