@@ -124,16 +124,7 @@ def search_step(model: str, batch: int) -> tuple[Step, Supernet, torch.optim.Opt
     supernet = Supernet(net, backbone).to(device).train()
     optimizer = make_search_optimizer(supernet, spec, 1000)
     goal = make_goal(backbone.macs, supernet.candidates(), full // 2)
-    run = Run("search", 0, device, lambda row, state: None)
-    losses = SearchLosses(supernet, spec, goal, full, 1000, run)
-    image, label = torch.randn(batch, 3, 224, 224, device=device), torch.randint(1000, (batch,), device=device)
-    part = Batch(image, label, 0, batch, True)
-
-    def step() -> None:
-        losses(part, 0, 0.5, spec.budget_weight).sum().backward()
-        descend(optimizer, spec)
-        _wait()
-
+    step = _losses_step(supernet, optimizer, goal, batch, progress=0.5)
     return step, supernet, optimizer, goal
 
 
@@ -144,15 +135,21 @@ def decided_step(model: str, batch: int, through_compile: bool = False) -> Step:
         for mask in net.undecided.values():
             mask.alpha_IJ.normal_(std=3.0)
     pruned = prune(net, optimizer, project_onto_budget(net, goal, 0.1, "both"), 0.1)
-    net, optimizer, spec, device = pruned.net.train(), pruned.optimizer, SearchSpec(), pick_device()
+    net = pruned.net.train()
     if through_compile:
         net.run = torch.compile(functional_call)
-    losses = SearchLosses(net, spec, goal, goal.target * 2, 1000, Run("search", 0, device, lambda row, state: None))
+    return _losses_step(net, pruned.optimizer, goal, batch, progress=0.75)
+
+
+def _losses_step(net: Supernet, optimizer: torch.optim.Optimizer, goal: Goal, batch: int, progress: float) -> Step:
+    device, spec = pick_device(), SearchSpec()
+    full = cost(goal.terms, {axis.name: axis.full.units for axis in net.backbone.axes})
+    losses = SearchLosses(net, spec, goal, full, 1000, Run("search", 0, device, lambda row, state: None))
     image, label = torch.randn(batch, 3, 224, 224, device=device), torch.randint(1000, (batch,), device=device)
     part = Batch(image, label, 0, batch, True)
 
     def step() -> None:
-        losses(part, 0, 0.75, spec.budget_weight).sum().backward()
+        losses(part, 0, progress, spec.budget_weight).sum().backward()
         descend(optimizer, spec)
         _wait()
 
