@@ -111,10 +111,10 @@ def test_two_trials_share_a_gpu_by_halves(
 ) -> None:
     """Ray is told of one GPU that does not exist: placement is what is tested."""
     from ofb_ray.tuning import launch as launching
-    from ofb_ray.tuning import resources
+    from ofb_ray.tuning import resources, session
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for module in (launching, resources):
+    for module in (session, resources):
         monkeypatch.setattr(module, "local_gpus", lambda spec: 1)
     spec = asked(gpus_per_worker=share, cpus_per_worker=0.5).model_copy(update={"seeds": (0, 1)})
     assert launching.launch(tmp_path / "s", spec, function="tests.tuning.fake:run_on_gpu")

@@ -1,0 +1,74 @@
+"""What Ray says about trials while they run, passed on to the display, the trial's log and the trackers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from ofb_ray import records
+from ofb_ray.records import Record
+from ofb_ray.spec import Json, SweepSpec
+from ofb_ray.tuning import folder as results_of
+from ofb_ray.tuning.display import Display
+
+
+class Events(tune.Callback):
+    """Passes what Ray says about trials on to the display, and notes deaths in the trial's folder."""
+
+    def __init__(self, results: Path, spec: SweepSpec, display: Display, stopped: Any) -> None:
+        self._results, self._spec, self._display, self._stopped = results, spec, display, stopped
+
+    def __getstate__(self) -> Json:
+        return {}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Json, **_: Any) -> None:
+        number = trial.config["number"]
+        label, params = self._facts(number)
+        self._display.progress(number, label, params, result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        number = trial.config["number"]
+        self._log(number, trial)
+        self._display.note(f"trial {number}: its process died or raised an error; it goes on from its checkpoint")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._log(trial.config["number"], trial)
+
+    def _log(self, number: int, trial: Any) -> None:
+        """What Ray knows about a death (the system's out-of-memory killer, say) goes into the trial's log.
+
+        An error that was raised is there already, written by the process that raised it.
+        """
+        if trial.error_file is None or not Path(trial.error_file).exists():
+            return
+        cause = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
+        log = records.trial_folder(self._results, number) / results_of.LOG_FILE
+        if "RayTaskError" in cause or (log.exists() and cause in log.read_text(encoding="utf-8")):
+            return  # Ray announces some deaths twice
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"Failure {cause}\n")
+
+    def ended(self, number: int, record: Record | None) -> None:
+        """A trial ended; without a record it was interrupted, met bad input, or died more often than it may."""
+        folder = records.trial_folder(self._results, number)
+        progress = results_of.read_json(folder / results_of.PROGRESS_FILE)
+        reason = str(progress["message"]) if record is None and progress.get("phase") == "died" else ""
+        if record is None and not reason and not self._stopped():
+            reason = (
+                f"{self._spec.failure.retries + 1} attempts died or raised an error, see {folder / results_of.LOG_FILE}"
+            )
+            records.write_json(folder / results_of.PROGRESS_FILE, {"phase": "died", "message": reason})
+        self._display.ended(number, record, reason)
+
+    def _facts(self, number: int) -> tuple[str, Json]:
+        trial = results_of.read_json(records.trial_folder(self._results, number) / results_of.TRIAL_FILE)
+        return trial.get("label", ""), trial.get("params", {})
+
+
+def loggers(spec: SweepSpec) -> list[Any]:
+    from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
+
+    known: dict[str, Any] = {"csv": CSVLoggerCallback, "json": JsonLoggerCallback, "tensorboard": TBXLoggerCallback}
+    return [known[name]() for name in spec.loggers]
