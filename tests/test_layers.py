@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"ofb_ray.errors", "ofb_ray.address"},
     {"ofb_ray.method", "ofb_ray.spec", "ofb_ray.records", "ofb_ray.yaml12"},
+    {"ofb_ray.storage"},
     {"ofb_ray.explored", "ofb_ray.specfile", "ofb_ray.measure"},
     {"ofb_ray.backbones", "ofb_ray.data"},
     {"ofb_ray.supernet", "ofb_ray.weights"},
@@ -76,7 +77,7 @@ def test_imports_point_down(path: Path) -> None:
             assert outside not in ("timm", "torchvision", "pydantic"), f"{module} imports {other}"
         if module.startswith("analysis"):
             assert outside not in ("torch", "timm", "ray", "optuna"), f"{module} imports {other}"
-            allowed = ("ofb_ray.records", "ofb_ray.errors", "ofb_ray.yaml12")
+            allowed = ("ofb_ray.records", "ofb_ray.errors", "ofb_ray.yaml12", "ofb_ray.storage")
             assert outside != "ofb_ray" or other == "ofb_ray" or other.startswith(allowed), f"{module} imports {other}"
         elif own is not None and (other_layer := layer(other)) is not None:
             assert other_layer <= own, f"{module} imports {other}, which is above it"

@@ -1,0 +1,368 @@
+"""Results in an object store: a URI beside its local copy, and leases that say who works on what.
+
+A location is a folder (local or NFS) or a URI of a filesystem that pyarrow, and so Ray, knows: `s3://bucket/path`,
+`gs://bucket/path`, `file:///path`. Everything else in ofb_ray works on folders. A URI is therefore worked on through
+a local copy: what is small (specs, the study, records) is copied, what is large stays where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+from ofb_ray.errors import InputError
+from ofb_ray.records import write_atomic
+
+CACHE_VARIABLE, LEASE_VARIABLE = "OFB_RAY_CACHE", "OFB_RAY_LEASE_SECONDS"
+# What readers and drivers need of a trial; weights and checkpoints stay in the store.
+_SMALL = (".json", ".yaml", ".journal")
+_LARGE_FOLDERS = ("shared", "loggers", "analysis", ".ray")
+_PATIENCE_SECONDS = 600.0
+_CHUNK = 16 << 20
+T = TypeVar("T")
+
+
+def is_uri(location: str) -> bool:
+    """Whether a location is a URI and not a path."""
+    return "://" in location
+
+
+def join(location: str, name: str) -> str:
+    """`location/name`; a URI's query (`?endpoint_override=...`) stays at the end."""
+    base, mark, query = location.partition("?")
+    return f"{base.rstrip('/')}/{name}{mark}{query}"
+
+
+def local_copy(uri: str, purpose: str = "work") -> Path:
+    """The folder on this machine that stands for a URI: under `$OFB_RAY_CACHE`, else `~/.cache/ofb_ray`."""
+    root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "ofb_ray").expanduser()
+    name = uri.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return root / f"{name}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}" / purpose
+
+
+def readable(location: str | Path) -> Path:
+    """A folder with the small files of the results folder `location`; a path comes back as it is.
+
+    Raises:
+        InputError: the URI cannot be read.
+    """
+    if not is_uri(str(location)):
+        return Path(location)
+    remote, folder = Remote(str(location)), local_copy(str(location), "read")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        remote.fetch_small(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file in the store: its size in bytes and when it was written."""
+
+    size: int
+    time: float
+
+
+class Remote:
+    """The files under a URI, by their path relative to it.
+
+    Raises:
+        InputError: no filesystem is known for the URI, or it cannot be reached.
+    """
+
+    def __init__(self, uri: str) -> None:
+        from pyarrow import fs
+
+        self.uri = uri
+        try:
+            self._fs, self._root = fs.FileSystem.from_uri(uri)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{uri!r} cannot be opened ({_first(error)}); known are s3://, gs:// and file://, or give a folder",
+                key="storage",
+            ) from None
+        self._found: dict[str, Stored] = {}
+
+    def check_writable(self) -> None:
+        """Write and remove a small file.
+
+        Raises:
+            InputError: the store does not answer, or refuses.
+        """
+        name = f".probe-{uuid.uuid4().hex}"
+        try:
+            self.write(name, b"")
+            self.delete(name)
+        except OSError as error:
+            raise InputError(f"cannot write to {self.uri}: {explain(error)}", key="storage") from None
+
+    def list(self, below: str = "") -> dict[str, Stored]:
+        """All files below a relative path, which need not exist.
+
+        Raises:
+            OSError: the store does not answer, or refuses.
+        """
+        from pyarrow import fs
+
+        selector = fs.FileSelector(self._path(below), recursive=True, allow_not_found=True)
+        start = len(self._root.rstrip("/")) + 1
+        return {
+            info.path[start:]: Stored(info.size, info.mtime_ns / 1e9 if info.mtime_ns else 0.0)
+            for info in self._fs.get_file_info(selector)
+            if info.type == fs.FileType.File
+        }
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        from pyarrow import fs
+
+        return bool(self._fs.get_file_info(self._path(name)).type == fs.FileType.File)
+
+    def read(self, name: str) -> bytes | None:
+        """The file's content, or None where there is none."""
+        try:
+            with self._fs.open_input_stream(self._path(name)) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a whole file; a reader sees the old one or the new one."""
+        path = self._path(name)
+        if self._fs.type_name == "local":
+            write_atomic(Path(path), data)
+            return
+        with self._fs.open_output_stream(path) as stream:
+            stream.write(data)
+
+    def delete(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.delete_file(self._path(name))
+
+    def upload(self, folder: Path, names: Iterable[str]) -> None:
+        """Copy files of a local folder, in this order; one that is not there is passed over."""
+        for name in names:
+            try:
+                source = (folder / name).open("rb")
+            except FileNotFoundError:
+                continue
+            with source:
+                if self._fs.type_name == "local":
+                    write_atomic(Path(self._path(name)), source.read())
+                    continue
+                with self._fs.open_output_stream(self._path(name)) as target:
+                    shutil.copyfileobj(source, target, _CHUNK)
+
+    def download(self, folder: Path, names: Iterable[str]) -> None:
+        """Copy files into a local folder, each atomically; one that is not there is passed over."""
+        for name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+            try:
+                with self._fs.open_input_stream(self._path(name)) as source, temporary.open("wb") as file:
+                    shutil.copyfileobj(source, file, _CHUNK)
+                temporary.replace(target)
+            except FileNotFoundError:
+                pass
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def fetch_small(self, folder: Path) -> None:
+        """Make a local folder's small files those of the store: new ones are copied, vanished ones removed.
+
+        Raises:
+            InputError: the store does not answer, or refuses.
+        """
+        try:
+            found = {name: stored for name, stored in self.list().items() if _is_small(name)}
+            known = _read_index(folder)
+            for name, stored in found.items():
+                if known.get(name) != [stored.size, stored.time] or not (folder / name).exists():
+                    self.download(folder, [name])
+        except OSError as error:
+            raise InputError(f"cannot read {self.uri}: {explain(error)}", key="storage") from None
+        for path in [path for path in folder.rglob("*") if path.is_file()]:
+            name = path.relative_to(folder).as_posix()
+            if _is_small(name) and name not in found and name != _INDEX:
+                path.unlink()
+        for path in folder.iterdir():
+            if path.is_dir() and path.name.isdigit() and not any(path.iterdir()):
+                path.rmdir()
+        index = {name: [stored.size, stored.time] for name, stored in found.items()}
+        write_atomic(folder / _INDEX, json.dumps(index).encode())
+
+    def _path(self, name: str) -> str:
+        root = str(self._root).rstrip("/")
+        return f"{root}/{name}" if name else root
+
+
+_INDEX = ".index.json"
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / _INDEX).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _is_small(name: str) -> bool:
+    return name.endswith(_SMALL) and not name.startswith(tuple(f"{folder}/" for folder in _LARGE_FOLDERS))
+
+
+def explain(error: OSError) -> str:
+    """What a store's error means, with a remedy, in one line."""
+    text = _first(error)
+    for sign, meaning in _MEANINGS.items():
+        if sign in text:
+            return f"{meaning} ({text})"
+    return text
+
+
+_MEANINGS = {
+    "ACCESS_DENIED": "the credentials may not do this: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
+    "INVALID_ACCESS_KEY_ID": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "SIGNATURE": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "HTTP response code 403": "the credentials are refused: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
+    "HTTP response code 401": "the credentials are refused: check them",
+    "NETWORK_CONNECTION": "the store cannot be reached: check AWS_ENDPOINT_URL and the network",
+    "NO_SUCH_BUCKET": "there is no such bucket: make it, or correct the name",
+    "Could not resolve": "the store cannot be reached: check its name and the network",
+}
+
+
+def _first(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def patiently(action: Callable[[], T], note: Callable[[str], None], seconds: float = _PATIENCE_SECONDS) -> T:
+    """Try an action until the store answers again, with growing pauses; the last error after so many seconds.
+
+    Raises:
+        OSError: it never did.
+    """
+    end, pause = time.monotonic() + seconds, 0.5
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if time.monotonic() + pause > end:
+                raise
+            note(f"the store does not answer, next try in {pause:.0f} s: {explain(error)}")
+            time.sleep(pause)
+            pause = min(2 * pause, 30.0)
+
+
+class Lease:
+    """A file in the store that one process keeps renewing: the lock of a place without locks.
+
+    A holder that died stops renewing. Whoever wants the lease watches it for `seconds`; unchanged, it is free. Clocks
+    are not compared. Two that take it in one moment are told apart by reading it again after a second.
+
+    Args:
+        remote: the store; name: of the file.
+    """
+
+    def __init__(self, remote: Remote, name: str, seconds: float | None = None) -> None:
+        self._remote, self._name = remote, name
+        self._seconds = float(os.environ.get(LEASE_VARIABLE, "60")) if seconds is None else seconds
+        self._me = {"id": uuid.uuid4().hex, "host": socket.gethostname(), "pid": os.getpid()}
+        self._beat = 0
+        self._stop, self.lost = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def holder(self) -> dict[str, Any] | None:
+        """Who has it, as its file says, whether alive or not."""
+        data = self._remote.read(self._name)
+        try:
+            return dict(json.loads(data)) if data else None
+        except ValueError:
+            return None
+
+    def acquire(self, alive: Callable[[dict[str, Any]], None] | None = None) -> bool:
+        """Take the lease, after watching its holder for as long as it may be silent; False: the holder is alive.
+
+        Args:
+            alive: called once where there is a holder that has to be watched.
+        """
+        seen, end, told = self.holder(), time.monotonic() + self._seconds, False
+        while seen is not None and not _dead(seen) and time.monotonic() < end:
+            if alive is not None and not told:
+                alive(seen)
+                told = True
+            time.sleep(min(1.0, self._seconds / 10))
+            now = self.holder()
+            if now is not None and now != seen:
+                return False
+            seen = now
+        self.take()
+        if seen is not None or told:
+            time.sleep(min(1.0, self._seconds / 10))
+            if not self.mine():
+                self.release(leave=True)
+                return False
+        return True
+
+    def take(self) -> None:
+        """Write it, whoever had it, and keep renewing it until `release`."""
+        self._write()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread.start()
+
+    def mine(self) -> bool:
+        """Whether the store still says that this process has it."""
+        holder = self.holder()
+        return holder is not None and holder.get("id") == self._me["id"]
+
+    def release(self, leave: bool = False) -> None:
+        """Stop renewing; the file goes, unless it is someone else's or is to stay."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        with contextlib.suppress(OSError):
+            if not leave and not self.lost.is_set() and self.mine():
+                self._remote.delete(self._name)
+
+    def _write(self) -> None:
+        self._beat += 1
+        self._remote.write(self._name, json.dumps({**self._me, "beat": self._beat, "time": time.time()}).encode())
+
+    def _renew(self) -> None:
+        while not self._stop.wait(self._seconds / 4):
+            try:
+                if not self.mine():
+                    self.lost.set()
+                    return
+                self._write()
+            except OSError:
+                continue  # an outage: the next beat tells
+
+
+def _dead(holder: dict[str, Any]) -> bool:
+    """Whether the holder was a process of this machine that is gone."""
+    if holder.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(int(holder.get("pid", 0)), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
