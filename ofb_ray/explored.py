@@ -1,17 +1,18 @@
-"""What a sweep explores: the keys of `grid`, `parameters` and `when`, checked against the fields of a trial."""
+"""What a sweep explores: `grid`, `parameters`, `when` and `points`, checked against the fields of a trial."""
 
 from __future__ import annotations
 
 import itertools
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from ofb_ray.errors import InputError, nearest
 from ofb_ray.spec import Parameter, SweepSpec, TrialSpec
+from ofb_ray.spec.space import applies, expand, expand_all, fields, inside, suggestion_order
 
 Loc = tuple[str | int, ...]
 Fail = Callable[[str, Loc], InputError]
@@ -46,17 +47,8 @@ def _present(kind: Any) -> Any:
 
 
 def check_explored(spec: SweepSpec, fail: Fail) -> None:
-    """Every key of `grid`, `parameters` and `when` exists, stands once, and all its values are valid for its field."""
-    explored = [*spec.grid, *spec.parameters]
-    for section, keys in (("grid", spec.grid), ("parameters", spec.parameters)):
-        for key in keys:
-            _check_key(key, (section, key), fail)
-            for other in explored:
-                if key.startswith(f"{other}."):
-                    raise fail(f"is a part of {other!r}, which is explored too", (section, key))
-    for key in spec.parameters:
-        if key in spec.grid:
-            raise fail("also stands in `grid`: explore it in one place", ("parameters", key))
+    """Every key of `grid`, `parameters`, `when` and `points` exists, stands once, and takes all its values."""
+    _check_keys(spec, fail)
     for key, values in spec.grid.items():
         if not values:
             raise fail("needs at least one value", ("grid", key))
@@ -66,6 +58,26 @@ def check_explored(spec: SweepSpec, fail: Fail) -> None:
     for key, parameter in spec.parameters.items():
         _check_range(spec, key, parameter, fail)
     _check_conditions(spec, fail)
+    _check_points(spec, fail)
+
+
+def _check_keys(spec: SweepSpec, fail: Fail) -> None:
+    """Every field that is explored exists and is explored by one key alone."""
+    keys: list[Loc] = [(section, key) for section in ("grid", "parameters") for key in getattr(spec, section)]
+    owners: dict[str, Loc] = {}
+    for loc in keys:
+        for name in fields(str(loc[1])):
+            _check_key(name, loc, fail)
+            if name not in owners:
+                owners[name] = loc
+            elif loc[0] != owners[name][0] and loc[1] == owners[name][1]:
+                raise fail("also stands in `grid`: explore it in one place", loc)
+            else:
+                raise fail(f"{name} stands twice, first in {owners[name][0]}.{owners[name][1]}: explore it once", loc)
+    for name, loc in owners.items():
+        for other in owners:
+            if name.startswith(f"{other}."):
+                raise fail(f"is a part of {other!r}, which is explored too", loc)
 
 
 def _check_key(key: str, loc: Loc, fail: Fail) -> None:
@@ -92,6 +104,10 @@ def _check_range(spec: SweepSpec, key: str, parameter: Parameter, fail: Fail) ->
         for index, value in enumerate(parameter.values):
             _check_value(spec, key, value, (*loc, "values", index), fail)
         return
+    if len(fields(key)) > 1:
+        raise fail("moves several fields together: give `values`, a list for each choice, not a range", loc)
+    if spec.sampler.name == "grid":
+        raise fail("sampler `grid` tries every value: give `values`, not a range", loc)
     low, high = parameter.min, parameter.max
     assert low is not None
     assert high is not None
@@ -106,14 +122,19 @@ def _check_range(spec: SweepSpec, key: str, parameter: Parameter, fail: Fail) ->
 
 def _check_value(spec: SweepSpec, key: str, value: Any, loc: Loc, fail: Fail, remedy: str = "") -> None:
     """`value` is valid for the field `key` of a trial; other faults of that trial are another check's work."""
-    path = tuple(key.split("."))
-    try:
-        spec.trial({"budget": spec.budgets[0], "seed": spec.seeds[0]}, {key: value})
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            if detail["loc"][: len(path)] == path:
-                message = " ".join(detail["msg"].removeprefix("Value error, ").split())
-                raise fail(remedy or f"{message[:1].lower()}{message[1:]}, not {value!r}", loc) from None
+    count = len(fields(key))
+    if count > 1 and (not isinstance(value, list) or len(value) != count):
+        raise fail(f"needs a list of {count} values, one for each of {key}, not {value!r}", loc)
+    for name, each in expand(key, value).items():
+        path = tuple(name.split("."))
+        try:
+            spec.trial({"budget": spec.budgets[0], "seed": spec.seeds[0]}, {name: each})
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                if detail["loc"][: len(path)] == path:
+                    message = " ".join(detail["msg"].removeprefix("Value error, ").split())
+                    where = f"{name}: " if count > 1 else ""
+                    raise fail(remedy or f"{where}{message[:1].lower()}{message[1:]}, not {each!r}", loc) from None
 
 
 def _check_distinct(values: Sequence[Any], loc: Loc, fail: Fail) -> None:
@@ -127,6 +148,8 @@ def _check_conditions(spec: SweepSpec, fail: Fail) -> None:
     for key, parameter in spec.parameters.items():
         for other, wanted in (parameter.when or {}).items():
             loc: Loc = ("parameters", key, "when", other)
+            if len(fields(other)) > 1 or any(other in fields(name) for name in choices if name != other):
+                raise fail("moves several fields together: a condition needs a key of one field", loc)
             if other not in choices or other == key:
                 known = [name for name in choices if name != key]
                 listing = ", ".join(known) or "none"
@@ -142,6 +165,36 @@ def _check_conditions(spec: SweepSpec, fail: Fail) -> None:
         raise fail("the conditions go round in a circle", ("parameters", key, "when"))
 
 
+def _check_points(spec: SweepSpec, fail: Fail) -> None:
+    """Every point sets parameters to values that they may take, together, and there are trials enough for all."""
+    if spec.points and spec.sampler.name == "grid":
+        raise fail("sampler `grid` tries every combination: leave `points` out", ("points",))
+    _check_distinct(spec.points, ("points",), fail)
+    for index, point in enumerate(spec.points):
+        if not point:
+            raise fail("is empty: give the value of at least one parameter", ("points", index))
+        for key, value in point.items():
+            loc: Loc = ("points", index, key)
+            if key not in spec.parameters:
+                known = list(spec.parameters)
+                raise fail(f"is none of `parameters`: {', '.join(known) or 'none'}{nearest(key, known)}", loc)
+            parameter = spec.parameters[key]
+            if not inside(parameter, value):
+                allowed = f"from {parameter.min} to {parameter.max}" + " in whole numbers" * parameter.integer
+                allowed = allowed if parameter.values is None else f"one of {list(parameter.values)}"
+                raise fail(f"may be {allowed}, not {value!r}", loc)
+            if set(parameter.when or {}) <= set(point) and not applies(parameter, point):
+                raise fail("its condition does not hold at this point: leave it out", loc)
+        try:
+            spec.trial(spec.cells[0], expand_all(point))
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise fail(" ".join(message.split()), ("points", index)) from None
+    if spec.points and (spec.trials or 1) <= len(spec.points):
+        more = len(spec.points) + 1
+        raise fail(f"the file's own values and {len(spec.points)} points need `trials: {more}` or more", ("points",))
+
+
 def check_combinations(spec: SweepSpec, fail: Fail) -> None:
     """What fields say about each other (micro_batch <= batch_size) holds at the ends of every pair of parameters.
 
@@ -149,14 +202,14 @@ def check_combinations(spec: SweepSpec, fail: Fail) -> None:
     conditions can hold.
     """
     for one, two in itertools.combinations_with_replacement(spec.parameters, 2):
-        if one.split(".")[0] != two.split(".")[0]:
+        if not {name.split(".")[0] for name in fields(one)} & {name.split(".")[0] for name in fields(two)}:
             continue
         for first, second in itertools.product(_ends(spec.parameters[one]), _ends(spec.parameters[two])):
             params = _with_conditions(spec, {one: first, two: second})
             if params is None or (one == two and first != second):
                 continue
             try:
-                spec.trial(spec.cells[0], params)
+                spec.trial(spec.cells[0], expand_all(params))
             except ValidationError as error:
                 message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
                 raise fail(
@@ -186,17 +239,6 @@ def _with_conditions(spec: SweepSpec, params: dict[str, Any]) -> dict[str, Any] 
     return found
 
 
-def suggestion_order(parameters: dict[str, Parameter]) -> Iterator[str]:
-    """The parameters in the file's order, but each after those its `when` names; those in a circle are left out."""
-    waiting = dict(parameters)
-    while waiting:
-        ready = [key for key, p in waiting.items() if not any(other in waiting for other in p.when or {})]
-        if not ready:
-            return
-        yield ready[0]
-        del waiting[ready[0]]
-
-
 def check_cells(spec: SweepSpec, fail: Fail) -> None:
     """Every cell is a valid trial and none stands twice."""
     _check_distinct(spec.budgets, ("budgets",), fail)
@@ -209,7 +251,8 @@ def check_cells(spec: SweepSpec, fail: Fail) -> None:
             loc: Loc = detail["loc"]
             if loc[:1] == ("seed",):
                 loc = ("seeds", spec.seeds.index(cell["seed"]))
-            explored = [key for key in spec.grid if key.startswith(f"{'.'.join(map(str, loc))}.")]
+            above = f"{'.'.join(map(str, loc))}."
+            explored = [key for key in spec.grid if any(name.startswith(above) for name in fields(key))]
             if explored:  # the file's own values passed: it is one of the grid's
                 loc = ("grid", explored[0])
             message = detail["msg"].removeprefix("Value error, ")

@@ -12,6 +12,7 @@ from ofb_ray import yaml12
 from ofb_ray.errors import InputError, nearest
 from ofb_ray.explored import check_cells, check_combinations, check_explored, known_keys
 from ofb_ray.spec import Json, Parameter, SweepSpec
+from ofb_ray.spec.space import fields
 
 Loc = tuple[str | int, ...]
 _OVERRIDE = "--set"
@@ -102,9 +103,9 @@ def trial_error(error: InputError, source: Source, budget: int) -> InputError:
         return source.error(error.message, ("budgets", budget))
     if parts[:1] == ("seed",):
         return source.error(error.message, ("seeds",))
-    for section in ("grid", "parameters"):
-        if (section, ".".join(parts)) in source.lines:
-            return source.error(error.message, (section, ".".join(parts)))
+    for path in source.lines:
+        if len(path) == 2 and path[0] in ("grid", "parameters") and ".".join(parts) in fields(str(path[1])):
+            return source.error(error.message, path)
     return source.error(error.message, parts)
 
 

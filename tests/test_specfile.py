@@ -9,8 +9,8 @@ import pytest
 
 from ofb_ray import yaml12
 from ofb_ray.errors import InputError, nearest
-from ofb_ray.explored import suggestion_order
 from ofb_ray.spec import DataSpec, Json, SweepSpec
+from ofb_ray.spec.space import suggestion_order
 from ofb_ray.specfile import load_sweep, read, trial_error
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"

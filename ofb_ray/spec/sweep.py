@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ofb_ray.spec.base import Json, Strict, put
 from ofb_ray.spec.data import DataSpec
+from ofb_ray.spec.loggers import Loggers
 from ofb_ray.spec.model import ModelSpec
+from ofb_ray.spec.space import expand, grid_points
 from ofb_ray.spec.train import DenseSpec, FinetuneSpec, SearchSpec
 from ofb_ray.spec.trial import Budget, TrialSpec
 
@@ -57,6 +59,23 @@ class Constraint(Strict):
         return self
 
 
+class Sampler(BaseModel):
+    """Who suggests: a name, or a mapping of `name` and the sampler's own options, which `tuning.samplers` checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: Literal["auto", "gp", "tpe", "nsga2", "nsga3", "random", "grid", "qmc"] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word_is_a_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> Json:
+        """All but the name."""
+        return dict(self.model_extra or {})
+
+
 class Resources(Strict):
     """What Ray reserves for one trial: `workers` processes that train one network data-parallel.
 
@@ -91,13 +110,17 @@ class Resources(Strict):
 
 
 class Failure(Strict):
-    """How often a trial whose process died is started again (it goes on from its checkpoint)."""
+    """When a trial is started again (it goes on from its checkpoint), and how often.
+
+    `silent_minutes`: a trial that has not reported for so long is hung; its process is ended. null: wait for ever.
+    """
 
     retries: int = Field(3, ge=0)
+    silent_minutes: float | None = Field(240, gt=0)
 
 
 class SweepSpec(Strict):
-    """A sweep file: budgets x grid x seeds are run exhaustively, `trials` suggestions of Optuna in each cell."""
+    """A sweep file: budgets x grid x seeds are run exhaustively, `trials` suggestions of the sampler in each cell."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     question: str = ""
@@ -115,13 +138,15 @@ class SweepSpec(Strict):
         Objective(metric="macs", goal="minimize"),
     )
     constraints: tuple[Constraint, ...] = ()
-    sampler: Literal["auto", "tpe", "gp", "random", "nsga2"] = "auto"
+    sampler: Sampler = Sampler()
+    points: tuple[Json, ...] = Field((), description="tried in each cell after the file's own values")
+    warm_start: tuple[str, ...] = Field((), description="results folders whose records the sampler learns from")
     scheduler: Literal["fifo"] = "fifo"
-    trials: int = Field(1, ge=1, description="suggestions in each cell of budgets x grid x seeds")
+    trials: int | None = Field(None, ge=1, description="suggestions in each cell; default: 1, or the whole grid")
     resources: Resources = Resources()
     failure: Failure = Failure()
     storage: str = "results"
-    loggers: tuple[Literal["csv", "json", "tensorboard"], ...] = ()
+    loggers: Loggers = ({"tensorboard": {}},)
 
     @field_validator("objectives")
     @classmethod
@@ -136,8 +161,17 @@ class SweepSpec(Strict):
         cells: list[Json] = [{}]
         axes: dict[str, tuple[Any, ...]] = {"budget": self.budgets, **self.grid, "seed": self.seeds}
         for key, values in axes.items():
-            cells = [{**cell, key: value} for cell in cells for value in values]
+            cells = [{**cell, **expand(key, value)} for cell in cells for value in values]
         return cells
+
+    def wanted(self, cell: Json) -> int:
+        """How many trials `cell` gets."""
+        if not self.parameters:
+            return 1
+        if self.sampler.name == "grid":
+            size = len(grid_points(self.parameters, cell))
+            return min(size, self.trials or size)
+        return self.trials or 1
 
     def trial(self, cell: Json, params: Json) -> TrialSpec:
         """The spec of one trial: the sweep's sections with `cell` and Optuna's `params` (dotted keys) put in."""
