@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
+import sys
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,22 +16,21 @@ import ray
 from ofb_ray.errors import InputError
 from ofb_ray.spec import SweepSpec
 from ofb_ray.tuning.resources import check_nodes, local_gpus, local_slots
+from ofb_ray.tuning.watch import Watch, knock
 
-
-def _knock(address: str) -> None:
-    """Fail at once where nothing listens at host:port; Ray itself would try for more than a minute.
-
-    Raises:
-        OSError: nothing answers.
-    """
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit() and "://" not in host:
-        socket.create_connection((host, int(port)), timeout=5).close()
+_TOKEN = (
+    "the cluster wants its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) "
+    "to the one that its head was started with"
+)
 
 
 @contextmanager
 def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
-    """Ray for the time of a launch; yields how many trials run at a time."""
+    """Ray for the time of a launch; yields how many trials run at a time.
+
+    Raises:
+        InputError: the cluster does not answer, lacks our token or runs other versions; or no trial fits on it.
+    """
     gpus = local_gpus(spec) if address is None else 0
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
@@ -38,17 +38,85 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
         # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
         ray.init(address="local", num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, **quiet)
     else:
-        try:
-            _knock(address)
-            ray.init(address=address, **quiet)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"no Ray cluster answers: {str(error).splitlines()[0]}", key="--address") from None
+        _join(address, quiet)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        list_nodes: Any = ray.nodes
-        nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
-        fits = check_nodes(spec, "the cluster" if address else "this machine", nodes)
-        # A cluster may grow while the sweep runs, so there `concurrent` is taken as it is.
-        yield spec.resources.concurrent or fits if address else local_slots(spec)
+        with Watch(ray.get_runtime_context().gcs_address):
+            yield _slots(spec, address)
+            ray.shutdown()
     finally:
         ray.shutdown()
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    """Join the cluster at `address`.
+
+    Raises:
+        InputError: that is impossible; says why.
+    """
+    if "://" in address:
+        raise InputError(
+            f"{address!r} drives a cluster from outside: run the command on one of its nodes with --address auto, "
+            "or through `ray job submit`",
+            key="--address",
+        )
+    said = ""
+    try:
+        if ":" in address:
+            knock(address)  # where nothing listens Ray would try for more than a minute
+        with _stderr_kept() as read:
+            try:
+                ray.init(address=address, **quiet)
+            except Exception:
+                said = read()
+                raise
+    except ray.exceptions.AuthenticationError:
+        raise InputError(_TOKEN, key="--address") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        if "InvalidAuthToken" in said:
+            raise InputError(_TOKEN, key="--address") from None
+        if str(error).startswith("Version mismatch"):
+            versions = " ".join(str(error).split())
+            raise InputError(f"{versions}: use the cluster's Python and Ray here", key="--address") from None
+        raise InputError(f"no Ray cluster answers: {str(error).splitlines()[0]}", key="--address") from None
+
+
+def _slots(spec: SweepSpec, address: str | None) -> int:
+    """How many trials run at a time. A cluster may grow while the sweep runs, so there `concurrent` is taken as it is.
+
+    Raises:
+        InputError: no trial fits, and no `concurrent` says that the cluster will grow.
+    """
+    if address is None:
+        return local_slots(spec)
+    list_nodes: Any = ray.nodes
+    try:
+        fits = check_nodes(spec, "the cluster", [node["Resources"] for node in list_nodes() if node["Alive"]])
+    except InputError as error:
+        if spec.resources.concurrent is None:
+            raise InputError(
+                f"{error.message}, or set resources.concurrent if the cluster grows by itself", key=error.key
+            ) from None
+        print(f"note: {error.message.rpartition(':')[0]} now: waiting for the cluster to grow", flush=True)
+        fits = 0
+    return spec.resources.concurrent or fits
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[Callable[[], str]]:
+    """Keep what is written to stderr, by Ray's C++ parts too, off the terminal; yields what reads it."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+
+        def read() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        try:
+            yield read
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
