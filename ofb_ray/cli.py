@@ -168,7 +168,7 @@ def _status(arguments: argparse.Namespace) -> int:
     results = Path(arguments.results)
     spec = folder.read_sweep(results)
     print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(folder.read_facts(results), folder.trial_total(spec)))
+    print(display.status_table(spec, folder.read_facts(results), folder.trial_total(spec)))
     return 0
 
 

@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from ofb_ray.records import Record
-from ofb_ray.spec import Json
+from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.tuning.folder import TrialFacts, params_label
+from ofb_ray.tuning.summary import DONE, PHASES, BudgetLine, View, by_budget, make_view, seconds_left, short, view_of
 
 _STYLES = {"finished": "green", "failed": "red", "died": "red", "stopped": "yellow", "running": "cyan"}
-
-
-_SHOWN = ("phase", "epoch", "epochs", "progress", "top1_val", "expected_macs")
+# At most this often is a summary printed where there is no terminal.
+SUMMARY_SECONDS = 60.0
+_SHOWN = ("phase", "epoch", "epochs", "top1_val", "expected_macs")
 
 
 class Display:
     """Follows the trials of one launch. Use as a context manager.
 
     Args:
+        spec: the sweep.
+        facts: its trials as they are before this launch.
         total: trials of the whole sweep.
-        done: those that had a record before this launch.
+        console: default: standard output, live only if it is a terminal that can move its cursor.
     """
 
-    def __init__(self, total: int, done: int) -> None:
-        self.console = Console(highlight=False)
-        self._total, self._before, self._start = total, done, time.monotonic()
-        self._done = 0
+    def __init__(
+        self, spec: SweepSpec, facts: Sequence[TrialFacts], total: int, console: Console | None = None
+    ) -> None:
+        self.console = console or Console(highlight=False, force_terminal=sys.stdout.isatty())
+        self._spec, self._total, self._start = spec, total, time.monotonic()
+        self._views = {fact.number: view_of(spec, fact) for fact in facts}
+        for view in self._views.values():
+            view.state = "waiting" if view.state in ("running", "died") else view.state
+        self._before = {number: view.progress for number, view in self._views.items()}
         self._rows: dict[int, Json] = {}
+        self._slots, self._next_summary = 1, self._start + SUMMARY_SECONDS
         self._live = (
             Live(get_renderable=self._render, console=self.console, refresh_per_second=2)
-            if self.console.is_terminal
+            if self.console.is_terminal and not self.console.is_dumb_terminal
             else None
         )
 
@@ -49,73 +61,127 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def progress(self, number: int, label: str, params: Json, report: Json) -> None:
-        """A trial has reported: `report` has run_trial's keys (phase, epoch, epochs, progress, top1_val, ...)."""
-        row = self._rows.setdefault(number, {"start": time.monotonic(), "phase": ""})
-        changed = report.get("phase") not in (None, row["phase"], "done")
-        row.update({key: report[key] for key in _SHOWN if report.get(key) is not None})
-        row.update(label=label, params=params, state="running")
-        if changed and not self._live:
-            values = params_label(params)
-            self.note(f"trial {number} (budget {label}{'; ' + values if values else ''}): {row['phase']}")
+    def progress(self, number: int, trial: Json, report: Json) -> None:
+        """A trial has reported.
 
-    def ended(self, number: int, record: Record | None, reason: str) -> None:
+        Args:
+            trial: its trial.json; report: run_trial's keys (phase, epoch, epochs, progress, top1_val, ...).
+        """
+        row, view = self._row(number, trial), self._view(number, trial)
+        changed = report.get("phase") not in (None, row.get("phase"), "done")
+        row.update({key: report[key] for key in _SHOWN if report.get(key) is not None})
+        view.state, view.phase = "running", str(row.get("phase", ""))
+        view.progress = float(report.get("progress") or view.progress)
+        self._slots = max(self._slots, sum(view.state == "running" for view in self._views.values()))
+        if changed and not self._live:
+            values = params_label(row["params"])
+            self.note(f"trial {number} (budget {row['label']}{'; ' + values if values else ''}): {row['phase']}")
+        self._summarise()
+
+    def ended(self, number: int, trial: Json, record: Record | None, reason: str) -> None:
         """A trial has ended: with its record, or without one for `reason`; an empty reason is an interruption."""
-        row = self._rows.setdefault(number, {"start": time.monotonic(), "phase": "", "label": "", "params": {}})
+        row, view = self._row(number, trial), self._view(number, trial)
         row["seconds"] = time.monotonic() - row["start"]
-        row["progress"] = 1.0
         if record is None:
-            row["state"] = "died" if reason else "waiting"
+            view.state = "died" if reason else "waiting"
             if reason:
                 self.note(f"trial {number} died: {reason}")
             return
-        self._done += 1
-        row.update(state=record.status)
-        if record.subnet is not None:
-            row.update(top1_val=record.subnet.top1_val, macs=record.subnet.macs)
+        view.end(record)
         if record.status == "failed" or not self._live:
             self.note(f"trial {number} {outcome(record)} ({duration(row['seconds'])}; {self._overall()})")
+        self._summarise()
 
     def note(self, line: str) -> None:
         """Print a line, above the table where there is one."""
         if self._live:
-            self._live.console.print(line)
+            self._live.console.print(escape(line))
         else:
-            print(line, flush=True)
+            print(line, file=self.console.file, flush=True)
+
+    def _row(self, number: int, trial: Json) -> Json:
+        fresh = {"start": time.monotonic(), "label": trial.get("label", ""), "params": trial.get("params", {})}
+        return self._rows.setdefault(number, fresh)
+
+    def _view(self, number: int, trial: Json) -> View:
+        if number not in self._views:
+            self._views[number] = make_view(self._spec, number, trial.get("cell", {}), trial.get("params", {}))
+        return self._views[number]
+
+    def _summarise(self) -> None:
+        if self._live or time.monotonic() < self._next_summary:
+            return
+        self._next_summary = time.monotonic() + SUMMARY_SECONDS
+        lines = [text for line in self._budgets() if (text := short(line, best(line)))]
+        self.note("; ".join([self._overall(), *lines]))
+
+    def _budgets(self) -> list[BudgetLine]:
+        return by_budget(self._spec, list(self._views.values()), self._total)
 
     def _overall(self) -> str:
-        left = self._left()
-        text = f"{self._before + self._done} of {self._total} done"
-        return text if left is None else f"{text}, about {duration(left)} left"
+        done = sum(view.state in DONE for view in list(self._views.values()))
+        text, left = f"{done} of {self._total} done", self._left()
+        return text if left is None or done == self._total else f"{text}, about {duration(left)} left"
 
     def _left(self) -> float | None:
-        """Seconds left at the pace of this launch, or None while there is nothing to judge it by."""
-        now = sum(row["progress"] for row in self._rows.values() if row.get("progress"))
-        spent = time.monotonic() - self._start
-        return (self._total - self._before - now) * spent / now if now > 0.05 else None
+        views = list(self._views.values())
+        now = sum(view.progress - self._before.get(view.number, 0.0) for view in views)
+        pace = now / (time.monotonic() - self._start) if now > 0.05 else None
+        died = sum(view.state == "died" for view in views)  # this launch tries them no more
+        return seconds_left(views, self._total - died, self._slots, pace)
 
     def _render(self) -> Group:
-        table = Table(box=None, pad_edge=False)
-        for column in ("trial", "budget", "explored", "phase", "epoch", "top-1 val", "MACs", "time"):
-            table.add_column(column)
-        shown = sorted(self._rows.items(), key=lambda item: (item[1].get("state") == "running", item[0]))
-        for number, row in shown[-max(4, self.console.height - 5) :]:
-            state = row.get("state", "")
-            seconds = row.get("seconds", time.monotonic() - row["start"])
-            phase = row["phase"] if state == "running" else state
+        budgets = budget_table(self._budgets())
+        room = self.console.height - budgets.row_count - 7
+        overall = Table.grid(padding=(0, 1))
+        done = sum(view.state in DONE for view in list(self._views.values()))
+        overall.add_row(ProgressBar(total=self._total, completed=done, width=30), self._overall())
+        return Group(self._trials(max(3, room)), Text(), budgets, Text(), overall)
+
+    def _trials(self, room: int) -> Table:
+        table = _table("trial", "budget", "phase", "epoch", "top-1 val", "MACs", "time")
+        table.add_column("explored", no_wrap=True, overflow="ellipsis")
+        # The renderer's thread reads while the driver's adds.
+        rows = [(number, row, self._views[number]) for number, row in list(self._rows.items()) if number in self._views]
+        rows.sort(key=lambda item: (item[2].state == "running", item[0]))
+        for number, row, view in rows[-room:]:
+            running = view.state == "running"
+            top1, macs = (row.get("top1_val"), row.get("expected_macs")) if running else (view.top1, view.macs)
             table.add_row(
                 str(number),
-                row.get("label", ""),
-                params_label(row.get("params", {})),
-                Text(phase, style=_STYLES.get(state, "")),
-                f"{row['epoch']}/{row.get('epochs', '?')}" if state == "running" and "epoch" in row else "",
-                f"{row['top1_val']:.1f} %" if "top1_val" in row else "",
-                count(row.get("macs", row.get("expected_macs"))),
-                duration(seconds),
+                row["label"],
+                Text(str(row.get("phase", "")) if running else view.state, style=_STYLES.get(view.state, "")),
+                f"{row['epoch']}/{row.get('epochs', '?')}" if running and "epoch" in row else "",
+                "" if top1 is None else f"{top1:.1f} %",
+                count(macs),
+                duration(row.get("seconds", time.monotonic() - row["start"])),
+                escape(params_label(row["params"])),
             )
-        overall = Table.grid(padding=(0, 1))
-        overall.add_row(ProgressBar(total=self._total, completed=self._before + self._done, width=40), self._overall())
-        return Group(table, overall)
+        return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def budget_table(lines: Sequence[BudgetLine]) -> Table:
+    """A row a budget; states that no trial is in have no column."""
+    states = [
+        state for state in ("waiting", *PHASES, "finished", "failed", "stopped") if any(x.counts[state] for x in lines)
+    ]
+    table = _table("budget", *states, "epochs", "best val")
+    for line in lines:
+        counts = [Text(str(line.counts[state] or ""), style=_STYLES.get(state, "")) for state in states]
+        table.add_row(line.label, *counts, f"{line.epochs_done}/{line.epochs}", best(line))
+    return table
+
+
+def best(line: BudgetLine) -> str:
+    """`97.2 % at 245k MACs`: the best finished subnet of a budget; empty where there is none."""
+    return "" if line.top1 is None else f"{line.top1:.1f} % at {count(line.macs)} MACs"
 
 
 def outcome(record: Record) -> str:
@@ -126,21 +192,26 @@ def outcome(record: Record) -> str:
     return f"finished: {top1}MACs {count(record.subnet.macs)} (budget {record.budget.label})"
 
 
-def status_table(facts: list[TrialFacts], total: int) -> str:
-    """The trials of a results folder by state, each that is not finished, and the time left, as plain text."""
-    counts: Counter[str] = Counter(fact.state for fact in facts)
-    counts["waiting"] += total - len(facts)
-    lines = [f"{counts[state]:5d} {state}" for state in (*_STYLES, "waiting") if counts[state]]
+def status_table(spec: SweepSpec, facts: list[TrialFacts], total: int) -> str:
+    """A results folder as plain text: each budget, each trial that is not finished, and the time left."""
+    views = [view_of(spec, fact) for fact in facts]
+    console = Console(width=100, highlight=False, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(budget_table(by_budget(spec, views, total)))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
     for fact in facts:
         if fact.state in ("failed", "died", "running", "stopped"):
             text = outcome(fact.record) if fact.record else _progress(fact)
             lines.append(f"trial {fact.number} ({params_label(fact.params) or 'defaults'}) {text}")
-    finished = [sum(fact.record.seconds.values()) for fact in facts if fact.record and fact.state == "finished"]
-    left = total - sum(fact.record is not None for fact in facts)
-    if left and finished:
-        work = (left - sum(_share(fact) for fact in facts)) * sum(finished) / len(finished)
-        workers = max(1, counts["running"])
-        lines.append(f"about {duration(work / workers)} left with {workers} trial(s) at a time")
+    done = sum(view.state in DONE for view in views)
+    slots = max(1, sum(view.state == "running" for view in views))
+    left = seconds_left(views, total, slots)
+    counts = Counter(view.state for view in views)
+    counts["waiting"] += max(0, total - len(views))
+    states = ", ".join(f"{counts[state]} {state}" for state in (*_STYLES, "waiting") if counts[state])
+    lines.append(f"{done} of {total} done ({states})")
+    if left and done < total:
+        lines[-1] += f", about {duration(left)} left with {slots} trial(s) at a time"
     return "\n".join(lines)
 
 
@@ -148,11 +219,8 @@ def _progress(fact: TrialFacts) -> str:
     progress = fact.progress
     if fact.state == "died":
         return f"died: {progress.get('message', '')}"
-    return f"running: {progress.get('phase', 'starting')} {progress.get('epoch', '')} {100 * _share(fact):.0f} %"
-
-
-def _share(fact: TrialFacts) -> float:
-    return 0.0 if fact.record else float(fact.progress.get("progress") or 0.0)
+    share = 100 * float(progress.get("progress") or 0.0)
+    return f"running: {progress.get('phase', 'starting')} {progress.get('epoch', '')} {share:.0f} %"
 
 
 def duration(seconds: float) -> str:

@@ -12,21 +12,27 @@ from ofb_ray.records import Record
 from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.tuning import folder as results_of
 from ofb_ray.tuning.display import Display
+from ofb_ray.tuning.trackers import Trackers
 
 
 class Events(tune.Callback):
-    """Passes what Ray says about trials on to the display, and notes deaths in the trial's folder."""
+    """Passes what Ray says about trials on to display and trackers, and notes deaths in the trial's folder."""
 
-    def __init__(self, results: Path, spec: SweepSpec, display: Display, stopped: Any) -> None:
+    def __init__(self, results: Path, spec: SweepSpec, display: Display, stopped: Any, trackers: Trackers) -> None:
         self._results, self._spec, self._display, self._stopped = results, spec, display, stopped
+        self._trackers = trackers
+        self._trials: dict[int, Json] = {}
 
     def __getstate__(self) -> Json:
         return {}
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._trackers.started(trial.config["number"])
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Json, **_: Any) -> None:
         number = trial.config["number"]
-        label, params = self._facts(number)
-        self._display.progress(number, label, params, result)
+        self._display.progress(number, self._trial(number), result)
+        self._trackers.progress(number, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         number = trial.config["number"]
@@ -60,15 +66,12 @@ class Events(tune.Callback):
                 f"{self._spec.failure.retries + 1} attempts died or raised an error, see {folder / results_of.LOG_FILE}"
             )
             records.write_json(folder / results_of.PROGRESS_FILE, {"phase": "died", "message": reason})
-        self._display.ended(number, record, reason)
+        self._display.ended(number, self._trial(number), record, reason)
+        self._trackers.ended(number, record, reason)
 
-    def _facts(self, number: int) -> tuple[str, Json]:
-        trial = results_of.read_json(records.trial_folder(self._results, number) / results_of.TRIAL_FILE)
-        return trial.get("label", ""), trial.get("params", {})
-
-
-def loggers(spec: SweepSpec) -> list[Any]:
-    from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
-
-    known: dict[str, Any] = {"csv": CSVLoggerCallback, "json": JsonLoggerCallback, "tensorboard": TBXLoggerCallback}
-    return [known[name]() for name in spec.loggers]
+    def _trial(self, number: int) -> Json:
+        if number not in self._trials:
+            self._trials[number] = results_of.read_json(
+                records.trial_folder(self._results, number) / results_of.TRIAL_FILE
+            )
+        return self._trials[number]

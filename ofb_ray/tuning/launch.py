@@ -14,12 +14,13 @@ from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.tuning import folder as results_of
 from ofb_ray.tuning.display import Display
-from ofb_ray.tuning.events import Events, loggers
+from ofb_ray.tuning.events import Events
 from ofb_ray.tuning.resources import local_slots
 from ofb_ray.tuning.searcher import StudySearcher
 from ofb_ray.tuning.session import session
 from ofb_ray.tuning.signals import Stop
 from ofb_ray.tuning.study import Suggestions
+from ofb_ray.tuning.trackers import Trackers, check_installed
 from ofb_ray.tuning.trainable import trainable
 from ofb_ray.tuning.workers import placement
 
@@ -38,6 +39,7 @@ def launch(results: Path, spec: SweepSpec, *, address: str | None = None, functi
     Raises:
         InputError: more CPUs or GPUs asked than there are, or another driver at work. Nothing is created.
     """
+    check_installed(spec)
     if address is None:
         local_slots(spec)
     created = not results.exists()
@@ -63,8 +65,9 @@ def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
     if done:
         print(f"resuming: {done} of {suggestions.total} finished", flush=True)
     stop = Stop()
-    with Display(suggestions.total, done) as display, stop:
-        events = Events(results, spec, display, stop.is_set)
+    shown = Display(spec, results_of.read_facts(results), suggestions.total)
+    with shown as display, Trackers(results, spec, display.note) as trackers, stop:
+        events = Events(results, spec, display, stop.is_set, trackers)
         asked = spec.resources
         config: Json = {"results": str(results), "function": function, "here": os.getcwd()}
         config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
@@ -81,8 +84,8 @@ def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
             ),
             run_config=tune.RunConfig(
                 name=time.strftime("%Y%m%d-%H%M%S"),
-                storage_path=str(results / (results_of.LOGGER_FOLDER if spec.loggers else results_of.RAY_FOLDER)),
-                callbacks=[events, *loggers(spec)],
+                storage_path=str(results / results_of.RAY_FOLDER),
+                callbacks=[events],
                 stop=stop,
                 failure_config=tune.FailureConfig(max_failures=spec.failure.retries),
                 verbose=0,

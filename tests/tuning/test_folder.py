@@ -67,7 +67,8 @@ def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
     spec = sweep(seeds=[0, 1, 2])
     for number in range(5):
         here = records.trial_folder(tmp_path, number)
-        records.write_json(here / folder.TRIAL_FILE, {"params": {"search.lr": 0.1}})
+        tree = {"cell": {"budget": {"macs_ratio": 0.5}}, "params": {"search.lr": 0.1}}
+        records.write_json(here / folder.TRIAL_FILE, tree)
     for number, changes in ((0, {}), (1, {"status": "failed", "reason": "loss is NaN", "subnet": None})):
         record = make_record(spec.trial(spec.cells[0], {}), number, seconds={"search": 30.0}, **changes)  # type: ignore[arg-type]
         records.write_record(records.trial_folder(tmp_path, number), record)
@@ -77,7 +78,7 @@ def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
     with FileLock(running / folder.TRIAL_LOCK):
         facts = folder.read_facts(tmp_path)
     assert [fact.state for fact in facts] == ["finished", "failed", "died", "running", "waiting"]
-    text = status_table(facts, folder.trial_total(spec))
+    text = status_table(spec, facts, folder.trial_total(spec))
     for words in (
         "1 finished",
         "1 failed",

@@ -1,0 +1,126 @@
+"""TensorBoard, MLflow, W&B, csv and json, fed by the driver: a trial is one run, however often the sweep is resumed.
+
+Ray's own logger callbacks are not used: they begin a new run at every launch and at every attempt.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from ofb_ray import records
+from ofb_ray.errors import InputError
+from ofb_ray.records import Record
+from ofb_ray.spec import Json, SweepSpec
+from ofb_ray.tuning.folder import LOGGER_FOLDER
+from ofb_ray.tuning.trackers.base import METRICS, PHASES, Tracker
+from ofb_ray.tuning.trackers.worker import Worker
+
+CLOSE_SECONDS = 20.0
+_OPTIONAL = ("mlflow", "wandb")
+
+
+def check_installed(spec: SweepSpec) -> None:
+    """Every tracker that the sweep names can be imported.
+
+    Raises:
+        InputError: one cannot.
+    """
+    for place, entry in enumerate(spec.loggers):
+        for name in entry:
+            if name in _OPTIONAL and importlib.util.find_spec(name) is None:
+                raise InputError(f"{name} is not installed: pip install {name}", key=f"loggers.{place}")
+
+
+class Trackers:
+    """All trackers of one launch. Use as a context manager.
+
+    Trials that finished while no driver was there, or before a tracker was named, are delivered first.
+
+    Args:
+        note: tells the user a line; called from several threads.
+    """
+
+    def __init__(self, results: Path, spec: SweepSpec, note: Callable[[str], None]) -> None:
+        folder = results / LOGGER_FOLDER
+        named = identity(folder) if spec.loggers else ""
+        self._workers: list[Worker] = []
+        for entry in spec.loggers:
+            for name, options in entry.items():
+                done = folder / f".{name}.done"
+                ended = _numbers(done)
+                make = _maker(name, options, folder, spec.name, named)
+                self._workers.append(worker := Worker(name, results, make, done, note))
+                for trial in records.trial_folders(results):
+                    if int(trial.name) not in ended and (trial / records.RECORD_FILE).exists():
+                        worker.put("catch_up", int(trial.name))
+
+    def __enter__(self) -> Trackers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def started(self, number: int) -> None:
+        """A trial begins, or goes on."""
+        self._put("start", number)
+
+    def progress(self, number: int, report: Json) -> None:
+        """A trial has reported, see run_trial; whatever is no epoch is left out."""
+        if report.get("phase") in PHASES:
+            self._put("log", number, {key: report.get(key) for key in ("phase", "epoch", *METRICS)})
+
+    def ended(self, number: int, record: Record | None, reason: str) -> None:
+        """A trial has ended: with its record, or without one for `reason`; an empty reason is an interruption."""
+        self._put("end", number, record, reason)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Deliver what is waiting, for so many seconds at most."""
+        deadline = time.monotonic() + seconds
+        for worker in self._workers:
+            worker.close()
+        for worker in self._workers:
+            worker.wait(deadline)
+        self._workers = []
+
+    def _put(self, what: str, number: int, *arguments: object) -> None:
+        for worker in self._workers:
+            worker.put(what, number, *arguments)
+
+
+def _maker(name: str, options: dict[str, str], folder: Path, sweep: str, named: str) -> Callable[[], Tracker]:
+    def make() -> Tracker:
+        if name == "tensorboard":
+            from ofb_ray.tuning.trackers.board import Board
+
+            return Board(folder / name)
+        if name == "mlflow":
+            from ofb_ray.tuning.trackers.mlflow_runs import MlflowRuns
+
+            return MlflowRuns(sweep, named, options)
+        if name == "wandb":
+            from ofb_ray.tuning.trackers.wandb_runs import WandbRuns
+
+            return WandbRuns(folder, sweep, named, options)
+        from ofb_ray.tuning.trackers.files import Files
+
+        return Files(folder, name)
+
+    return make
+
+
+def identity(folder: Path) -> str:
+    """The results folder's own name for other systems, made once: it stays when the folder moves."""
+    path = folder / "identity"
+    if not path.exists():
+        records.write_atomic(path, uuid.uuid4().hex[:12].encode())
+    return path.read_text(encoding="utf-8")
+
+
+def _numbers(path: Path) -> set[int]:
+    """The whole lines of a file of numbers; a torn last one is left out."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return {int(line) for line in text.splitlines(keepends=True) if line.strip() and line.endswith("\n")}

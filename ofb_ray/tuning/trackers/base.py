@@ -1,0 +1,107 @@
+"""What a tracker is told about a trial, and what it must be able to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ofb_ray import records
+from ofb_ray.records import Record
+from ofb_ray.spec import Budget, Json
+from ofb_ray.tuning.folder import TRIAL_FILE, read_json
+
+PHASES = ("dense", "search", "finetune")
+METRICS = ("loss", "top1_val", "expected_macs")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial as trackers know it.
+
+    Args:
+        label: its cell as short text; key: the hash of its spec.
+        hparams: budget, grid values, seed and explored parameters, plain scalars.
+        before: the epochs of all phases ahead of each phase.
+    """
+
+    number: int
+    sweep: str
+    label: str
+    key: str
+    hparams: Json
+    before: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        """Five digits, as the trial's folder."""
+        return f"{self.number:05d}"
+
+    def step(self, row: Json) -> int | None:
+        """The global step of a report or a row of history: epochs over all phases. None where no epoch was trained."""
+        if row.get("phase") not in self.before or all(row.get(key) is None for key in METRICS):
+            return None
+        return self.before[row["phase"]] + int(row["epoch"])
+
+
+class Tracker(Protocol):
+    """One kind of tracker. Called by one thread; whatever it raises is told to the user and tried again later.
+
+    A run that an earlier launch began is gone on with: every method opens the trial's run where it is not open.
+    """
+
+    def start(self, trial: Trial) -> None:
+        """Open the trial's run with its hyperparameters."""
+
+    def log(self, trial: Trial, step: int, row: Json) -> None:
+        """Log `metrics(row)`, unless the run has this step."""
+
+    def end(self, trial: Trial, record: Record | None, reason: str) -> None:
+        """Log what the run lacks of the record's history, its final metrics, and how it ended.
+
+        Without a record the trial was interrupted, or died for `reason`.
+        """
+
+    def forget(self, number: int) -> None:
+        """Drop what is known of the trial's run, so that the next call finds out what has arrived."""
+
+    def close(self) -> None:
+        """End whatever is open; no call follows."""
+
+
+def read_trial(results: Path, number: int) -> Trial:
+    """Trial `number` by its trial.json."""
+    tree = read_json(records.trial_folder(results, number) / TRIAL_FILE)
+    cell, spec, before, epochs = dict(tree["cell"]), tree["spec"], {}, 0
+    for phase in PHASES:
+        before[phase] = epochs
+        epochs += int(spec[phase]["epochs"])
+    budget = Budget.model_validate(cell.pop("budget"))
+    # A ratio as a number: TensorBoard's and MLflow's parallel coordinates then have an axis for it.
+    value = budget.label if budget.macs_ratio is None else budget.macs_ratio
+    hparams = {"budget": value, **{key: _scalar(value) for key, value in {**cell, **tree["params"]}.items()}}
+    return Trial(number, tree["sweep"], tree["label"], tree["key"], hparams, before)
+
+
+def metrics(row: Json) -> dict[str, float]:
+    """The numbers of one epoch; the phase as its place in `PHASES`."""
+    known = {key: float(row[key]) for key in METRICS if row.get(key) is not None}
+    return {**known, "phase": float(PHASES.index(row["phase"])), "epoch": float(row["epoch"])}
+
+
+def history(trial: Trial, record: Record) -> dict[int, Json]:
+    """Step -> row of all epochs that the record knows, in order; those of a shared dense network, too."""
+    steps = {step: row for row in record.history if (step := trial.step(row)) is not None}
+    return dict(sorted(steps.items()))
+
+
+def final_metrics(record: Record) -> dict[str, float]:
+    """`final/top1_val`, `final/macs`, ...: what the record says of the subnet, and its seconds."""
+    known: dict[str, Any] = record.subnet.model_dump() if record.subnet is not None else {}
+    known["seconds"] = sum(record.seconds.values())
+    return {f"final/{key}": float(value) for key, value in known.items() if value is not None}
+
+
+def _scalar(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float) else json.dumps(value, sort_keys=True)
