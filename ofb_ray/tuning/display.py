@@ -17,9 +17,20 @@ from rich.text import Text
 from ofb_ray.records import Record
 from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.tuning.folder import TrialFacts, params_label
-from ofb_ray.tuning.summary import DONE, PHASES, BudgetLine, View, by_budget, make_view, seconds_left, short, view_of
+from ofb_ray.tuning.summary import (
+    BUDGET_STATES,
+    DONE,
+    BudgetLine,
+    View,
+    by_budget,
+    make_view,
+    seconds_left,
+    short,
+    view_of,
+)
 
 _STYLES = {"finished": "green", "failed": "red", "died": "red", "stopped": "yellow", "running": "cyan"}
+_HEADS = {"waiting": "wait", "finished": "done"}
 # At most this often is a summary printed where there is no terminal.
 SUMMARY_SECONDS = 60.0
 _SHOWN = ("phase", "epoch", "epochs", "top1_val", "expected_macs")
@@ -112,7 +123,7 @@ class Display:
         if self._live or time.monotonic() < self._next_summary:
             return
         self._next_summary = time.monotonic() + SUMMARY_SECONDS
-        lines = [text for line in self._budgets() if (text := short(line, best(line)))]
+        lines = [text for line in self._budgets() if (text := short(line, best(line) and f"{best(line)} MACs"))]
         self.note("; ".join([self._overall(), *lines]))
 
     def _budgets(self) -> list[BudgetLine]:
@@ -126,7 +137,8 @@ class Display:
     def _left(self) -> float | None:
         views = list(self._views.values())
         now = sum(view.progress - self._before.get(view.number, 0.0) for view in views)
-        pace = now / (time.monotonic() - self._start) if now > 0.05 else None
+        spent = time.monotonic() - self._start
+        pace = now / spent if now > 0.05 and spent else None
         died = sum(view.state == "died" for view in views)  # this launch tries them no more
         return seconds_left(views, self._total - died, self._slots, pace)
 
@@ -140,7 +152,7 @@ class Display:
 
     def _trials(self, room: int) -> Table:
         table = _table("trial", "budget", "phase", "epoch", "top-1 val", "MACs", "time")
-        table.add_column("explored", no_wrap=True, overflow="ellipsis")
+        table.add_column("explored")  # the one column that may be cut, so that the others keep their width
         # The renderer's thread reads while the driver's adds.
         rows = [(number, row, self._views[number]) for number, row in list(self._rows.items()) if number in self._views]
         rows.sort(key=lambda item: (item[2].state == "running", item[0]))
@@ -149,13 +161,13 @@ class Display:
             top1, macs = (row.get("top1_val"), row.get("expected_macs")) if running else (view.top1, view.macs)
             table.add_row(
                 str(number),
-                row["label"],
+                escape(row["label"]),
                 Text(str(row.get("phase", "")) if running else view.state, style=_STYLES.get(view.state, "")),
                 f"{row['epoch']}/{row.get('epochs', '?')}" if running and "epoch" in row else "",
                 "" if top1 is None else f"{top1:.1f} %",
                 count(macs),
                 duration(row.get("seconds", time.monotonic() - row["start"])),
-                escape(params_label(row["params"])),
+                Text(params_label(row["params"]), no_wrap=True, overflow="ellipsis"),
             )
         return table
 
@@ -168,20 +180,22 @@ def _table(*columns: str) -> Table:
 
 
 def budget_table(lines: Sequence[BudgetLine]) -> Table:
-    """A row a budget; states that no trial is in have no column."""
-    states = [
-        state for state in ("waiting", *PHASES, "finished", "failed", "stopped") if any(x.counts[state] for x in lines)
-    ]
-    table = _table("budget", *states, "epochs", "best val")
+    """A row a budget; states that no trial is in have no column. All states together fit into 80 columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("budget", no_wrap=True)
+    states = [state for state in BUDGET_STATES if any(line.counts[state] for line in lines)]
+    for state in (*states, "epochs"):
+        table.add_column(_HEADS.get(state, state), no_wrap=True, justify="right")
+    table.add_column("best top-1 val", no_wrap=True)
     for line in lines:
         counts = [Text(str(line.counts[state] or ""), style=_STYLES.get(state, "")) for state in states]
-        table.add_row(line.label, *counts, f"{line.epochs_done}/{line.epochs}", best(line))
+        table.add_row(escape(line.label), *counts, f"{line.epochs_done}/{line.epochs}", best(line))
     return table
 
 
 def best(line: BudgetLine) -> str:
-    """`97.2 % at 245k MACs`: the best finished subnet of a budget; empty where there is none."""
-    return "" if line.top1 is None else f"{line.top1:.1f} % at {count(line.macs)} MACs"
+    """`97.2 % at 245k`: the best finished subnet of a budget, with its MACs; empty where there is none."""
+    return "" if line.top1 is None else f"{line.top1:.1f} % at {count(line.macs)}"
 
 
 def outcome(record: Record) -> str:

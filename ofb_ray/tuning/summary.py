@@ -10,6 +10,7 @@ from ofb_ray.spec import Budget, Json, SweepSpec
 from ofb_ray.tuning.folder import TrialFacts
 
 PHASES = ("dense", "search", "finetune")
+BUDGET_STATES = ("waiting", *PHASES, "finished", "failed", "stopped")
 DONE = ("finished", "failed", "stopped")
 
 
@@ -89,7 +90,7 @@ def by_budget(spec: SweepSpec, views: Iterable[View], total: int) -> list[Budget
 
 
 def _line(label: str, views: Sequence[View], lacking: int, typical: int) -> BudgetLine:
-    counts = dict.fromkeys(("waiting", *PHASES, "finished", "failed", "stopped"), 0)
+    counts = dict.fromkeys(BUDGET_STATES, 0)
     counts["waiting"] = lacking
     for view in views:
         counts[_column(view)] += 1
