@@ -172,8 +172,10 @@ def _draw_edge(axes: Axes, lost: list[Trial], collapsed: list[Point], groups: li
         colours = [COLOURS[point.budget % len(COLOURS)] for point in collapsed]
         axes.scatter(macs, [0.1] * len(macs), s=30, c=colours, marker="v", transform=bottom, zorder=5)
         axes.scatter([], [], s=30, c="0.4", marker="v", label=label)
-    number = {trial.folder: index for index, group in enumerate(groups) for trial in group.trials}
-    places = Counter(_edge_place(axes, groups[number[trial.folder]], unit) for trial in lost)
+    labelled = {group.label: group for group in groups}
+    named = [f"{trial.sweep} {trial.budget}" if trial.sweep else trial.budget for trial in lost]
+    # Where every trial of a budget died before its target was known, there is no place for them.
+    places = Counter(_edge_place(axes, labelled[name], unit) for name in named if name in labelled)
     for x, count in places.items():
         axes.scatter(x, EDGE, s=40, c="#B00000", marker="x", transform=bottom, zorder=5)
         if count > 1:

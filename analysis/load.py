@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.front import non_dominated
 from ofb_ray.errors import InputError
 from ofb_ray.records import RECORD_FILE, Record, read_record, trial_folders
+from ofb_ray.storage import readable
 from ofb_ray.yaml12 import load as load_yaml
 
 COLUMNS = ["trial", "status", "budget", "target_macs", "macs", "params", "top1_val", "top1_test", "seed", "on_front"]
@@ -79,7 +80,7 @@ class Results:
         return [bool(flag) for flag in non_dominated(*zip(*points, strict=True))] if points else []
 
 
-def records(results: Path) -> list[Record]:
+def records(results: str | Path) -> list[Record]:
     """The records of a results folder, by trial number; unreadable ones are left out (`read` names them).
 
     Raises:
@@ -88,7 +89,7 @@ def records(results: Path) -> list[Record]:
     return [trial.record for trial in read([results]).trials if trial.record is not None]
 
 
-def frame(results: Path) -> pd.DataFrame:
+def frame(results: str | Path) -> pd.DataFrame:
     """`table` of one results folder.
 
     Raises:
@@ -119,13 +120,13 @@ def table(results: Results) -> pd.DataFrame:
     return made.assign(**integers)
 
 
-def read(folders: Sequence[Path]) -> Results:
+def read(folders: Sequence[str | Path]) -> Results:
     """All trials of the folders, each folder once, in order; several sweeps get their names in front of the trials'.
 
     Raises:
         InputError: a folder does not exist or is no results folder.
     """
-    unique = list({folder.resolve(): folder for folder in folders}.values())
+    unique = list({folder.resolve(): folder for folder in map(readable, folders)}.values())
     for folder in unique:
         check(folder)
     parts = [_read_folder(folder) for folder in unique]
@@ -198,7 +199,8 @@ def _read_trial(folder: Path) -> Trial:
     if record is not None:
         explored |= record.params_explored
         budget, reason = record.budget.label, record.reason
-        return Trial(folder, number, record.status, record, "", budget, record.seed, explored, reason)
+        known_budget = record if record.budget.target else None  # a trial that died may never have known its target
+        return Trial(folder, number, record.status, known_budget, "", budget, record.seed, explored, reason)
     progress = _read_json(folder / PROGRESS_FILE)
     died = progress.get("phase") == "died"
     status = "died" if died else "running" if progress else "queued"

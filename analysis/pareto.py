@@ -11,37 +11,41 @@ from analysis import figures, tables
 from analysis.load import Results, read, table
 from ofb_ray.errors import InputError
 from ofb_ray.records import write_atomic
+from ofb_ray.storage import Remote, explain, is_uri, join, parent, readable
 
 
-def analyse(results: Path, out: Path | None = None) -> str:
+def analyse(results: str | Path, out: str | Path | None = None) -> str:
     """Write `front.csv`, `front.png`, `front.pdf`, `table.md` and `table.tex`, each atomically, and say what was found.
 
     Args:
-        results: a results folder; the sweep may still be running.
-        out: where the files go; by default `results`/analysis.
+        results: a results folder or its URI; the sweep may still be running.
+        out: where the files go, a folder or a URI; by default `results`/analysis.
     Returns:
         One screen of plain text: at most 30 lines of 100 columns (a long path may be wider).
     Raises:
         InputError: no results folder, or the files cannot be written.
     """
-    return _write(read([results]), out or results / "analysis")
+    return analyse_all([results], out)
 
 
-def analyse_all(folders: Sequence[Path], out: Path | None = None) -> str:
+def analyse_all(folders: Sequence[str | Path], out: str | Path | None = None) -> str:
     """`analyse` for several folders as one: by default the files go to `analysis` beside the first folder."""
     results = read(folders)
-    if len(results.folders) == 1:
-        return _write(results, out or results.folders[0] / "analysis")
-    return _write(results, out or results.folders[0].parent / "analysis")
+    one = len(results.folders) == 1
+    text = _write(results, out or _inside(folders[0] if one else parent(folders[0])))
+    for folder in folders:
+        if is_uri(str(folder)):  # commands that the reader can use name the URI, not its local copy
+            text = text.replace(str(readable(folder)), str(folder))
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line: 0, or 2 with one line on stderr for bad input."""
     parser = argparse.ArgumentParser(prog="python -m analysis.pareto", description=__doc__)
     parser.add_argument(
-        "results", nargs="+", type=Path, metavar="RESULTS", help="results folders, such as results/digits"
+        "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: RESULTS/analysis)")
+    parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")
     arguments = parser.parse_args(argv)
     try:
         print(analyse_all(arguments.results, arguments.out))
@@ -51,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write(results: Results, out: Path) -> str:
+def _inside(location: str | Path) -> str | Path:
+    return join(location, "analysis") if isinstance(location, str) else location / "analysis"
+
+
+def _write(results: Results, out: str | Path) -> str:
     files = {
         "front.csv": table(results).to_csv(index=False).encode(),
         "table.md": tables.markdown(results).encode(),
@@ -59,11 +67,16 @@ def _write(results: Results, out: Path) -> str:
         **figures.render(results),
     }
     try:
-        for name, data in files.items():
-            write_atomic(out / name, data)
+        if is_uri(str(out)):
+            remote = Remote(str(out))
+            for name, data in files.items():
+                remote.write(name, data)
+        else:
+            for name, data in files.items():
+                write_atomic(Path(out) / name, data)
     except OSError as error:
         raise InputError(
-            f"cannot write here ({error.strerror}); give another folder with --out", file=str(out)
+            f"cannot write here ({error.strerror or explain(error)}); give another folder with --out", file=str(out)
         ) from None
     return tables.screen(results, out)
 

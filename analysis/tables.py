@@ -77,7 +77,7 @@ def notes(results: Results) -> list[str]:
     return [RULE, note] if (note := seeds_note(results)) else []
 
 
-def screen(results: Results, out: Path) -> str:
+def screen(results: Results, out: str | Path) -> str:
     """At most 30 lines of 100 columns (a path may be longer): what was found, how far to trust it, what to do next."""
     dense, selected = rows(results)
     title = f"{results.name}: {results.question}".rstrip(": ")

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofb_ray.errors import InputError, Interrupted
-from ofb_ray.records import read_record
+from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, read_record
 from ofb_ray.spec import SweepSpec
+from ofb_ray.storage import fetched, readable
 
 if TYPE_CHECKING:
     from ofb_ray.specfile import Source
@@ -51,10 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     sweep.set_defaults(command=_sweep)
     _sweep_arguments(sweep)
     sweep.add_argument("--address", help="of a running Ray cluster; default: start Ray on this machine")
-    sweep.add_argument("--storage", help="folder of all results (default: the sweep's `storage`, results/)")
+    sweep.add_argument("--storage", help="folder or URI of all results (default: the sweep's `storage`, results/)")
     sweep.add_argument("--name", help="another name, hence another results folder")
     sweep.add_argument("--dry-run", action="store_true", help="print what would run and how long; write nothing")
     sweep.add_argument("--resume", action="store_true", help="insist that the sweep has been started before")
+    sweep.add_argument("--extend", action="store_true", help="let the sweep have more budgets or seeds than it had")
+    sweep.add_argument("--retry-failed", action="store_true", help="run failed trials again, under their numbers")
     sweep.add_argument("--trial-function", default=RUN_TRIAL, help=argparse.SUPPRESS)
     trial = commands.add_parser("trial", help="run the first trial of a sweep here, without Ray")
     trial.set_defaults(command=_trial)
@@ -62,10 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     trial.add_argument("--out", help="its folder (default: results/<name>-trial)")
     status = commands.add_parser("status", help="how far a sweep is")
     status.set_defaults(command=_status)
-    status.add_argument("results", metavar="RESULTS", help="results folder, <storage>/<sweep name>")
+    status.add_argument("results", metavar="RESULTS", help="results folder or URI, <storage>/<sweep name>")
     export = commands.add_parser("export", help="a finished trial as a plain timm model")
     export.set_defaults(command=_export)
-    export.add_argument("trial", metavar="TRIAL", help="trial folder, <storage>/<sweep name>/<number>")
+    export.add_argument("trial", metavar="TRIAL", help="trial folder or URI, <storage>/<sweep name>/<number>")
     export.add_argument("--to", required=True, metavar="DIR", help="folder to write")
     return parser
 
@@ -96,11 +99,19 @@ def _placed(source: Source) -> Iterator[None]:
 
 def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> int:
     from ofb_ray.tuning import folder, report, resources
+    from ofb_ray.tuning.retry import failed_trials
+    from ofb_ray.tuning.samplers import check_sampler
+    from ofb_ray.tuning.warm import warm_folders
 
-    results, total = folder.results_folder(spec), folder.trial_total(spec)
-    folder.check_same_sweep(results, spec)
-    if arguments.resume and not results.exists():
-        raise InputError(f"there is no {results} to resume: leave --resume out", key="--resume")
+    uri = folder.results_uri(spec)
+    results = readable(uri) if uri else folder.results_folder(spec)
+    folder.check_same_sweep(results, spec, arguments.extend)
+    for flag in ("resume", "extend"):
+        if getattr(arguments, flag) and not (results / folder.SWEEP_FILE).exists():
+            raise InputError(f"there is no {uri or results} to {flag}: leave --{flag} out", key=f"--{flag}")
+    check_sampler(spec)
+    warm_folders(spec, results)
+    total = folder.trial_total(spec, results)
     if arguments.dry_run:
         print(_dry_run(arguments, spec, plans))
         return 0
@@ -108,16 +119,21 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
         resources.local_slots(spec)
     for note in dict.fromkeys(text for plan in plans for text in (plan.note, plan.warning) if text):
         print(f"note: {note}")
-    if folder.count_records(results, total) == total:
+    retry = failed_trials(results) if arguments.retry_failed else []
+    if arguments.retry_failed and not retry:
+        print("no trial has failed: nothing to retry")
+    if folder.count_records(results, total) == total and not retry:
         print(f"all {total} trials are done")
-        return report.finish(results, spec)
+        return report.finish(uri or results, spec)
     from ofb_ray.tuning.launch import launch
 
-    if not launch(results, spec, address=arguments.address, function=arguments.trial_function):
-        again = report.resume_command(arguments.file, arguments.set, arguments.address, results)
+    work = folder.results_folder(spec)
+    function = arguments.trial_function
+    if not launch(work, spec, address=arguments.address, function=function, uri=uri, retry=bool(retry)):
+        again = report.resume_command(arguments.file, arguments.set, arguments.address, spec)
         print(f"interrupted; to go on: {again}", flush=True)
         return 1
-    return report.finish(results, spec)
+    return report.finish(uri or results, spec)
 
 
 def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> str:
@@ -165,19 +181,19 @@ def _trial(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from ofb_ray.tuning import display, folder
 
-    results = Path(arguments.results)
+    results = readable(arguments.results)
     spec = folder.read_sweep(results)
     print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(spec, folder.read_facts(results), folder.trial_total(spec)))
+    print(display.status_table(spec, folder.read_facts(results), folder.trial_total(spec, results)))
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    folder = Path(arguments.trial)
+    folder = fetched(arguments.trial, (RECORD_FILE, ARCH_FILE, WEIGHTS_FILE))
     record = read_record(folder) if folder.is_dir() else None
     if record is None or record.status != "finished":
         state = "no trial folder" if not folder.is_dir() else (record.status if record else "not finished")
-        raise InputError(f"{state}: give the folder of a finished trial, <results>/<number>", file=str(folder))
+        raise InputError(f"{state}: give the folder of a finished trial, <results>/<number>", file=arguments.trial)
     from ofb_ray.export import export_trial
 
     export_trial(folder, Path(arguments.to))

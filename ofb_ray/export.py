@@ -16,11 +16,10 @@ from ofb_ray.backbones import describe
 from ofb_ray.backbones.base import resize
 from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Width, Widths
-from ofb_ray.records import RECORD_FILE, read_record, write_atomic, write_json
+from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, read_record, write_atomic, write_json
 from ofb_ray.spec import DataSpec, SpaceSpec
 
 FORMAT = 1
-ARCH_FILE, WEIGHTS_FILE = "arch.json", "model.safetensors"
 Arch = dict[str, Any]
 
 

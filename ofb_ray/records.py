@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 FORMAT = 1
-RECORD_FILE = "record.json"
+RECORD_FILE, ARCH_FILE, WEIGHTS_FILE = "record.json", "arch.json", "model.safetensors"
 
 
 class Network(BaseModel):
@@ -29,14 +29,17 @@ class Network(BaseModel):
 
 
 class BudgetOutcome(BaseModel):
-    """The promise and how it was kept: `used` = subnet cost / target; `note` says why if it is below 0.99."""
+    """The promise and how it was kept: `used` = subnet cost / target; `note` says why if it is below 0.99.
+
+    `target` and `minimum` are 0 where the trial ended before they were known.
+    """
 
     model_config = ConfigDict(frozen=True)
     label: str
     resource: Literal["macs", "params"]
-    target: int
+    target: int = 0
     used: float | None = None
-    minimum: int
+    minimum: int = 0
     note: str = ""
 
 

@@ -43,7 +43,16 @@ def is_uri(location: str) -> bool:
 def join(location: str, name: str) -> str:
     """`location/name`; a URI's query (`?endpoint_override=...`) stays at the end."""
     base, mark, query = location.partition("?")
-    return f"{base.rstrip('/')}/{name}{mark}{query}"
+    base = base if base.endswith("://") else base.rstrip("/")
+    return f"{base}/{name}{mark}{query}"
+
+
+def parent(location: str | Path) -> str | Path:
+    """The location above."""
+    if not is_uri(str(location)):
+        return Path(location).parent
+    base, mark, query = str(location).partition("?")
+    return f"{base.rstrip('/').rpartition('/')[0]}{mark}{query}"
 
 
 def local_copy(uri: str, purpose: str = "work") -> Path:
@@ -65,6 +74,22 @@ def readable(location: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         remote.fetch_small(folder)
+    return folder
+
+
+def fetched(location: str | Path, names: Iterable[str]) -> Path:
+    """A folder with files of the folder `location`; a path comes back as it is.
+
+    Raises:
+        InputError: the URI cannot be read.
+    """
+    if not is_uri(str(location)):
+        return Path(location)
+    remote, folder = Remote(str(location)), local_copy(str(location), "files")
+    try:
+        remote.download(folder, names)
+    except OSError as error:
+        raise InputError(f"cannot read {location}: {explain(error)}") from None
     return folder
 
 
@@ -198,25 +223,25 @@ class Remote:
             raise InputError(f"cannot read {self.uri}: {explain(error)}", key="storage") from None
         for path in [path for path in folder.rglob("*") if path.is_file()]:
             name = path.relative_to(folder).as_posix()
-            if _is_small(name) and name not in found and name != _INDEX:
+            if _is_small(name) and name not in found and name != INDEX_FILE:
                 path.unlink()
         for path in folder.iterdir():
             if path.is_dir() and path.name.isdigit() and not any(path.iterdir()):
                 path.rmdir()
         index = {name: [stored.size, stored.time] for name, stored in found.items()}
-        write_atomic(folder / _INDEX, json.dumps(index).encode())
+        write_atomic(folder / INDEX_FILE, json.dumps(index).encode())
 
     def _path(self, name: str) -> str:
         root = str(self._root).rstrip("/")
         return f"{root}/{name}" if name else root
 
 
-_INDEX = ".index.json"
+INDEX_FILE = ".index.json"
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / _INDEX).read_bytes())
+        found: dict[str, Any] = json.loads((folder / INDEX_FILE).read_bytes())
     except (OSError, ValueError):
         return {}
     return found

@@ -23,6 +23,7 @@ parameters:
 trials: 2
 """
 
+ZIPPED = '"dense.epochs, search.epochs": {values: '
 BAD = [
     # what is replaced, by what, its line, its key, and words of the remedy
     ("search:", "serch:", 3, "serch", "did you mean 'search'?"),
@@ -91,7 +92,31 @@ BAD = [
         "grid.data.augment.kind",
         "is a part of",
     ),
-    ("trials: 2", "storage: s3://bucket", 9, "storage", "give a folder"),
+    ("trials: 2", "sampler: {name: tpe, n_startup: 3}", 9, "sampler.n_startup", "did you mean 'n_startup_trials'?"),
+    ("trials: 2", "sampler: {name: tpe, n_startup_trials: -1}", 9, "sampler.n_startup_trials", "at least 0"),
+    ("trials: 2", "sampler: tpee", 9, "sampler.name", "'tpe'"),
+    ("trials: 2", "sampler: grid", 7, "parameters.search.lr", "give `values`, not a range"),
+    ("trials: 2", "trials: 2\nwarm_start: [nowhere]", 10, "warm_start.0", "<storage>/<sweep name>"),
+    ("trials: 2", "trials: 2\npoints: [{search.lt: 1}]", 10, "points.0.search.lt", "did you mean 'search.lr'?"),
+    ("trials: 2", "trials: 2\npoints: [{search.lr: 1}]", 10, "points.0.search.lr", "from 0.0001 to 0.01, not 1"),
+    ("trials: 2", "trials: 2\npoints: [{search.mask: all}]", 10, "points.0.search.mask", "one of ['both',"),
+    ("trials: 2", "points: [{search.lr: 1e-3}]", 9, "points", "need `trials: 2` or more"),
+    ("trials: 2", "points: [{}]", 9, "points.0", "is empty"),
+    ("search.lr: {", '"search.lr, dense.lr": {', 7, "search.lr, dense.lr", "not a range"),
+    ("search.mask: {values: [both, importance]}", ZIPPED + "[[1, 2], [3]]}", 8, "values.1", "a list of 2 values"),
+    ("search.mask: {values: [both, importance]}", ZIPPED + "[[1, 2], [-3, 4]]}", 8, "values.1", "dense.epochs: "),
+    ("search.mask: {values: [both, importance]}", ZIPPED + "[[1, 2], [1, 2]]}", 8, "values.1", "stands twice"),
+    ("trials: 2", 'grid: {"search.lr, dense.lr": [[1e-3, 1e-3]]}', 7, "search.lr", "search.lr stands twice"),
+    ("trials: 2", 'grid: {"dense.lr, dense.lr": [[1e-3, 1e-3]]}', 9, "dense.lr", "stands twice"),
+    ("trials: 2", 'grid: {"dense.lr, dense.lrr": [[1e-3, 1e-3]]}', 9, "dense.lr", "did you mean 'lr'?"),
+    (
+        "search.mask: {values: [both, importance]}",
+        ZIPPED + "[[1, 2]]}\n  search.mask: {values: [both], when: {search.epochs: 2}}",
+        9,
+        "search.mask.when.search.epochs",
+        "a condition needs a key of one field",
+    ),
+    ("trials: 2", "storage: ftp://host/x", 9, "storage", "known are s3://, gs://"),
     ("model: {", "model: {name: vit_tinny, ", 2, "model.name", "vit_tinny"),
 ]
 
@@ -134,6 +159,7 @@ def test_bad_sweeps_are_refused_in_one_line_with_place_key_and_remedy(
         (["--name", "a b"], ["--name: name", "pattern"]),
         (["--storage", "s3://x"], ["--storage: storage", "give a folder"]),
         (["--resume"], ["--resume", "to resume"]),
+        (["--extend"], ["--extend", "to extend"]),
     ],
 )
 def test_bad_arguments_are_refused_by_the_name_of_the_argument(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,14 +14,19 @@ from pydantic import ValidationError
 
 from ofb_ray import records, yaml12
 from ofb_ray.errors import InputError
-from ofb_ray.spec import Json, SweepSpec
+from ofb_ray.spec import Budget, Json, SweepSpec
+from ofb_ray.storage import INDEX_FILE, is_uri, join, local_copy
 
 SWEEP_FILE, TRIAL_FILE, PROGRESS_FILE, LOG_FILE = "sweep.yaml", "trial.json", "progress.json", "trial.log"
 SHARED_FOLDER, RAY_FOLDER, LOGGER_FOLDER = "shared", ".ray", "loggers"
 # Not `.lock`: that one is run_trial's own, and a process that took a file's lock twice would wait for itself.
 DRIVER_LOCK, TRIAL_LOCK = ".driver.lock", ".attempt.lock"
+# The same in an object store, where there are no locks.
+DRIVER_LEASE, LEASE_FILE = "driver.json", "lease.json"
+LEASE_SECONDS = 60.0
 # What may change between two launches of one sweep: it decides no trial's numbers, nor which trial has which number.
-NEUTRAL = ("question", "trials", "resources", "failure", "storage", "loggers")
+NEUTRAL = ("question", "trials", "warm_start", "resources", "failure", "storage", "loggers")
+GROWING = ("budgets", "seeds")  # lists that may grow by --extend
 State = Literal["finished", "failed", "stopped", "running", "died", "waiting"]
 
 
@@ -35,28 +42,54 @@ class TrialFacts:
     record: records.Record | None
 
 
+def results_uri(spec: SweepSpec) -> str | None:
+    """The URI of the sweep's results, or None where they are a folder."""
+    return join(spec.storage, spec.name) if is_uri(spec.storage) else None
+
+
 def results_folder(spec: SweepSpec) -> Path:
-    """The absolute path of the sweep's results folder.
-
-    Raises:
-        InputError: `storage` is a URI; trials need a folder that all machines see.
-    """
-    if "://" in spec.storage:
-        raise InputError(
-            f"{spec.storage!r} is a URI; give a folder (on several machines: one that all of them mount)", key="storage"
-        )
-    return Path(spec.storage).expanduser().resolve() / spec.name
+    """The absolute path of the sweep's results folder; of a URI's, the folder on this machine that stands for it."""
+    uri = results_uri(spec)
+    return local_copy(uri) if uri else Path(spec.storage).expanduser().resolve() / spec.name
 
 
-def trial_total(spec: SweepSpec) -> int:
-    """The number of trials of a sweep: `trials` in each cell, one where nothing is left to Optuna."""
-    return len(spec.cells) * (spec.trials if spec.parameters else 1)
+def trial_total(spec: SweepSpec, results: Path | None = None) -> int:
+    """The number of trials of a sweep: those that are issued in `results`, if given, and those that cells lack."""
+    counts = Counter(cell_key(tree["cell"]) for tree in issued(results).values()) if results else Counter()
+    return sum(counts.values()) + sum(max(0, spec.wanted(cell) - counts[cell_key(cell)]) for cell in spec.cells)
+
+
+def issued(results: Path) -> dict[int, Json]:
+    """The trial.json of each trial of a sweep that has one, by its number, in order."""
+    folders = records.trial_folders(results) if results.exists() else []
+    trees = {int(folder.name): read_json(folder / TRIAL_FILE) for folder in folders}
+    return {number: tree for number, tree in trees.items() if "cell" in tree}
+
+
+def cell_key(cell: Json) -> str:
+    """Equal for equal cells, of a spec or of a trial.json."""
+    return json.dumps(plain_cell(cell), sort_keys=True)
+
+
+def plain_cell(cell: Json) -> Json:
+    """A cell as trial.json holds it."""
+    budget = cell["budget"]
+    return {**cell, "budget": budget.model_dump(exclude_none=True) if isinstance(budget, Budget) else budget}
 
 
 def cell_of(spec: SweepSpec, number: int) -> Json:
-    """The cell of trial `number`. Cells take turns, so that each budget gets its share from the start."""
-    cells = spec.cells
-    return cells[number % len(cells)]
+    """The cell of trial `number` of a sweep that starts: cells take turns, so that each gets its share at any time.
+
+    Raises:
+        IndexError: there are not so many.
+    """
+    cells = [(cell, spec.wanted(cell)) for cell in spec.cells]
+    for turn in range(max(wanted for _, wanted in cells)):
+        lacking = [cell for cell, wanted in cells if wanted > turn]
+        if number < len(lacking):
+            return lacking[number]
+        number -= len(lacking)
+    raise IndexError(f"trial {number} beyond the sweep's end")
 
 
 def cell_label(cell: Json) -> str:
@@ -74,15 +107,23 @@ def params_label(params: Json) -> str:
     return " ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in params.items())
 
 
-def check_same_sweep(results: Path, spec: SweepSpec) -> None:
+def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False) -> None:
     """A results folder that exists holds this very sweep, up to what is `NEUTRAL`.
 
+    Args:
+        extend: it may also hold the sweep with fewer of its budgets and seeds.
     Raises:
         InputError: it holds another sweep, or something else.
     """
-    if not results.exists() or {path.name for path in results.iterdir()} <= {DRIVER_LOCK}:
+    if not results.exists() or {path.name for path in results.iterdir()} <= {DRIVER_LOCK, DRIVER_LEASE, INDEX_FILE}:
         return  # a driver that was killed while it waited for Ray leaves no more than its lock
-    old, new = (_flat(_identity(sweep)) for sweep in (read_sweep(results), spec))
+    before, now = (_identity(sweep) for sweep in (read_sweep(results), spec))
+    for key in GROWING:
+        if before[key] != now[key] and all(value in now[key] for value in before[key]):
+            if not extend:
+                raise InputError(f"the sweep in {results} has others: add --extend to extend it, or --name", key=key)
+            before[key] = now[key]
+    old, new = _flat(before), _flat(now)
     for key in [*new, *(key for key in old if key not in new)]:
         if old.get(key) != new.get(key):
             raise InputError(
@@ -147,7 +188,7 @@ def _facts(folder: Path) -> TrialFacts:
     state: State
     if record is not None:
         state = record.status
-    elif _held(folder / TRIAL_LOCK):
+    elif _held(folder / TRIAL_LOCK) or time.time() - read_json(folder / LEASE_FILE).get("time", 0) < LEASE_SECONDS:
         state = "running"
     else:
         state = "died" if progress.get("phase") == "died" else "waiting"

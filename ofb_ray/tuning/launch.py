@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,11 @@ from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.tuning import folder as results_of
 from ofb_ray.tuning.display import Display
 from ofb_ray.tuning.events import Events
+from ofb_ray.tuning.failures import disk_trouble
+from ofb_ray.tuning.outcome import Outcomes
+from ofb_ray.tuning.place import Place, driving
 from ofb_ray.tuning.resources import local_slots
+from ofb_ray.tuning.retry import retry_failed
 from ofb_ray.tuning.searcher import StudySearcher
 from ofb_ray.tuning.session import session
 from ofb_ray.tuning.signals import Stop
@@ -27,14 +30,24 @@ from ofb_ray.tuning.workers import placement
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 
 
-def launch(results: Path, spec: SweepSpec, *, address: str | None = None, function: str = RUN_TRIAL) -> bool:
-    """Run the trials of the sweep that have no record yet. False: it was interrupted by SIGINT or SIGTERM.
+def launch(
+    results: Path,
+    spec: SweepSpec,
+    *,
+    address: str | None = None,
+    function: str = RUN_TRIAL,
+    uri: str | None = None,
+    retry: bool = False,
+) -> bool:
+    """Run the trials of the sweep that have no record yet. False: it was interrupted, and has said why.
 
     Args:
         results: the results folder, made if it is missing; checked by the caller to be this sweep's.
         spec: the sweep.
-        address: of a Ray cluster that sees the results folder; None starts Ray on this machine.
+        address: of a Ray cluster that sees the results; None starts Ray on this machine.
         function: `module:name` of the trial function, with run_trial's signature.
+        uri: of the results, where `results` is only their local copy.
+        retry: run failed trials again.
 
     Raises:
         InputError: more CPUs or GPUs asked than there are, or another driver at work. Nothing is created.
@@ -42,24 +55,22 @@ def launch(results: Path, spec: SweepSpec, *, address: str | None = None, functi
     check_installed(spec)
     if address is None:
         local_slots(spec)
-    created = not results.exists()
-    results.mkdir(parents=True, exist_ok=True)
-    lock = results_of.driver_lock(results)
-    try:
-        with session(spec, address) as slots:
+    with driving(results, uri) as place, session(spec, address) as slots:
+        try:
             results_of.write_sweep(results, spec)
-            return _run(results, spec, slots, function)
-    except InputError:
-        if created:
-            shutil.rmtree(results)
-        raise
-    finally:
-        shutil.rmtree(results / results_of.RAY_FOLDER, ignore_errors=True)
-        lock.release()
+            if retry:
+                print(f"trying again: trials {', '.join(map(str, retry_failed(place)))}", flush=True)
+            suggestions = Suggestions(results, spec)
+            for note in suggestions.notes:
+                print(note, flush=True)
+        except OSError as error:
+            trouble = disk_trouble(error, results) or f"cannot write to {results}: {error.strerror}"
+            raise InputError(trouble, key="storage") from None
+        return _run(place, suggestions, slots, function)
 
 
-def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
-    suggestions = Suggestions(results, spec)
+def _run(place: Place, suggestions: Suggestions, slots: int, function: str) -> bool:
+    results, spec = place.results, suggestions.spec
     done = results_of.count_records(results, suggestions.total)
     left = suggestions.total - done
     if done:
@@ -67,14 +78,17 @@ def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
     stop = Stop()
     shown = Display(spec, results_of.read_facts(results), suggestions.total)
     with shown as display, Trackers(results, spec, display.note) as trackers, stop:
+        place.note = display.note
         events = Events(results, spec, display, stop.is_set, trackers)
+        outcomes = Outcomes(place, spec, suggestions, stop, events.ended)
         asked = spec.resources
-        config: Json = {"results": str(results), "function": function, "here": os.getcwd()}
+        config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": os.getcwd()}
         config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
+        config |= {"silent_minutes": spec.failure.silent_minutes}
         tuner = tune.Tuner(
             tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(suggestions, config, stop.is_set, events.ended),
+                search_alg=StudySearcher(suggestions, config, place, stop, outcomes.close),
                 num_samples=left,
                 max_concurrent_trials=slots,
                 # A new process costs 2 s; on a GPU it is worth it, because the old one keeps its CUDA context.
@@ -92,6 +106,9 @@ def _run(results: Path, spec: SweepSpec, slots: int, function: str) -> bool:
             ),
         )
         tuner.fit()
+    place.finish()
+    if stop.reason:
+        print(f"stopped: {stop.reason}", flush=True)
     return not stop.is_set()
 
 

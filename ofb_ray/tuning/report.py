@@ -15,8 +15,10 @@ from ofb_ray import records
 from ofb_ray.errors import InputError
 from ofb_ray.records import Record
 from ofb_ray.spec import Json, SweepSpec, TrialSpec
+from ofb_ray.storage import is_uri, readable
 from ofb_ray.tuning.display import count, duration, outcome
 from ofb_ray.tuning.folder import (
+    LOG_FILE,
     TRIAL_FILE,
     TrialFacts,
     cell_label,
@@ -24,6 +26,7 @@ from ofb_ray.tuning.folder import (
     params_label,
     read_facts,
     read_json,
+    results_folder,
     trial_total,
 )
 
@@ -50,8 +53,10 @@ def dry_run(
         f"{first.train_images:,} training images",
         f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
     ]
+    cells = spec.cells
     for number in range(total):
-        cell, plan = cell_of(spec, number), plans[number % len(plans)]
+        cell = cell_of(spec, number)
+        plan = plans[cells.index(cell)]
         dense = plan.dense_macs if plan.resource == "macs" else plan.dense_params
         values = "" if not spec.parameters else "; the file's values" if number < len(plans) else "; by Optuna"
         target = f"{count(plan.target)} {'MACs' if plan.resource == 'macs' else 'params'}"
@@ -79,32 +84,38 @@ def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int
     return text
 
 
-def finish(results: Path, spec: SweepSpec) -> int:
+def finish(location: str | Path, spec: SweepSpec) -> int:
     """Print the analysis of a sweep whose trials are done, which says what to do next, and what failed.
 
-    Returns the exit code.
+    Args:
+        location: the results folder or its URI.
+    Returns:
+        The exit code.
     """
     from analysis.pareto import analyse
 
+    results = readable(location)
     facts = read_facts(results)
-    print(analyse(results))
-    bad = [fact for fact in facts[: trial_total(spec)] if fact.state in ("failed", "died", "waiting")]
+    print(analyse(location))
+    bad = [fact for fact in facts[: trial_total(spec, results)] if fact.state in ("failed", "died", "waiting")]
     for fact in bad:
-        print(f"trial {fact.number}: {_failure(fact, records.trial_folder(results, fact.number))}")
+        log = f"{str(location).rstrip('/')}/{fact.number:05d}/{LOG_FILE}"
+        print(f"trial {fact.number}: {_failure(fact, log)}")
     return 1 if bad else 0
 
 
-def _failure(fact: TrialFacts, folder: Path) -> str:
+def _failure(fact: TrialFacts, log: str) -> str:
     if fact.record is not None:
-        return f"{outcome(fact.record)}; log: {folder / 'trial.log'}"
+        return f"{outcome(fact.record)}; log: {log}"
     return f"{fact.progress.get('message') or 'has no record'}; run the sweep again to continue it"
 
 
-def resume_command(file: str, overrides: Sequence[str], address: str | None, results: Path) -> str:
+def resume_command(file: str, overrides: Sequence[str], address: str | None, spec: SweepSpec) -> str:
     """The command that continues a sweep."""
     parts = ["ofb-ray", "sweep", file, *(part for override in overrides for part in ("--set", override))]
     parts += ["--address", address] if address else []
-    parts += ["--storage", str(results.parent), "--name", results.name, "--resume"]
+    parts += ["--storage", spec.storage if is_uri(spec.storage) else str(results_folder(spec).parent)]
+    parts += ["--name", spec.name, "--resume"]
     return shlex.join(parts)
 
 

@@ -8,8 +8,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from ofb_ray.records import Record
+from ofb_ray import records
 from ofb_ray.spec import Json
+from ofb_ray.tuning.failures import disk_trouble
+from ofb_ray.tuning.folder import TRIAL_FILE, read_json
+from ofb_ray.tuning.place import Place
+from ofb_ray.tuning.signals import Stop
 from ofb_ray.tuning.study import Suggestions
 
 
@@ -18,21 +22,23 @@ class StudySearcher(Searcher):
 
     Args:
         suggestions: the sweep's study.
-        config: what every trial gets beside its number.
-        stopped: once it is true, no further trial is handed out.
-        ended: called with the number of a trial that ended, and its record or None if it has none.
+        config: what every trial gets beside its number and its trial.json.
+        place: where that is.
+        stop: once it is set, no further trial is handed out.
+        close: called with the number of a trial that ended.
     """
 
     def __init__(
         self,
         suggestions: Suggestions,
         config: Json,
-        stopped: Callable[[], bool],
-        ended: Callable[[int, Record | None], None],
+        place: Place,
+        stop: Stop,
+        close: Callable[[int], None],
     ) -> None:
         super().__init__()
         self._suggestions, self._config = suggestions, config
-        self._stopped, self._ended = stopped, ended
+        self._place, self._stop, self._close = place, stop, close
         self._numbers: dict[str, int] = {}
 
     def __getstate__(self) -> Json:
@@ -40,17 +46,28 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; Searcher.FINISHED when there is none."""
-        number = None if self._stopped() else self._suggestions.next()
+        number = None if self._stop.is_set() else self._next()
         if number is None:
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = number
-        return {**self._config, "number": number}
+        trial = read_json(records.trial_folder(self._place.results, number) / TRIAL_FILE)
+        return {**self._config, "number": number, "trial": trial}
+
+    def _next(self) -> int | None:
+        try:
+            number = self._suggestions.next()
+            if number is not None:
+                self._place.issued(number)
+        except OSError as error:
+            self._stop.set(disk_trouble(error, self._place.results) or f"the results cannot be written: {error}")
+            return None
+        return number
 
     def on_trial_complete(self, trial_id: str, result: Json | None = None, error: bool = False) -> None:
-        """Tell the study the record of a trial that ended, failed or was interrupted."""
+        """Close a trial that ended, failed or was interrupted."""
         number = self._numbers.pop(trial_id, None)
         if number is not None:
-            self._ended(number, self._suggestions.tell(number))
+            self._close(number)
 
     def save(self, checkpoint_path: str) -> None:
         """Leave an empty file, as Ray expects one: the journal holds the state and no Ray run is ever restored."""

@@ -15,7 +15,8 @@ class Stop(tune.Stopper):
     """Turns SIGINT and SIGTERM into an orderly end; a second signal acts as usual. Use as a context manager."""
 
     def __init__(self) -> None:
-        self._signalled = False
+        self._set = False
+        self.reason = ""
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
@@ -28,7 +29,7 @@ class Stop(tune.Stopper):
         self._restore()
 
     def _handle(self, *_: object) -> None:
-        self._signalled = True
+        self._set = True
         self._restore()
 
     def _restore(self) -> None:
@@ -39,11 +40,16 @@ class Stop(tune.Stopper):
     def __getstate__(self) -> Json:
         return {}  # Ray pickles what it is given, for a restore that never happens here
 
+    def set(self, reason: str) -> None:
+        """End the sweep for a reason that is no signal; the first one counts."""
+        self.reason = self.reason or reason
+        self._set = True
+
     def is_set(self) -> bool:
-        return self._signalled
+        return self._set
 
     def __call__(self, trial_id: str, result: Json) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._signalled
+        return self._set

@@ -1,10 +1,10 @@
-"""One trial as Ray runs it: the plain trial function, fenced by a lock on the trial's folder, its progress on file."""
+"""One trial as Ray runs it: the plain trial function, fenced, its progress on file, its end told for what it is."""
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
-import json
 import math
 import os
 import sys
@@ -14,39 +14,85 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from ray import tune
 
 from ofb_ray import records
 from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, TrialSpec
-from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER, TRIAL_FILE, TRIAL_LOCK
-
-LOCK_SECONDS = 300
+from ofb_ray.tuning.attempt import Attempt, SupersededError, attempt, results_here, trial_folder
+from ofb_ray.tuning.failures import describe, disk_trouble, repeated, write_failed
+from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER
 
 
 def trainable(config: Json) -> None:
-    """Run trial `config["number"]` of the results folder `config["results"]` to its record.
+    """Run trial `config["number"]` to its record.
 
-    The process holds the folder's lock while it works: a worker that a killed driver left behind still has it, and the
-    next attempt waits until that one is gone instead of writing beside it. Bad input (weights that do not fit, images
-    that cannot be read) would be as bad at the next attempt, so there is none: the trial stays open and says why.
+    Bad input (weights that do not fit, images that cannot be read) and a full disk would be as bad at the next attempt,
+    so there is none: the trial stays open and says why. An error that comes twice at the same place ends the trial with
+    a record; any other death is tried again by Ray, from the checkpoint.
     """
+    folder = trial_folder(config)
+
+    def note(line: str) -> None:
+        with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+
+    with contextlib.suppress(SupersededError), attempt(config, note) as files:
+        _attempt(config, folder, files)
+        files.finished()
+    tune.report({"phase": "done", "progress": 1.0})
+
+
+def _attempt(config: Json, folder: Path, files: Attempt) -> None:
     from ofb_ray.tuning.workers import team
 
-    folder = _folder(config)
-    with FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS):
-        (folder / PROGRESS_FILE).unlink(missing_ok=True)
+    try:
+        with _watched(config, folder) as alive, logged(config), team(config, folder / LOG_FILE):
+            _run(config, _reporter(folder, files, alive))
+    except InputError as error:
+        _stay_open(folder, str(error))
+    except SupersededError:
+        raise
+    except Exception as error:
+        if trouble := disk_trouble(error, folder):
+            _stay_open(folder, trouble, stop=True)
+        elif repeated(folder, reason := describe(error)):
+            write_failed(folder, reason)
+        else:
+            files.saved(now=True)
+            raise
+
+
+def _stay_open(folder: Path, message: str, stop: bool = False) -> None:
+    """Leave the trial for the next launch; `stop` ends this one, because no other trial would fare better."""
+    records.write_json(folder / PROGRESS_FILE, {"phase": "died", "message": message, "stop": stop})
+
+
+@contextlib.contextmanager
+def _watched(config: Json, folder: Path) -> Iterator[Callable[[], None]]:
+    """End this process when it has been silent for too long, even inside C code; yields what a sign of life calls.
+
+    The stack of every thread goes into the trial's log.
+    """
+    minutes = config.get("silent_minutes")
+    if not minutes:
+        yield lambda: None
+        return
+    with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
+
+        def alive() -> None:
+            faulthandler.dump_traceback_later(60 * minutes, exit=True, file=log)
+
+        alive()
         try:
-            with logged(config), team(config, folder / LOG_FILE):
-                _run(config, _reporter(folder))
-        except InputError as error:
-            records.write_json(folder / PROGRESS_FILE, {"phase": "died", "message": str(error)})
-    tune.report({"phase": "done", "progress": 1.0})
+            yield alive
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def run_worker(config: Json) -> None:
     """The same trial on a worker beside rank 0, which alone reports and writes."""
+    trial_folder(config).mkdir(parents=True, exist_ok=True)
     _run(config, lambda progress: None)
 
 
@@ -62,8 +108,10 @@ def settle(config: Json) -> None:
 @contextlib.contextmanager
 def logged(config: Json) -> Iterator[None]:
     """Everything that is printed or raised goes into the trial's log."""
+    folder = trial_folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
     with (
-        (_folder(config) / LOG_FILE).open("a", buffering=1, encoding="utf-8") as log,
+        (folder / LOG_FILE).open("a", buffering=1, encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
@@ -78,27 +126,26 @@ def logged(config: Json) -> Iterator[None]:
 
 
 def _run(config: Json, report: Callable[[Json], None]) -> None:
-    folder = _folder(config)
-    trial = json.loads((folder / TRIAL_FILE).read_bytes())
+    trial = config["trial"]
     resolve(config["function"])(
         TrialSpec.model_validate(trial["spec"]),
         report,
-        folder,
-        shared=Path(config["results"]) / SHARED_FOLDER,
+        trial_folder(config),
+        shared=results_here(config) / SHARED_FOLDER,
         trial=trial["trial"],
         sweep=trial["sweep"],
         explored=trial["params"],
     )
 
 
-def _folder(config: Json) -> Path:
-    return records.trial_folder(Path(config["results"]), int(config["number"]))
+def _reporter(folder: Path, files: Attempt, alive: Callable[[], None]) -> Callable[[Json], None]:
+    (folder / PROGRESS_FILE).unlink(missing_ok=True)
 
-
-def _reporter(folder: Path) -> Callable[[Json], None]:
     def report(progress: Json) -> None:
+        alive()
         plain = {key: _plain(value) for key, value in progress.items()}
         records.write_json(folder / PROGRESS_FILE, {**plain, "time": time.time()})
+        files.saved()
         tune.report(plain)
 
     return report

@@ -39,12 +39,18 @@ def command(tmp_path: Path, *arguments: str, **changes: Any) -> list[str]:
     return [sys.executable, "-m", "ofb_ray", "sweep", "s.yaml", *fake, *arguments]
 
 
-def start(tmp_path: Path, line: list[str], epoch_seconds: float = 0.02, path: str = "") -> subprocess.Popen[str]:
-    environment = {**os.environ, EPOCH_SECONDS: str(epoch_seconds), "PYTHONPATH": f"{path}{ROOT}", "TERM": "dumb"}
+def start(
+    tmp_path: Path,
+    line: list[str],
+    epoch_seconds: float = 0.02,
+    path: str = "",
+    environment: dict[str, str] | None = None,
+) -> subprocess.Popen[str]:
+    known = {**os.environ, EPOCH_SECONDS: str(epoch_seconds), "PYTHONPATH": f"{path}{ROOT}", "TERM": "dumb"}
     return subprocess.Popen(
         line,
         cwd=tmp_path,
-        env=environment,
+        env={**known, **(environment or {})},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,0 +1,81 @@
+"""What becomes of a trial that has ended: its record, the reason if it has none, and who is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from ofb_ray import records
+from ofb_ray.records import Record
+from ofb_ray.spec import SweepSpec
+from ofb_ray.tuning.failures import disk_trouble, write_failed
+from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, read_json
+from ofb_ray.tuning.place import Place
+from ofb_ray.tuning.signals import Stop
+from ofb_ray.tuning.study import Suggestions
+
+_LOG_TAIL = 20_000
+
+
+class Outcomes:
+    """Closes trials: fetches what they left, writes the record of one that died too often, tells the study.
+
+    Args:
+        ended: called last, with the number and the record, or None where the trial stays open.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        spec: SweepSpec,
+        suggestions: Suggestions,
+        stop: Stop,
+        ended: Callable[[int, Record | None], None],
+    ) -> None:
+        self._place, self._spec, self._suggestions = place, spec, suggestions
+        self._stop, self._ended = stop, ended
+
+    def close(self, number: int) -> None:
+        """Trial `number` has ended, in whatever way. A disk or a store that fails here ends the sweep in order."""
+        try:
+            self._place.ended(number)
+            record = self._record(number)
+            self._suggestions.tell(number)
+            self._place.closed(number)
+            self._ended(number, record)
+        except OSError as error:
+            self._stop.set(disk_trouble(error, self._place.results) or f"the results cannot be written: {error}")
+
+    def _record(self, number: int) -> Record | None:
+        folder = records.trial_folder(self._place.results, number)
+        record = records.read_record(folder)
+        if record is not None or self._stop.is_set():
+            return record
+        progress = read_json(folder / PROGRESS_FILE)
+        if progress.get("phase") == "died":  # bad input or a full disk: the next launch tries again
+            if progress.get("stop"):
+                self._stop.set(str(progress["message"]))
+            return None
+        if self._place.lost:
+            self._stop.set("another driver has taken this sweep")
+            return None
+        retries = self._spec.failure.retries
+        return write_failed(folder, f"{_cause(folder, self._spec)} ({retries + 1} attempts, see {LOG_FILE})")
+
+
+def _cause(folder: Path, spec: SweepSpec) -> str:
+    """Why the last attempt died, as its log tells."""
+    try:
+        log = (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
+    except OSError:
+        return "its process died"
+    last = log.rpartition("Failure ")[2] if "Failure " in log else log
+    if "Timeout (" in log and "Thread 0x" in log:
+        return f"no report for {spec.failure.silent_minutes:g} minutes"
+    if "OutOfMemory" in last or "low on memory" in last:
+        return "its machine ran out of memory"
+    errors = re.findall(r"^(?:\w+\.)*(\w*(?:Error|Exception)\b.*)$", log, flags=re.MULTILINE)
+    if errors and "died" not in last:
+        return str(errors[-1])[:300]
+    return "its process died (killed, or the machine was lost)"
