@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import optuna
@@ -29,6 +30,7 @@ _KINDS: dict[str, Any] = {
 }
 _PLAIN = {"bool": bool, "int": int, "float": float, "str": str, "None": None}
 _OURS = ("seed", "warn_independent_sampling", "warn_asynchronous_seeding")
+_DEPRECATED = ("prior_weight", "consider_prior", "consider_magic_clip", "consider_endpoints")
 
 
 class _Sequence(QMCSampler):
@@ -50,12 +52,12 @@ class _Sequence(QMCSampler):
         return self._index
 
 
-def make_sampler(spec: SweepSpec, number: int, drawn: int = 0) -> BaseSampler:
+def make_sampler(spec: SweepSpec, number: int, label: str = "", drawn: int = 0) -> BaseSampler:
     """The sampler of trial `number`: seeded by the sweep's first seed and the number, so that a resumed sweep neither
     repeats the start-up draws nor depends on where it was interrupted.
 
     Args:
-        drawn: how many suggestions trials of equal cells, seeds apart, got before: the place in a `qmc` sequence.
+        label, drawn: of its cell, and how many suggestions this label has had: a `qmc` sequence and the place in it.
     """
     seed = _seed(spec.seeds[0], number)
     kind, options = kind_of(spec), spec.sampler.options
@@ -66,7 +68,8 @@ def make_sampler(spec: SweepSpec, number: int, drawn: int = 0) -> BaseSampler:
     elif kind == "qmc":
         space = {key: distribution(parameter) for key, parameter in spec.parameters.items()}
         space = {key: each for key, each in space.items() if not each.single()}
-        return _Sequence(space, drawn, **{"scramble": True, "seed": _seed(spec.seeds[0]), **options})
+        seed = _seed(spec.seeds[0], crc32(label.encode()))
+        return _Sequence(space, drawn, **{"scramble": True, "seed": seed, **options})
     made: BaseSampler = _KINDS[kind](seed=seed, **options)
     return made
 
@@ -128,11 +131,11 @@ def check_sampler(spec: SweepSpec) -> None:
 
 
 def _options(kind: type[BaseSampler]) -> dict[str, Sequence[Any]]:
-    """The constructor's options that YAML can write and that are not ours, with their types."""
+    """The constructor's options that YAML can write, with their types; not ours, not deprecated."""
     found: dict[str, Sequence[Any]] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
         words = str(parameter.annotation).split(" | ")
-        if name not in _OURS and all(word in _PLAIN for word in words):
+        if name not in _OURS + _DEPRECATED and all(word in _PLAIN for word in words):
             found[name] = [_PLAIN[word] for word in words]
     return found
 

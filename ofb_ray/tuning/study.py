@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import RandomSampler
+from optuna.samplers import BaseGASampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ofb_ray import records
@@ -140,15 +140,19 @@ class Suggestions:
         return self.spec.points[position - 1] if position <= len(self.spec.points) else {}
 
     def _drawn(self, number: int) -> int:
-        """How many trials with the label of trial `number` got a suggestion before it, seeds taken together."""
+        """How many trials with the label of trial `number` were suggested before it, seeds taken together."""
         label = cell_label(self._cells[self._places[number]])
         same = Counter(place for place in self._places.values() if cell_label(self._cells[place]) == label)
-        return sum(max(0, count - 1 - len(self.spec.points)) for count in same.values()) - 1
+        suggested = sum(max(0, count - 1 - len(self.spec.points)) for count in same.values())
+        return max(0, suggested - 1)  # itself
 
     def _suggest(self, number: int) -> None:
         """Let Optuna fill in the parameters that apply and write the trial's folder."""
         cell = self._cells[self._places[number]]
-        self.study.sampler = make_sampler(self.spec, number, max(0, self._drawn(number)))
+        sampler = make_sampler(self.spec, number, cell_label(cell), self._drawn(number))
+        if isinstance(sampler, BaseGASampler):  # it would leave trials whose values are all given out of its population
+            sampler.get_trial_generation(self.study, self._frozen(number))
+        self.study.sampler = sampler
         trial = optuna.trial.Trial(self.study, self._frozen(number)._trial_id)
         trial.suggest_categorical(CELL, labels(self.spec))
         values: Json = {}

@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -14,51 +13,9 @@ from optuna.trial import TrialState
 
 from ofb_ray import records
 from ofb_ray.records import BudgetOutcome, Network
-from ofb_ray.spec import Json, SweepSpec
-from ofb_ray.tuning.folder import TRIAL_FILE
+from ofb_ray.spec import Json
 from ofb_ray.tuning.study import JOURNAL, Suggestions
-from tests.tuning.fake import make_record
-
-BASE: Json = {
-    "name": "s",
-    "search": {"lr": 1e-3},
-    "budgets": [0.5, 0.75],
-    "trials": 8,
-    "parameters": {
-        "search.lr": {"min": 1e-4, "max": 1e-2, "log": True},
-        "search.eliminations_per_epoch": {"min": 1, "max": 8, "integer": True},
-    },
-}
-
-
-def sweep(**changes: Any) -> SweepSpec:
-    return SweepSpec.model_validate({**BASE, **changes})
-
-
-def trial_json(results: Path, number: int) -> Json:
-    found: Json = json.loads((records.trial_folder(results, number) / TRIAL_FILE).read_bytes())
-    return found
-
-
-def finish(results: Path, spec: SweepSpec, number: int, **changes: Any) -> None:
-    """What run_trial would leave."""
-    trial = trial_json(results, number)
-    record = make_record(spec.trial(trial["cell"], trial["params"]), number, spec.name, **changes)
-    records.write_record(records.trial_folder(results, number), record)
-
-
-def run_all(results: Path, spec: SweepSpec, restart_every: int = 1000) -> list[Json]:
-    """All trials of a sweep one after the other, with a new process's eyes after every few; their trial.json."""
-    results.mkdir(exist_ok=True)
-    suggestions = Suggestions(results, spec)
-    done = 0
-    while (number := suggestions.next()) is not None:
-        finish(results, spec, number)
-        suggestions.tell(number)
-        done += 1
-        if done % restart_every == 0:
-            suggestions = Suggestions(results, spec)
-    return [trial_json(results, number) for number in range(done)]
+from tests.tuning.studies import finish, run_all, sweep, trial_json
 
 
 def test_cells_take_turns_and_begin_with_the_files_own_values(tmp_path: Path) -> None:
@@ -81,7 +38,7 @@ def test_without_parameters_there_is_one_trial_for_each_cell(tmp_path: Path) -> 
     assert [trial["cell"]["budget"]["macs_ratio"] for trial in trials] == [0.5, 0.75]
 
 
-@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "nsga2"])
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "nsga2", "nsga3", "qmc"])
 def test_restarts_change_no_suggestion_and_none_is_repeated(tmp_path: Path, sampler: str) -> None:
     spec = sweep(sampler=sampler, constraints=[{"metric": "macs", "max": 6e5}])
     once = [trial["params"] for trial in run_all(tmp_path / "a", spec)]
