@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from ofb_ray.spec import Json, SweepSpec
-from ofb_ray.tuning import display
 from ofb_ray.tuning.display import Display, status_table
 from ofb_ray.tuning.folder import TrialFacts
 from ofb_ray.tuning.summary import View, by_budget, seconds_left, view_of
@@ -80,7 +79,7 @@ def test_the_table_sums_up_budgets_and_cuts_only_what_may_be_cut(width: int) -> 
 
 def test_without_a_terminal_there_are_plain_lines_and_few(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("ofb_ray.tuning.display.time.monotonic", lambda: clock[0])
     monkeypatch.setenv("FORCE_COLOR", "1")
     out = io.StringIO()
     live = shown(Console(file=out, force_terminal=False, width=80))

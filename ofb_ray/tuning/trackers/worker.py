@@ -15,6 +15,8 @@ from ofb_ray.tuning.trackers.base import Tracker, read_trial
 RETRY_SECONDS = 60.0
 # An entry that a server refuses for its own sake must not hold up all others; the next launch tries it again.
 _TRIES = 10
+# At the end of the sweep so many failures tell that the server is away.
+_HOPELESS = 3
 _ENTRIES = 200_000
 
 
@@ -37,6 +39,7 @@ class Worker:
         self._closing = threading.Event()
         self._tracker: Tracker | None = None
         self._failing = self._off = False
+        self._lost = 0
         self._thread = threading.Thread(target=self._work, name=f"tracker-{name}", daemon=True)
         self._thread.start()
 
@@ -61,26 +64,27 @@ class Worker:
     def wait(self, deadline: float) -> None:
         """Wait until all is delivered, or until `time.monotonic()` is past the deadline; tell what is not."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive() or self._failing:
+        if self._thread.is_alive() or self._lost:
             self._note(
                 f"tracker {self.name}: not everything has arrived; the next launch of this sweep makes up for it"
             )
 
     def _work(self) -> None:
         while (entry := self._entries.get()) is not None:
-            if not self._deliver(*entry):
+            self._deliver(*entry)
+            if self._closing.is_set() and self._failing and self._lost >= _HOPELESS:
                 return
         if self._tracker is not None:
             self._attempt(self._tracker.close)
 
-    def _deliver(self, what: str, number: int, arguments: tuple[Any, ...]) -> bool:
-        """False: the sweep is ending and the tracker does not answer."""
+    def _deliver(self, what: str, number: int, arguments: tuple[Any, ...]) -> None:
         for _ in range(_TRIES):
             if self._attempt(lambda: self._call(what, number, arguments)):
-                return True
-            if self._closing.wait(RETRY_SECONDS):
-                return False
-        return True
+                return
+            if self._closing.is_set():
+                break
+            self._closing.wait(RETRY_SECONDS)
+        self._lost += 1
 
     def _call(self, what: str, number: int, arguments: tuple[Any, ...]) -> None:
         if self._tracker is None:
