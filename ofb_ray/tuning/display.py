@@ -80,7 +80,8 @@ class Display:
         """
         row, view = self._row(number, trial), self._view(number, trial)
         changed = report.get("phase") not in (None, row.get("phase"), "done")
-        row.update({key: report[key] for key in _SHOWN if report.get(key) is not None})
+        if report.get("phase") != "done":  # that is no epoch; `ended` follows
+            row.update({key: report[key] for key in _SHOWN if report.get(key) is not None})
         view.state, view.phase = "running", str(row.get("phase", ""))
         view.progress = float(report.get("progress") or view.progress)
         self._slots = max(self._slots, sum(view.state == "running" for view in self._views.values()))

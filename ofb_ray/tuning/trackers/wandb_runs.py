@@ -43,7 +43,7 @@ class WandbRuns:
     def _log_in(self) -> None:
         """Without a prompt: the terminal shows the sweep."""
         try:
-            well = self._wandb.login(prompt=False, _silent=True)
+            well = self._wandb.login(prompt=False)
         except Exception as error:
             raise RuntimeError(f"cannot log in: {error}") from error
         if not well:
