@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 
 from ofb_ray import records
-from ofb_ray.trial import STATE_FILE
 from ofb_ray.tuning.failures import ATTEMPTS_FILE
 from ofb_ray.tuning.folder import PROGRESS_FILE
 from ofb_ray.tuning.place import Place
@@ -23,13 +22,14 @@ def retry_failed(place: Place) -> list[int]:
     """Open the failed trials of a results folder, which the caller drives, again; their numbers.
 
     The record is kept as record.failed-1.json (-2, ...) and goes last: until then the trial is settled and nobody looks
-    at what else is in its folder, from then on it is open and has nothing to go on from. Optuna's study is put right
-    when it is opened next: it then claims an end that no record shows.
+    at what else is in its folder, from then on it is open. Where it left a checkpoint (a process that died leaves one,
+    a trial that diverged does not) it goes on from there. Optuna's study is put right when it is opened next: it then
+    claims an end that no record shows.
     """
     numbers = failed_trials(place.results)
     for number in numbers:
         folder = records.trial_folder(place.results, number)
-        for name in (STATE_FILE, PROGRESS_FILE, ATTEMPTS_FILE):
+        for name in (PROGRESS_FILE, ATTEMPTS_FILE):
             _remove(place, folder / name)
         data = (folder / records.RECORD_FILE).read_bytes()
         paths = (folder / f"record.failed-{count}.json" for count in itertools.count(1))

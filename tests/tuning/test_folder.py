@@ -40,6 +40,32 @@ def test_another_sweeps_folder_is_refused_by_the_first_key_that_differs(
     assert (error.value.key or "").startswith(key)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "fits"),
+    [
+        ({"seeds": [0]}, {"seeds": [0, 1]}, True),
+        ({"seeds": [0]}, {"seeds": [1, 0]}, True),
+        ({}, {"budgets": [0.75, 0.25, 0.5]}, True),
+        ({"seeds": [0]}, {"seeds": [0, 1], "budgets": [0.5, 0.75, {"gmacs": 1}]}, True),
+        ({"seeds": [0, 1]}, {"seeds": [0, 2]}, False),
+        ({}, {"budgets": [0.5, 0.25]}, False),
+        ({}, {"seeds": [0, 1], "search": {"lr": 0.5}}, False),
+        ({"grid": {"search.lr": [0.1]}}, {"grid": {"search.lr": [0.1, 0.2]}}, False),
+    ],
+)
+def test_budgets_and_seeds_may_grow_where_it_is_asked_for(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any], fits: bool
+) -> None:
+    folder.write_sweep(tmp_path, sweep(**before))
+    with pytest.raises(InputError, match="--extend" if fits else "--"):
+        folder.check_same_sweep(tmp_path, sweep(**after))
+    if fits:
+        folder.check_same_sweep(tmp_path, sweep(**after), extend=True)
+    else:
+        with pytest.raises(InputError, match="--name"):
+            folder.check_same_sweep(tmp_path, sweep(**after), extend=True)
+
+
 def test_what_decides_no_number_may_change(tmp_path: Path) -> None:
     folder.write_sweep(tmp_path, sweep())
     folder.check_same_sweep(
