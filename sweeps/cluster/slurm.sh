@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #   sbatch sweeps/cluster/slurm.sh sweeps/deit_small_imagenet.yaml --storage /shared/results --set data.root=/shared/imagenet
 #   tail -f ofb-ray-JOBID.log
-#   scancel --batch --signal=TERM JOBID   # stops in order; the first line again goes on where it stopped
+#   scancel --batch --signal=INT JOBID   # stops in order; the first line again goes on where it stopped
 #
 # Run them in the project's folder on a file system that all nodes mount, with its environment active (`ofb-ray`, `ray` on PATH).
 # Everything after the script's name goes to `ofb-ray sweep`. Two minutes before the time limit, or when the job is
@@ -28,8 +28,8 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 temporary=$(mktemp -d "/tmp/ofb-ray-$SLURM_JOB_ID-XXXX")
 
-on() { # on NODE COMMAND...: one task there, beside whatever else runs there
-    srun --nodes=1 --ntasks=1 --overlap --nodelist="$1" --cpus-per-task="$cpus" "${@:2}"
+on() { # on NODE COMMAND... &: one task there, beside whatever else runs there; a signal to the job is one to srun
+    exec srun --nodes=1 --ntasks=1 --overlap --nodelist="$1" --cpus-per-task="$cpus" "${@:2}"
 }
 head_address=$(hostname -I | cut -d ' ' -f 1)
 address=$head_address:$port
@@ -49,20 +49,21 @@ done
 # The driver is started by this script and not by srun, so that a signal reaches it and nothing else.
 ofb-ray sweep "$@" --address "$address" &
 driver=$!
-stopped=
-trap 'stopped=yes; kill -TERM "$driver" 2>/dev/null || true' TERM
+again=
+trap 'kill -TERM "$driver" 2>/dev/null || true' INT
+trap 'again=yes; kill -TERM "$driver" 2>/dev/null || true' TERM
 while true; do # `wait` ends at the signal, the driver a few seconds later
     code=0
     wait "$driver" || code=$?
     kill -0 "$driver" 2>/dev/null || break
 done
-trap '' TERM
+trap '' INT TERM
 
 mapfile -t running < <(jobs -rp)
 kill -TERM "${running[@]}" 2>/dev/null || true
 wait
 rm -rf "$temporary"
-if [[ $stopped ]]; then
+if [[ $again ]]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

@@ -50,19 +50,26 @@ class Nodes:
     """A head at 127.0.0.1 and further nodes at 127.0.0.2, 127.0.0.3 and so on, with tokens as on a real cluster.
 
     Args:
-        folder: of the nodes' logs. Ray's sockets lie elsewhere, because their paths may only be short.
-        head_cpus: of the head; 0 runs no trial there.
+        folder: of the nodes' logs.
+        temporary: folder of Ray's sockets, whose paths may only be short.
+        environment: variables of the nodes, and so of the trials.
     """
 
-    def __init__(self, folder: Path, temporary: str, head_cpus: int = 0) -> None:
+    def __init__(self, folder: Path, temporary: str, **environment: str) -> None:
         self._folder = folder
-        self.environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "TERM": "dumb"}
+        self.environment = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": TOKEN,
+            "TERM": "dumb",
+            **environment,
+        }
         self.environment["PYTHONPATH"] = str(ROOT)  # the nodes know the trial function, too
         self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         options = [f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={temporary}"]
-        options += [f"--num-cpus={head_cpus}", f"--ray-client-server-port={free_port()}"]
+        options += ["--num-cpus=0", f"--ray-client-server-port={free_port()}"]
         self.head = self._start(1, "--head", *options)
 
     def add(self, cpus: int) -> subprocess.Popen[bytes]:
@@ -107,14 +114,16 @@ print(sum(node.state == 0 for node in GcsClient(address=sys.argv[1]).get_all_nod
 
 
 @contextlib.contextmanager
-def running(folder: Path, temporary: str, workers: tuple[int, ...] = (), head_cpus: int = 0) -> Iterator[Nodes]:
-    """A cluster with a worker node for each number of CPUs, all of them up."""
-    nodes = Nodes(folder, temporary, head_cpus)
+def running(folder: Path, temporary: str, workers: tuple[int, ...] = (), **environment: str) -> Iterator[Nodes]:
+    """A cluster with a head that runs no trial and a node for each number of CPUs, all of them up."""
+    nodes = Nodes(folder, temporary, **environment)
     try:
         wait_for(nodes.answers, what="the head did not start")
-        for cpus in workers:
+        for (
+            cpus
+        ) in workers:  # one after the other: nodes of one machine choose the names of their sockets by what is there
             nodes.add(cpus)
-        wait_for(lambda: nodes.alive() == len(workers) + 1, what="not every node joined")
+            wait_for(lambda: nodes.alive() == len(nodes.processes), what="a node did not join")
         yield nodes
     finally:
         for node in nodes.processes:

@@ -35,16 +35,13 @@ def temporary() -> Iterator[str]:
         yield path
 
 
-def drive(
-    tmp_path: Path, nodes: Nodes, *more: str, epoch_seconds: float = 0.02, **environment: str
-) -> subprocess.Popen[str]:
+def drive(tmp_path: Path, nodes: Nodes, *more: str, **environment: str) -> subprocess.Popen[str]:
     (tmp_path / "s.yaml").write_text(json.dumps(SWEEP))
     line = ["sweep", "s.yaml", "--trial-function", "tests.tuning.fake:run_trial", "--address", nodes.address, *more]
-    known = {**nodes.environment, EPOCH_SECONDS: str(epoch_seconds), **environment}
     return subprocess.Popen(
         [sys.executable, "-m", "ofb_ray", *line],
         cwd=tmp_path,
-        env={key: value for key, value in known.items() if value},
+        env={key: value for key, value in {**nodes.environment, **environment}.items() if value},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,8 +75,8 @@ def check_complete(results: Path) -> int:
 def test_a_node_dies_and_the_sweep_ends_complete(tmp_path: Path, temporary: str) -> None:
     results = tmp_path / "results" / "s"
     # Each node has room for both trials, so the one that is left takes over at once.
-    with running(tmp_path, temporary, workers=(2, 2)) as nodes:
-        driver = drive(tmp_path, nodes, epoch_seconds=0.25)
+    with running(tmp_path, temporary, workers=(2, 2), **{EPOCH_SECONDS: "0.4"}) as nodes:
+        driver = drive(tmp_path, nodes)
         wait_for(lambda: len(epochs(results, 0)) >= 3 and len(epochs(results, 1)) >= 3)
         process = epochs(results, 0)[-1][0]
         (victim,) = (node for node in nodes.processes if node.pid == session_of(process))
@@ -100,8 +97,8 @@ def test_a_node_dies_and_the_sweep_ends_complete(tmp_path: Path, temporary: str)
 @pytest.mark.slow
 def test_the_head_dies_and_a_new_cluster_goes_on(tmp_path: Path, temporary: str) -> None:
     results = tmp_path / "results" / "s"
-    with running(tmp_path, temporary, workers=(2,)) as nodes:
-        driver = drive(tmp_path, nodes, epoch_seconds=0.5)
+    with running(tmp_path, temporary, workers=(2,), **{EPOCH_SECONDS: "0.5"}) as nodes:
+        driver = drive(tmp_path, nodes)
         wait_for(lambda: len(epochs(results, 0)) >= 2)
         nodes.kill(nodes.head)
         killed = time.monotonic()
