@@ -74,6 +74,52 @@ def test_an_override_replaces_exactly_one_value(
     assert changed == {path[0]}
 
 
+ZIPPED = """\
+name: small
+budgets: [0.5]
+sampler: {name: tpe, n_startup_trials: 3}
+grid:
+  "search.batch_size, finetune.batch_size": [[32, 64], [64, 64]]
+parameters:
+  "search.epochs, finetune.epochs": {values: [[10, 20], [20, 40]]}
+  search.lr: {min: 1e-4, max: 1e-2, log: true}
+points: [{search.lr: 1e-3}, {"search.epochs, finetune.epochs": [20, 40]}]
+warm_start: [results/earlier]
+trials: 3
+"""
+
+
+def test_keys_that_move_together_read_back_and_are_named_in_errors(file: Path) -> None:
+    file.write_text(ZIPPED)
+    spec = load_sweep(file, ["parameters.search.epochs, finetune.epochs.values=[[1, 2]]", "points=[]"])
+    assert spec.parameters["search.epochs, finetune.epochs"].values == ([1, 2],)
+    spec = load_sweep(file)
+    assert spec.sampler.options == {"n_startup_trials": 3}
+    tree, _ = yaml12.load(yaml12.dump(spec.model_dump(mode="json")), "again")
+    assert SweepSpec.model_validate(tree) == spec
+    assert [(cell["search.batch_size"], cell["finetune.batch_size"]) for cell in spec.cells] == [(32, 64), (64, 64)]
+    error = trial_error(InputError("too many", key="finetune.epochs"), read(file)[1], 0)
+    assert (error.line, error.key) == (7, "parameters.search.epochs, finetune.epochs")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[64, 64]]", "[64, 0]]", "finetune.batch_size: input should be greater than"),
+        ('"search.epochs, finetune.epochs": [20, 40]', '"search.epochs, finetune.epochs": [20, 20]', "may be one of"),
+        ("search.lr: 1e-3}", "search.lr: 1e-3}, {search.lr: 1e-3}", "stands twice"),
+        ("trials: 3", "trials: 2", "need `trials: 3` or more"),
+        ("{name: tpe, n_startup_trials: 3}", "grid", "give `values`, not a range"),
+        ("search.lr: {min", '"search.micro_batch, finetune.lr": {values: [[64, 0.1]]}\n  search.lr: {min', "is above"),
+    ],
+)
+def test_what_the_space_cannot_be_is_refused(file: Path, old: str, new: str, words: str) -> None:
+    assert old in ZIPPED
+    file.write_text(ZIPPED.replace(old, new))
+    with pytest.raises(InputError, match=words):
+        load_sweep(file)
+
+
 def test_name_and_storage_come_from_the_command_line_last(file: Path) -> None:
     spec = load_sweep(file, ["name=x"], name="other", storage="/elsewhere")
     assert (spec.name, spec.storage) == ("other", "/elsewhere")
@@ -98,7 +144,7 @@ def test_an_error_of_a_trial_is_placed_at_the_budget_that_causes_it(file: Path) 
     assert (error.file, error.line, error.key) == ("--set", None, "model.name")
 
 
-@pytest.mark.parametrize("path", sorted(SWEEPS.rglob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_sweep_is_valid_and_named_as_its_file(path: Path) -> None:
     spec = load_sweep(path)
     assert spec.name == path.stem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,14 @@ from ofb_ray import records
 from ofb_ray.errors import InputError
 from ofb_ray.records import Record
 from ofb_ray.spec import Json, SweepSpec, TrialSpec
+from ofb_ray.spec.space import expand_all, grid_points
 from ofb_ray.storage import is_uri, readable
 from ofb_ray.tuning.display import count, duration, outcome
 from ofb_ray.tuning.folder import (
     LOG_FILE,
     TRIAL_FILE,
     TrialFacts,
+    cell_key,
     cell_label,
     cell_of,
     params_label,
@@ -53,12 +56,13 @@ def dry_run(
         f"{first.train_images:,} training images",
         f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
     ]
-    cells = spec.cells
+    cells, turns = spec.cells, Counter[str]()
     for number in range(total):
         cell = cell_of(spec, number)
         plan = plans[cells.index(cell)]
         dense = plan.dense_macs if plan.resource == "macs" else plan.dense_params
-        values = "" if not spec.parameters else "; the file's values" if number < len(plans) else "; by Optuna"
+        turns[cell_key(cell)] += 1
+        values = _values(spec, cell, turns[cell_key(cell)] - 1)
         target = f"{count(plan.target)} {'MACs' if plan.resource == 'macs' else 'params'}"
         note = f" ({plan.note})" if plan.note else ""
         lines.append(
@@ -69,6 +73,19 @@ def dry_run(
     lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in plans) if line]
     lines += [f"missing: {line}" for line in missing]
     return "\n".join(lines)
+
+
+def _values(spec: SweepSpec, cell: Json, turn: int) -> str:
+    """What is known of the values of the `turn`-th trial of a cell before it is suggested."""
+    if not spec.parameters:
+        return ""
+    if spec.sampler.name == "grid":
+        return f"; {params_label(expand_all(grid_points(spec.parameters, cell)[turn]))}"
+    if turn == 0:
+        return "; the file's values"
+    point = spec.points[turn - 1] if turn <= len(spec.points) else {}
+    known = f"; {params_label(expand_all(point))}" if point else ""
+    return known if len(point) == len(spec.parameters) else f"{known}; by Optuna"
 
 
 def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int) -> str:
