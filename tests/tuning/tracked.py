@@ -105,11 +105,16 @@ def log_records(data: bytes) -> Iterator[bytes]:
 
 def of_wandb(results: Path) -> list[tuple[int, float]]:
     """All offline parts of the one run, as `wandb sync` would send them."""
-    stored: Any = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
+    kept: Any = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
+
+    def stored(path: Path) -> list[Any]:
+        return [kept.FromString(data) for data in log_records(path.read_bytes())]
+
     found, ids = [], set()
     for path in sorted((results / "loggers" / "wandb").glob("offline-run-*/*.wandb")):
-        for data in log_records(path.read_bytes()):
-            record = stored.FromString(data)
+        # W&B's own process may still be writing when a run is finished.
+        until(lambda path=path: any(record.WhichOneof("record_type") == "exit" for record in stored(path)))  # type: ignore[misc]
+        for record in stored(path):
             if record.WhichOneof("record_type") == "run":
                 ids.add(record.run.run_id)
             elif record.WhichOneof("record_type") == "history":

@@ -32,7 +32,7 @@ class WandbRuns:
         self._wandb: Any = importlib.import_module("wandb")
         self._folder, self._sweep, self._identity, self._options = folder, sweep, identity, options
         # The driver's own load says nothing of a trial, and its output is not W&B's.
-        quiet = {"console": "off", "silent": True, "x_disable_stats": True, "disable_git": True}
+        quiet = {"console": "off", "silent": True, "x_disable_stats": True, "disable_git": True, "symlink": False}
         self._settings = self._wandb.Settings(**quiet, init_timeout=_SECONDS, finish_timeout=_SECONDS)
         if (options.get("mode") or self._wandb.Settings().mode) == "online":
             self._log_in()
