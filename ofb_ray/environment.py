@@ -1,4 +1,4 @@
-"""Where a trial ran: versions, device, memory."""
+"""Where and on what a trial ran: versions, device, memory, images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 import ofb_ray
+from ofb_ray.data import Dataset
 
 _PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "numpy")
+_NAMED = 20
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -33,10 +35,21 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+def images(data: Dataset) -> dict[str, Any]:
+    """How many images the splits have, how many could not be read, and the names of some of these."""
+    counts = {f"{name}_images": len(getattr(data, name)) for name in ("train", "val", "test")}
+    return {**counts, "unreadable": len(data.unreadable), "unreadable_names": data.unreadable[:_NAMED]}
+
+
 def reset_peak_memory(device: torch.device) -> None:
     """Start a new peak on a GPU; a process' peak on the CPU cannot be reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+
+
+def gpu_seconds(device: torch.device, seconds: dict[str, float], workers: int) -> dict[str, float]:
+    """Seconds of all workers' GPUs by phase; empty on a CPU."""
+    return {phase: each * workers for phase, each in seconds.items()} if device.type == "cuda" else {}
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -30,6 +30,10 @@ class TrialFailed(Exception):
     """A trial cannot go on (it diverged, say); its message is the reason that the record keeps."""
 
 
+class TrialStopped(Exception):
+    """A gate has ended a trial early; its message is the reason that the record keeps."""
+
+
 def nearest(word: str, known: list[str]) -> str:
     """`"; did you mean 'x'?"` for the known word closest to `word`, or an empty string."""
     close = [name for name in known if word and name.startswith(f"{word}_")] or get_close_matches(

@@ -18,8 +18,8 @@ from ofb_ray.backbones.base import Backbone
 from ofb_ray.data import Dataset
 from ofb_ray.data import load as load_data
 from ofb_ray.dense import Dense, dense_network, judge, make_teacher
-from ofb_ray.environment import environment, peak_memory_bytes, reset_peak_memory
-from ofb_ray.errors import InputError, TrialFailed
+from ofb_ray.environment import environment, gpu_seconds, images, peak_memory_bytes, reset_peak_memory
+from ofb_ray.errors import InputError, TrialFailed, TrialStopped
 from ofb_ray.export import Arch, build, make_arch, save_network, tensors
 from ofb_ray.method.cost import Term, cost, units_of
 from ofb_ray.plan import (
@@ -37,15 +37,16 @@ from ofb_ray.spec import TrialSpec
 from ofb_ray.supernet import Supernet
 from ofb_ray.train import checkpoint
 from ofb_ray.train import search as searching
-from ofb_ray.train.run import Phase, Run, pick_device
+from ofb_ray.train.run import Phase, Run, pick_device, progress
 from ofb_ray.train.supervised import fit
 from ofb_ray.train.team import Team, current
 
-__all__ = ["Estimate", "Plan", "Report", "estimate_from_tflops", "estimate_on_device", "plan", "run_trial"]
+__all__ = ["Estimate", "Gate", "Plan", "Report", "estimate_from_tflops", "estimate_on_device", "plan", "run_trial"]
 
 Report = Callable[[dict[str, Any]], None]
+# Called with the facts of a fine-tune epoch: epoch, epochs, top1_val and used, the subnet's cost over its target.
+Gate = Callable[[dict[str, Any]], str | None]
 STATE_FILE = "state.pt"
-_NAMED = 20
 
 
 def run_trial(
@@ -57,6 +58,7 @@ def run_trial(
     trial: int = 0,
     sweep: str = "",
     explored: dict[str, Any] | None = None,
+    gate: Gate | None = None,
 ) -> Record:
     """Run one trial in `workdir`, or go on with it, or return its record if it is finished.
 
@@ -69,6 +71,8 @@ def run_trial(
             top1_val, loss, expected_macs where they are known.
         shared: folder for what trials share: dense networks and decoded images.
         trial, sweep, explored: written into the record.
+        gate: asked after the checkpoint of every fine-tune epoch but the last, and again about the checkpoint's when
+            the trial is resumed; an answer is the reason to stop, and the record's status is then `stopped`.
     Raises:
         InputError: the spec cannot be run, or another process is running this trial.
     """
@@ -81,9 +85,8 @@ def run_trial(
             # Another process may have finished it while this one waited for the lock.
             if (stored := team.tell(read_record(workdir) if team.leads else None)) is not None:
                 return stored
-            record = _Trial(spec, report if team.leads else _silent, workdir, shared, team).run(
-                trial, sweep, explored or {}
-            )
+            made = _Trial(spec, report if team.leads else _silent, workdir, shared, team, gate=gate)
+            record = made.run(trial, sweep, explored or {})
             if team.leads:
                 write_record(workdir, record)
                 (workdir / STATE_FILE).unlink(missing_ok=True)
@@ -105,29 +108,25 @@ class _Trial:
     workdir: Path
     shared: Path
     team: Team = field(default_factory=Team)
+    gate: Gate | None = None
     device: torch.device = field(default_factory=pick_device)
     state: dict[str, Any] = field(default_factory=dict)
 
     def run(self, trial: int, sweep: str, explored: dict[str, Any]) -> Record:
         reset_peak_memory(self.device)
         stored = self.team.tell(checkpoint.load(self.workdir / STATE_FILE) if self.team.leads else None)
-        self.state = stored or {
-            "key": self.spec.key,
-            "phase": "search",
-            "resume": None,
-            "history": [],
-            "events": [],
-            "seconds": {},
-        }
-        if self.state["key"] != self.spec.key:
+        self.state = stored or {"phase": "search", "resume": None, "history": [], "events": [], "seconds": {}}
+        if self.state.setdefault("key", self.spec.key) != self.spec.key:
             raise InputError(f"{self.workdir} holds the checkpoint of another trial; choose another folder")
         numbers = plan(self.spec)
         facts: dict[str, Any] = {"dense": None, "subnet": None, "arch": None, "history": [], "images": {}}
         try:
-            self._train(facts)
+            self._train(facts, numbers)
             status, reason = "finished", ""
         except TrialFailed as error:
             status, reason = "failed", str(error)
+        except TrialStopped as error:
+            status, reason = "stopped", str(error)
         used = None
         if facts["subnet"] is not None:
             used = round(getattr(facts["subnet"], numbers.resource) / numbers.target, 6)
@@ -152,47 +151,50 @@ class _Trial:
             subnet=facts["subnet"],
             arch=facts["arch"],
             seconds=self.state["seconds"],
-            gpu_seconds=self._gpu_seconds(),
+            gpu_seconds=gpu_seconds(self.device, self.state["seconds"], self.team.world),
             peak_memory_bytes=peak_memory_bytes(self.device),
             history=facts["history"] + self.state["history"],
             events=self.state["events"],
             environment=environment(self.device) | {"workers": self.team.world} | facts["images"],
         )
 
-    def _train(self, facts: dict[str, Any]) -> None:
+    def _train(self, facts: dict[str, Any], numbers: Plan) -> None:
         data = load_data(resolve_data(self.spec), self.shared / "data")
         try:
-            self._phases(data, facts)
+            self._phases(data, facts, numbers)
         finally:
-            facts["images"] = {f"{name}_images": len(getattr(data, name)) for name in ("train", "val", "test")}
-            facts["images"]["unreadable"] = len(data.unreadable)
-            facts["images"]["unreadable_names"] = data.unreadable[:_NAMED]
+            facts["images"] = images(data)
 
-    def _phases(self, data: Dataset, facts: dict[str, Any]) -> None:
+    def _phases(self, data: Dataset, facts: dict[str, Any], numbers: Plan) -> None:
         dense = self._dense(data)
         facts["dense"], facts["history"] = dense.network, dense.history
         self.state["seconds"]["dense"] = dense.seconds
         if self.state["phase"] == "search":
             self._search(dense, data)
         arch: Arch = self.state["arch"]
+        facts["arch"] = arch
         net = build(arch)
         net.load_state_dict(self.state["fused"])
-        run = self._phase("finetune")
+        backbone = describe(net, self.spec.search.space)
+        used = _full(getattr(backbone, numbers.resource), backbone) / numbers.target
+        if self.state["resume"]:  # the process may have died between the checkpoint and the answer
+            self._ask(self.state["history"][-1], used)
+        run = self._phase("finetune", used)
         teacher = make_teacher(self.spec.finetune.distill, dense.net, self.spec, self.device)
         net = fit(net.to(self.device), data, self.spec.finetune, run, self.state["resume"], teacher)
         subnet = judge(net, self.spec, data)
         if self.team.leads:
             save_network(net, arch, self.workdir)
-        facts["arch"], facts["subnet"] = arch, subnet
+        facts["subnet"] = subnet
         done = {"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "message": ""}
         self.report({**done, "top1_val": subnet.top1_val})
 
     def _dense(self, data: Dataset) -> Dense:
         def row_done(row: dict[str, Any]) -> None:
-            self._report("dense", row)
+            self.report(progress(self.spec, "dense", row))
 
         def wait() -> None:
-            self._report("dense", {"epoch": 0}, "another trial trains the dense network")
+            self.report(progress(self.spec, "dense", {"epoch": 0}, "another trial trains the dense network"))
 
         return dense_network(self.spec, data, self.shared, row_done, wait)
 
@@ -218,17 +220,21 @@ class _Trial:
         }
         self._save()
 
+    def _ask(self, row: dict[str, Any], used: float) -> None:
+        """Let the gate, which rank 0 asks, end the trial (TrialStopped); after the last epoch it could save nothing."""
+        epochs = self.spec.finetune.epochs
+        if row["epoch"] < epochs:
+            gate = self.gate if self.team.leads else None
+            facts = {"epoch": row["epoch"], "epochs": epochs, "top1_val": row["top1_val"], "used": used}
+            if (reason := self.team.tell(gate(facts) if gate else None)) is not None:
+                raise TrialStopped(reason)
+
     def _save(self) -> None:
         if self.team.leads:
             checkpoint.save(self.workdir / STATE_FILE, self.state)
 
-    def _gpu_seconds(self) -> dict[str, float]:
-        if self.device.type != "cuda":
-            return {}
-        return {phase: seconds * self.team.world for phase, seconds in self.state["seconds"].items()}
-
-    def _phase(self, phase: Phase) -> Run:
-        """The hooks of one phase: every epoch is logged, saved and reported, in this order."""
+    def _phase(self, phase: Phase, used: float = 0.0) -> Run:
+        """The hooks of one phase: every epoch is logged, saved and reported, in this order; then the gate is asked."""
         start = time.perf_counter() - self.state["seconds"].get(phase, 0.0)
 
         def epoch_done(row: dict[str, Any], resume_state: Callable[[], checkpoint.State]) -> None:
@@ -237,23 +243,11 @@ class _Trial:
             if self.team.leads:
                 self.state["resume"] = resume_state()
             self._save()
-            self._report(phase, row)
+            self.report(progress(self.spec, phase, row))
+            if phase == "finetune":
+                self._ask(row, used)
 
         return Run(phase, self.spec.seed, self.device, epoch_done, self.team)
-
-    def _report(self, phase: Phase, row: dict[str, Any], message: str = "") -> None:
-        epochs = {name: getattr(self.spec, name).epochs for name in ("dense", "search", "finetune")}
-        before = {"dense": 0, "search": epochs["dense"], "finetune": epochs["dense"] + epochs["search"]}
-        known = {key: row[key] for key in ("top1_val", "loss", "expected_macs") if key in row}
-        progress = (before[phase] + row["epoch"]) / max(1, sum(epochs.values()))
-        facts = {
-            "phase": phase,
-            "epoch": row["epoch"],
-            "epochs": epochs[phase],
-            "progress": progress,
-            "message": message,
-        }
-        self.report(facts | known)
 
 
 def _full(terms: tuple[Term, ...], backbone: Backbone) -> int:

@@ -7,7 +7,7 @@ with the line of every error, is `specfile.py`'s work.
 from ofb_ray.spec.base import Json, Strict, put
 from ofb_ray.spec.data import AugmentSpec, DataSpec
 from ofb_ray.spec.model import ModelSpec, SpaceSpec
-from ofb_ray.spec.sweep import Constraint, Failure, Objective, Parameter, Resources, Sampler, SweepSpec
+from ofb_ray.spec.sweep import Constraint, Failure, GateSpec, Objective, Parameter, Resources, Sampler, SweepSpec
 from ofb_ray.spec.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec, PmimSpec, SearchSpec
 from ofb_ray.spec.trial import Budget, TrialSpec
 
@@ -21,6 +21,7 @@ __all__ = [
     "Failure",
     "FinetuneSpec",
     "FitSpec",
+    "GateSpec",
     "Json",
     "ModelSpec",
     "Objective",

@@ -76,6 +76,30 @@ class Sampler(BaseModel):
         return dict(self.model_extra or {})
 
 
+class GateSpec(Strict):
+    """Stop a trial `epochs` epochs into fine-tuning unless it stands in the best `keep` share of its budget.
+
+    `min_trials`: so many trials of the budget, this one included, must have come so far before one is stopped.
+    """
+
+    epochs: int = Field(3, ge=1)
+    keep: float = Field(0.5, gt=0, lt=1)
+    min_trials: int = Field(4, ge=2)
+
+
+class Scheduler(Strict):
+    """`fifo` (every trial runs to its end) or a mapping with a `gate`."""
+
+    gate: GateSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fifo_has_no_gate(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "fifo":
+            raise ValueError(f"is `fifo` or has a `gate`, such as {{gate: {{epochs: 3, keep: 0.5}}}}, not {value!r}")
+        return {} if value == "fifo" else value
+
+
 class Resources(Strict):
     """What Ray reserves for one trial: `workers` processes that train one network data-parallel.
 
@@ -141,7 +165,7 @@ class SweepSpec(Strict):
     sampler: Sampler = Sampler()
     points: tuple[Json, ...] = Field((), description="tried in each cell after the file's own values")
     warm_start: tuple[str, ...] = Field((), description="results folders whose records the sampler learns from")
-    scheduler: Literal["fifo"] = "fifo"
+    scheduler: Scheduler = Scheduler()
     trials: int | None = Field(None, ge=1, description="suggestions in each cell; default: 1, or the whole grid")
     resources: Resources = Resources()
     failure: Failure = Failure()
@@ -154,6 +178,18 @@ class SweepSpec(Strict):
         if not value or len({objective.metric for objective in value}) != len(value):
             raise ValueError("`objectives` needs at least one metric, each once")
         return value
+
+    @model_validator(mode="after")
+    def _gate_has_a_choice(self) -> SweepSpec:
+        gate = self.scheduler.gate
+        if gate is not None and not self.parameters:
+            raise ValueError("a gate chooses among suggestions: give `parameters`, or set scheduler: fifo")
+        if gate is not None and gate.epochs >= self.finetune.epochs:
+            raise ValueError(
+                f"the gate's epochs ({gate.epochs}) must be below finetune.epochs ({self.finetune.epochs}), "
+                "or there is nothing left to save"
+            )
+        return self
 
     @property
     def cells(self) -> list[Json]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ofb_ray.data import Pass
 from ofb_ray.errors import TrialFailed
-from ofb_ray.spec import PhaseSpec
+from ofb_ray.spec import PhaseSpec, TrialSpec
 from ofb_ray.train.team import Team
 
 Phase = Literal["dense", "search", "finetune"]
@@ -60,6 +60,19 @@ class Run:
         if not math.isfinite(value):
             raise TrialFailed(f"{self.phase}: the loss is {value} in epoch {epoch + 1}; try a lower {self.phase}.lr")
         return value
+
+
+def progress(spec: TrialSpec, phase: Phase, row: dict[str, Any], message: str = "") -> dict[str, Any]:
+    """What a trial reports of an epoch: phase, epoch, epochs, progress over the whole trial in [0, 1], message.
+
+    Args:
+        row: the epoch's row of history; its top1_val, loss and expected_macs are passed on where it has them.
+    """
+    epochs = {name: int(getattr(spec, name).epochs) for name in _PHASES}
+    before = sum(epochs[name] for name in _PHASES[: _PHASES.index(phase)])
+    known: dict[str, Any] = {key: row[key] for key in ("top1_val", "loss", "expected_macs") if key in row}
+    facts = {"phase": phase, "epoch": row["epoch"], "epochs": epochs[phase], "message": message}
+    return {**facts, "progress": (before + row["epoch"]) / max(1, sum(epochs.values())), **known}
 
 
 def pick_device() -> torch.device:

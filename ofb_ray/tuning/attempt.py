@@ -73,6 +73,9 @@ class Attempt:
     def saved(self, now: bool = False) -> None:
         """An epoch is done and its checkpoint is on the disk; `now`: the attempt may be over."""
 
+    def decided(self) -> None:
+        """A decision is on the disk that must be in the store before it takes effect."""
+
     def finished(self) -> None:
         """The record is on the disk."""
 
@@ -114,6 +117,14 @@ class RemoteAttempt(Attempt):
         except OSError as error:
             self.note(f"the checkpoint was not sent: {explain(error)}")
         self._next = time.monotonic() + SEND_SECONDS
+
+    def decided(self) -> None:
+        """Send everything.
+
+        Raises:
+            OSError, SupersededError: see `finished`.
+        """
+        patiently(self._send, self.note)
 
     def finished(self) -> None:
         """Send everything, the record last; then the checkpoint is of no more use.

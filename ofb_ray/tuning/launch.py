@@ -85,6 +85,7 @@ def _run(place: Place, suggestions: Suggestions, slots: int, function: str) -> b
         config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": os.getcwd()}
         config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
         config |= {"silent_minutes": spec.failure.silent_minutes}
+        config |= {"gate": spec.scheduler.gate.model_dump() if spec.scheduler.gate else None}
         tuner = tune.Tuner(
             tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(

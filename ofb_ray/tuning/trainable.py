@@ -22,6 +22,7 @@ from ofb_ray.spec import Json, TrialSpec
 from ofb_ray.tuning.attempt import Attempt, SupersededError, attempt, results_here, trial_folder
 from ofb_ray.tuning.failures import describe, disk_trouble, repeated, write_failed
 from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER
+from ofb_ray.tuning.gate import Gate, gate_of
 
 
 def trainable(config: Json) -> None:
@@ -48,7 +49,7 @@ def _attempt(config: Json, folder: Path, files: Attempt) -> None:
 
     try:
         with _watched(config, folder) as alive, logged(config), team(config, folder / LOG_FILE):
-            _run(config, _reporter(folder, files, alive))
+            _run(config, _reporter(folder, files, alive), gate_of(config, files))
     except InputError as error:
         _stay_open(folder, str(error))
     except SupersededError:
@@ -125,8 +126,9 @@ def logged(config: Json) -> Iterator[None]:
             raise
 
 
-def _run(config: Json, report: Callable[[Json], None]) -> None:
+def _run(config: Json, report: Callable[[Json], None], gate: Gate | None = None) -> None:
     trial = config["trial"]
+    gated = {"gate": gate} if gate else {}
     resolve(config["function"])(
         TrialSpec.model_validate(trial["spec"]),
         report,
@@ -135,6 +137,7 @@ def _run(config: Json, report: Callable[[Json], None]) -> None:
         trial=trial["trial"],
         sweep=trial["sweep"],
         explored=trial["params"],
+        **gated,
     )
 
 
