@@ -132,9 +132,14 @@ def _check_value(spec: SweepSpec, key: str, value: Any, loc: Loc, fail: Fail, re
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 if detail["loc"][: len(path)] == path:
-                    message = " ".join(detail["msg"].removeprefix("Value error, ").split())
+                    message = _message(detail)
                     where = f"{name}: " if count > 1 else ""
                     raise fail(remedy or f"{where}{message[:1].lower()}{message[1:]}, not {each!r}", loc) from None
+
+
+def _message(detail: Any) -> str:
+    """One of pydantic's errors as one line."""
+    return " ".join(detail["msg"].removeprefix("Value error, ").split())
 
 
 def _check_distinct(values: Sequence[Any], loc: Loc, fail: Fail) -> None:
@@ -188,8 +193,7 @@ def _check_points(spec: SweepSpec, fail: Fail) -> None:
         try:
             spec.trial(spec.cells[0], expand_all(point))
         except ValidationError as error:
-            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-            raise fail(" ".join(message.split()), ("points", index)) from None
+            raise fail(_message(error.errors(include_url=False)[0]), ("points", index)) from None
     if spec.points and (spec.trials or 1) <= len(spec.points):
         more = len(spec.points) + 1
         raise fail(f"the file's own values and {len(spec.points)} points need `trials: {more}` or more", ("points",))
@@ -211,10 +215,8 @@ def check_combinations(spec: SweepSpec, fail: Fail) -> None:
             try:
                 spec.trial(spec.cells[0], expand_all(params))
             except ValidationError as error:
-                message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-                raise fail(
-                    f"{' '.join(message.split())}: exclude it by the range or by `when`", ("parameters", two)
-                ) from None
+                message = _message(error.errors(include_url=False)[0])
+                raise fail(f"{message}: exclude it by the range or by `when`", ("parameters", two)) from None
 
 
 def _ends(parameter: Parameter) -> Sequence[Any]:
@@ -255,5 +257,4 @@ def check_cells(spec: SweepSpec, fail: Fail) -> None:
             explored = [key for key in spec.grid if any(name.startswith(above) for name in fields(key))]
             if explored:  # the file's own values passed: it is one of the grid's
                 loc = ("grid", explored[0])
-            message = detail["msg"].removeprefix("Value error, ")
-            raise fail(" ".join(message.split()), loc) from None
+            raise fail(_message(detail), loc) from None

@@ -12,6 +12,7 @@ from ofb_ray.tuning.folder import TRIAL_FILE
 from ofb_ray.tuning.study import Suggestions
 from tests.tuning.fake import make_record
 
+FAILED: Json = {"status": "failed", "reason": "loss is NaN", "subnet": None}
 BASE: Json = {
     "name": "s",
     "search": {"lr": 1e-3},

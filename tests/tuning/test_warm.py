@@ -13,7 +13,7 @@ from ofb_ray.spec import Json
 from ofb_ray.tuning import folder
 from ofb_ray.tuning.study import JOURNAL, Suggestions
 from ofb_ray.tuning.warm import warm_folders
-from tests.tuning.studies import finish, run_all, sweep, trial_json
+from tests.tuning.studies import FAILED, finish, run_all, sweep, trial_json
 
 
 @pytest.fixture
@@ -25,8 +25,7 @@ def earlier(tmp_path: Path) -> Path:
     suggestions = Suggestions(results, spec)
     for number in range(8):
         suggestions.next()
-        failed: Json = {"status": "failed", "reason": "NaN", "subnet": None}
-        finish(results, spec, number, **(failed if number == 7 else {}))
+        finish(results, spec, number, **(FAILED if number == 7 else {}))
         suggestions.tell(number)
     return results
 
