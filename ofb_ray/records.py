@@ -77,11 +77,15 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write bytes to a temporary neighbour, flush it to the disk and rename it over `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half a file on a full disk would keep it full
+        raise
 
 
 def write_record(folder: Path, record: Record) -> None:

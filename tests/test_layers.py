@@ -16,6 +16,7 @@ LAYERS = [
     {"ofb_ray.errors", "ofb_ray.address"},
     {"ofb_ray.method", "ofb_ray.spec", "ofb_ray.records", "ofb_ray.yaml12"},
     {"ofb_ray.storage"},
+    {"ofb_ray.leases"},
     {"ofb_ray.explored", "ofb_ray.specfile", "ofb_ray.measure"},
     {"ofb_ray.backbones", "ofb_ray.data"},
     {"ofb_ray.supernet", "ofb_ray.weights"},

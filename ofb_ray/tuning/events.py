@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from ray import tune
 
 from ofb_ray import records
 from ofb_ray.records import Record
-from ofb_ray.spec import Json, SweepSpec
+from ofb_ray.spec import Json
 from ofb_ray.tuning import folder as results_of
 from ofb_ray.tuning.display import Display
 from ofb_ray.tuning.trackers import Trackers
@@ -18,9 +19,8 @@ from ofb_ray.tuning.trackers import Trackers
 class Events(tune.Callback):
     """Passes what Ray says about trials on to display and trackers, and notes deaths in the trial's folder."""
 
-    def __init__(self, results: Path, spec: SweepSpec, display: Display, stopped: Any, trackers: Trackers) -> None:
-        self._results, self._spec, self._display, self._stopped = results, spec, display, stopped
-        self._trackers = trackers
+    def __init__(self, results: Path, display: Display, trackers: Trackers) -> None:
+        self._results, self._display, self._trackers = results, display, trackers
         self._trials: dict[int, Json] = {}
 
     def __getstate__(self) -> Json:
@@ -53,19 +53,14 @@ class Events(tune.Callback):
         log = records.trial_folder(self._results, number) / results_of.LOG_FILE
         if "RayTaskError" in cause or (log.exists() and cause in log.read_text(encoding="utf-8")):
             return  # Ray announces some deaths twice
-        with log.open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             file.write(f"Failure {cause}\n")
 
     def ended(self, number: int, record: Record | None) -> None:
-        """A trial ended; without a record it was interrupted, met bad input, or died more often than it may."""
+        """A trial ended; without a record it was interrupted, or met bad input or a full disk."""
         folder = records.trial_folder(self._results, number)
         progress = results_of.read_json(folder / results_of.PROGRESS_FILE)
         reason = str(progress["message"]) if record is None and progress.get("phase") == "died" else ""
-        if record is None and not reason and not self._stopped():
-            reason = (
-                f"{self._spec.failure.retries + 1} attempts died or raised an error, see {folder / results_of.LOG_FILE}"
-            )
-            records.write_json(folder / results_of.PROGRESS_FILE, {"phase": "died", "message": reason})
         self._display.ended(number, self._trial(number), record, reason)
         self._trackers.ended(number, record, reason)
 

@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from ofb_ray import records
+from ofb_ray.errors import InputError
 from ofb_ray.records import Record
 from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.tuning.distributions import CELL, as_choice, distributions, labels
@@ -36,6 +37,28 @@ def open_study(results: Path, spec: SweepSpec) -> optuna.Study | None:
     except (ValueError, KeyError):  # a power cut may leave a block of zeros
         return None
     return study if optuna.get_all_study_names(_storage(path)) == [spec.name] else None
+
+
+def check_owner(results: Path, spec: SweepSpec) -> None:
+    """Refuse a journal that another sweep wrote.
+
+    Raises:
+        InputError: see above.
+    """
+    quiet()
+    path = results / JOURNAL
+    if not path.exists():
+        return
+    _drop_torn_line(path)
+    try:
+        names = optuna.get_all_study_names(_storage(path))
+    except (ValueError, KeyError):
+        return  # unreadable: it is made again from the trials
+    if names and spec.name not in names:
+        raise InputError(
+            f"is the study of sweep {names[0]!r}: give --name, or remove the file (it is made again from the trials)",
+            file=str(path),
+        )
 
 
 def quiet() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ofb_ray.tuning import folder as results_of
 from ofb_ray.tuning.display import Display
 from ofb_ray.tuning.events import Events
 from ofb_ray.tuning.failures import disk_trouble
+from ofb_ray.tuning.journal import check_owner
 from ofb_ray.tuning.outcome import Outcomes
 from ofb_ray.tuning.place import Place, driving
 from ofb_ray.tuning.resources import local_slots
@@ -57,6 +59,7 @@ def launch(
         local_slots(spec)
     with driving(results, uri) as place, session(spec, address) as slots:
         try:
+            check_owner(results, spec)
             results_of.write_sweep(results, spec)
             if retry:
                 print(f"trying again: trials {', '.join(map(str, retry_failed(place)))}", flush=True)
@@ -77,9 +80,14 @@ def _run(place: Place, suggestions: Suggestions, slots: int, function: str) -> b
         print(f"resuming: {done} of {suggestions.total} finished", flush=True)
     stop = Stop()
     shown = Display(spec, results_of.read_facts(results), suggestions.total)
-    with shown as display, Trackers(results, spec, display.note) as trackers, stop:
+    with (
+        shown as display,
+        Trackers(results, spec, display.note) as trackers,
+        tempfile.TemporaryDirectory(prefix="ofb_ray-") as scratch,
+        stop,
+    ):
         place.note = display.note
-        events = Events(results, spec, display, stop.is_set, trackers)
+        events = Events(results, display, trackers)
         outcomes = Outcomes(place, spec, suggestions, stop, events.ended)
         asked = spec.resources
         config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": os.getcwd()}
@@ -99,7 +107,7 @@ def _run(place: Place, suggestions: Suggestions, slots: int, function: str) -> b
             ),
             run_config=tune.RunConfig(
                 name=time.strftime("%Y%m%d-%H%M%S"),
-                storage_path=str(results / results_of.RAY_FOLDER),
+                storage_path=scratch,  # Ray's own state, which nobody reads: a full disk must not hurt it
                 callbacks=[events],
                 stop=stop,
                 failure_config=tune.FailureConfig(max_failures=spec.failure.retries),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.errors import InputError
+from ofb_ray.leases import Lease
 from ofb_ray.records import RECORD_FILE
-from ofb_ray.storage import Lease, Remote, explain, patiently
+from ofb_ray.storage import Remote, explain, patiently
 from ofb_ray.tuning import folder as results_of
 from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, SWEEP_FILE, TRIAL_FILE
 from ofb_ray.tuning.study import JOURNAL
@@ -91,7 +92,6 @@ def driving(results: Path, uri: str | None = None) -> Iterator[Place]:
             shutil.rmtree(results)
         raise
     finally:
-        shutil.rmtree(results / results_of.RAY_FOLDER, ignore_errors=True)
         if lease is not None:
             lease.release()
         lock.release()

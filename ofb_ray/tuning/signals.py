@@ -49,6 +49,9 @@ class Stop(tune.Stopper):
         return self._set
 
     def __call__(self, trial_id: str, result: Json) -> bool:
+        """Called with every report; one that says `stop` ends the sweep, because no other trial would fare better."""
+        if result.get("stop"):
+            self.set(str(result["message"]))
         return False
 
     def stop_all(self) -> bool:

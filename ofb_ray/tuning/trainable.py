@@ -66,7 +66,11 @@ def _attempt(config: Json, folder: Path, files: Attempt) -> None:
 
 def _stay_open(folder: Path, message: str, stop: bool = False) -> None:
     """Leave the trial for the next launch; `stop` ends this one, because no other trial would fare better."""
-    records.write_json(folder / PROGRESS_FILE, {"phase": "died", "message": message, "stop": stop})
+    died = {"phase": "died", "message": message, "stop": stop}
+    with contextlib.suppress(OSError) if stop else contextlib.nullcontext():
+        records.write_json(folder / PROGRESS_FILE, died)
+    if stop:
+        tune.report(died)
 
 
 @contextlib.contextmanager

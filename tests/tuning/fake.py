@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.records import BudgetOutcome, Network, Record, read_record, write_json, write_record
+from ofb_ray.records import BudgetOutcome, Network, Record, read_record, write_atomic, write_json, write_record
 from ofb_ray.spec import TrialSpec
 
 EPOCH_SECONDS = "OFB_FAKE_EPOCH_SECONDS"
 DENSE_MACS = 1_000_000
+LARGE = 1 << 20
 
 
 def make_record(spec: TrialSpec, trial: int = 0, sweep: str = "fake", **changes: Any) -> Record:
@@ -47,7 +48,9 @@ def run_trial(
     sweep: str = "",
     explored: dict[str, Any] | None = None,
 ) -> Record:
-    """`search.epochs` epochs; every one is a line `pid epoch` in epochs.log. Seed 13 diverges, seed 14 raises.
+    """`search.epochs` epochs; every one is a line `pid epoch` in epochs.log.
+
+    Seed 13 diverges, 14 raises, 15 dies once, 16 hangs after its first epoch, 17 writes a large checkpoint.
 
     Raises:
         RuntimeError: for seed 14.
@@ -59,12 +62,16 @@ def run_trial(
     if spec.seed == 14:
         raise RuntimeError("out of memory")
     for epoch in range(first, spec.search.epochs):
+        if spec.seed == 16 and epoch == 1:
+            time.sleep(1000)
         time.sleep(float(os.environ.get(EPOCH_SECONDS, "0.02")))
         with (workdir / "epochs.log").open("a") as log:
             log.write(f"{os.getpid()} {epoch}\n")
         write_json(state, {"epoch": epoch + 1})
         if spec.seed == 15 and epoch == 0:  # dies once: the next attempt starts after this epoch
             os.kill(os.getpid(), signal.SIGKILL)
+        if spec.seed == 17:
+            write_atomic(workdir / "large", bytes(LARGE))
         progress = (epoch + 1) / spec.search.epochs
         report({"phase": "search", "epoch": epoch, "epochs": spec.search.epochs, "progress": progress, "loss": 1.0})
     failed = {"status": "failed", "reason": "loss is NaN", "subnet": None} if spec.seed == 13 else {}

@@ -16,8 +16,9 @@ import pytest
 
 from ofb_ray.cli import main
 from ofb_ray.errors import InputError
+from ofb_ray.leases import LEASE_VARIABLE, Lease
 from ofb_ray.spec import SweepSpec
-from ofb_ray.storage import CACHE_VARIABLE, LEASE_VARIABLE, Lease, Remote, is_uri, join, parent, readable
+from ofb_ray.storage import CACHE_VARIABLE, Remote, is_uri, join, parent, readable
 from ofb_ray.tuning.launch import launch
 from tests.tuning.store import BUCKET, client, server
 from tests.tuning.test_launch import ROOT, SWEEP, command, start, wait_for

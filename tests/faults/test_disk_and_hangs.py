@@ -1,0 +1,111 @@
+"""Disks that fill up or forbid writing, trials that hang, foreign folders: a line each, nothing lost."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ofb_ray import records
+from ofb_ray.cli import main
+from ofb_ray.spec import SweepSpec
+from ofb_ray.tuning import folder
+from ofb_ray.tuning.failures import repeated
+from ofb_ray.tuning.journal import JOURNAL, open_study
+from tests.tuning.fake import LARGE
+from tests.tuning.test_launch import SWEEP, command, finished, start
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={LARGE // 2}", "none", place], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def remount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)
+
+
+def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, disk: Path) -> None:
+    line = [*command(tmp_path, seeds=[0, 1, 17], budgets=[0.5]), "--storage", str(disk)]
+    first = start(tmp_path, line)
+    out, error = first.communicate(timeout=120)
+    assert first.returncode == 1, out + error
+    assert error == ""
+    assert "stopped: the disk is full" in out
+    assert "free space or give another --storage" in out
+    assert "to go on: ofb-ray sweep" in out
+    kept = {path: path.read_bytes() for path in disk.rglob("record.json")}
+    assert records.trial_folder(disk / "s", 0) / "record.json" in kept
+    remount(disk, f"size={16 * LARGE}")
+    again = start(tmp_path, line)
+    out, error = again.communicate(timeout=120)
+    assert again.returncode == 0, out + error
+    assert finished(disk / "s") == 3
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_disk_that_is_full_or_read_only_at_the_start_is_refused(
+    tmp_path: Path, disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(tmp_path)
+    arguments = ["sweep", str(tmp_path / "s.yaml"), "--storage", str(disk)]
+    with pytest.raises(OSError, match="No space"):
+        (disk / "ballast").write_bytes(bytes(LARGE))
+    assert main(arguments) == 2
+    assert "is full" in capsys.readouterr().err
+    remount(disk, "ro")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "Read-only file system" in error
+    assert error.count("\n") == 1
+    remount(disk, "rw")
+    assert [path.name for path in disk.iterdir()] == ["ballast"]
+
+
+def test_a_trial_that_hangs_is_ended_with_its_stacks_in_the_log(tmp_path: Path) -> None:
+    line = command(tmp_path, seeds=[0, 16], budgets=[0.5], failure={"retries": 1, "silent_minutes": 0.05})
+    process = start(tmp_path, line)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 1, out + error
+    results = tmp_path / "results" / "s"
+    good, hung = folder.read_facts(results)
+    assert good.state == "finished"
+    assert hung.record is not None
+    assert hung.record.reason == "no report for 0.05 minutes (2 attempts, see trial.log)"
+    assert 'fake.py", line' in (results / "00001" / folder.LOG_FILE).read_text()
+
+
+def test_an_error_that_comes_back_at_the_same_place_is_not_tried_again(tmp_path: Path) -> None:
+    records.write_json(tmp_path / folder.PROGRESS_FILE, {"phase": "search", "epoch": 3})
+    assert not repeated(tmp_path, "A")
+    assert not repeated(tmp_path, "B")
+    assert repeated(tmp_path, "B")
+    records.write_json(tmp_path / folder.PROGRESS_FILE, {"phase": "search", "epoch": 4})
+    assert not repeated(tmp_path, "B")
+
+
+def test_a_study_of_another_sweep_is_refused_and_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command(tmp_path)
+    results, spec = tmp_path / "results" / "s", SweepSpec.model_validate(SWEEP)
+    results.mkdir(parents=True)
+    open_study(results, spec.model_copy(update={"name": "other"}))
+    folder.write_sweep(results, spec)
+    before = {path: path.read_bytes() for path in results.iterdir()}
+    assert main(["sweep", "s.yaml", "--trial-function", "tests.tuning.fake:run_trial"]) == 2
+    error = capsys.readouterr().err
+    assert f"{JOURNAL}: is the study of sweep 'other': give --name" in error
+    assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in before} == before
