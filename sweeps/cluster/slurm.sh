@@ -22,7 +22,7 @@ cpus=${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:?run this by sbatch}}
 gpus=${SLURM_GPUS_ON_NODE:-0}
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 # Jobs share nodes, so each has a range of ports of its own, and a token without which no other user's process gets in.
-first=$((20000 + SLURM_JOB_ID % 400 * 100))
+first=$((20000 + SLURM_JOB_ID % 127 * 100))
 port=${OFB_RAY_PORT:-$first}
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
@@ -34,7 +34,7 @@ on() { # on NODE COMMAND... &: one task there, beside whatever else runs there; 
 head_address=$(hostname -I | cut -d ' ' -f 1)
 address=$head_address:$port
 
-common=(--block --disable-usage-stats --num-cpus="$cpus" --num-gpus="$gpus")
+common=(--block --disable-usage-stats --num-cpus="$cpus" --num-gpus="$gpus" --min-worker-port=0 --max-worker-port=0)
 on "${nodes[0]}" ray start --head --node-ip-address="$head_address" --port="$port" --temp-dir="$temporary" \
     --include-dashboard=false --ray-client-server-port=$((first + 1)) --dashboard-agent-listen-port=$((first + 2)) \
     "${common[@]}" &

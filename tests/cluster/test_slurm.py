@@ -36,7 +36,7 @@ def start(tmp_path: Path, epoch_seconds: float) -> subprocess.Popen[str]:
         "PATH": f"{stubs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "STUBS": str(stubs),
-        "SLURM_JOB_ID": str(free_port() % 400),  # the script's ports follow from it
+        "SLURM_JOB_ID": str(free_port() % 127),  # the script's ports follow from it
         "SLURM_JOB_NODELIST": "[one-two]",
         "SLURM_CPUS_PER_TASK": "1",
         EPOCH_SECONDS: str(epoch_seconds),
