@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from analysis.front import non_dominated
 
 # A subnet that comes within this share of its target meets its budget: below that, cost is chance, not merit.
 MET = 0.99
@@ -45,12 +44,18 @@ def standing(own: Point, others: Sequence[Point]) -> Standing:
 
 def _ranks(points: Sequence[Point]) -> list[int]:
     """The front that each point is on: 1 for those that no other beats, and so on without them."""
+    order = sorted(range(len(points)), key=lambda index: (points[index][1], -points[index][0]))
     ranks = [0] * len(points)
-    rank = 1
-    while left := [index for index, known in enumerate(ranks) if not known]:
-        front = non_dominated([points[index][0] for index in left], [points[index][1] for index in left])
-        for index, on_front in zip(left, front, strict=True):
-            if on_front:
-                ranks[index] = rank
-        rank += 1
+    # Of each front, minus the best accuracy at a cost that is no higher: ascending. A front with at least a point's own
+    # accuracy beats the point.
+    fronts: list[float] = []
+    before: int | None = None
+    for index in order:
+        if before is not None and points[before] == points[index]:
+            ranks[index] = ranks[before]
+        else:
+            beaten = bisect.bisect_right(fronts, -points[index][0])
+            fronts[beaten : beaten + 1] = [-points[index][0]]
+            ranks[index] = beaten + 1
+        before = index
     return ranks

@@ -109,11 +109,14 @@ def finish(location: str | Path, spec: SweepSpec) -> int:
     Returns:
         The exit code.
     """
+    from analysis import gate
     from analysis.pareto import analyse
 
     results = readable(location)
     facts = read_facts(results)
     print(analyse(location))
+    for line in gate.summary(location):
+        print(line)
     bad = [fact for fact in facts[: trial_total(spec, results)] if fact.state in ("failed", "died", "waiting")]
     for fact in bad:
         log = f"{str(location).rstrip('/')}/{fact.number:05d}/{LOG_FILE}"
