@@ -57,8 +57,8 @@ class Agreement:
         chance = f"p = {self.p:.3f}" if self.p >= 0.001 else "p < 0.001"
         figures = f"rank correlation {self.rho:.2f} over {self.n} trials, {chance}"
         if self.p <= _CHANCE:
-            return f"Gate and end agree more than chance would ({figures}): it may be trusted so far, and no further."
-        return f"Gate and end were not shown to agree more than chance would ({figures}): do not trust it."
+            return f"The gate may be trusted to be better than chance ({figures}), not to keep the very best."
+        return f"The gate was not shown to be better than chance ({figures}): do not trust it."
 
 
 def agreement(groups: Sequence[Pairs]) -> Agreement:

@@ -131,7 +131,7 @@ def test_agreement_is_ranked_within_budgets() -> None:
     ordered = gate.agreement([[(each, each) for each in range(6)]])
     assert ordered.rho == pytest.approx(1)
     assert ordered.p < 0.01
-    assert "more than chance" in ordered.sentence
+    assert "may be trusted to be better than chance" in ordered.sentence
     assert gate.agreement([[(1.0, 2.0), (1.0, 3.0)]]).rho is None  # equal at the gate
     three = gate.agreement([[(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]])
     assert three.rho == pytest.approx(1)
