@@ -57,6 +57,7 @@ def launch(
     check_installed(spec)
     if address is None:
         local_slots(spec)
+    here = os.getcwd()  # asked now: joining a cluster inside a job may remove the job's folder
     with driving(results, uri) as place, session(spec, address) as slots:
         try:
             check_owner(results, spec)
@@ -69,10 +70,10 @@ def launch(
         except OSError as error:
             trouble = disk_trouble(error, results) or f"cannot write to {results}: {error.strerror}"
             raise InputError(trouble, key="storage") from None
-        return _run(place, suggestions, slots, function)
+        return _run(place, suggestions, slots, function, here)
 
 
-def _run(place: Place, suggestions: Suggestions, slots: int, function: str) -> bool:
+def _run(place: Place, suggestions: Suggestions, slots: int, function: str, here: str) -> bool:
     results, spec = place.results, suggestions.spec
     done = results_of.count_records(results, suggestions.total)
     left = suggestions.total - done
@@ -90,7 +91,7 @@ def _run(place: Place, suggestions: Suggestions, slots: int, function: str) -> b
         events = Events(results, display, trackers)
         outcomes = Outcomes(place, spec, suggestions, stop, events.ended)
         asked = spec.resources
-        config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": os.getcwd()}
+        config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": here}
         config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
         config |= {"silent_minutes": spec.failure.silent_minutes}
         config |= {"gate": spec.scheduler.gate.model_dump() if spec.scheduler.gate else None}

@@ -116,7 +116,7 @@ class Chaos:
                     title = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
-                if title.startswith(b"ray::") and not title.startswith(b"ray::IDLE"):
+                if title.startswith(b"ray::ImplicitFunc"):
                     found.append(int(entry.name))
         return sorted(found)
 
