@@ -81,7 +81,7 @@ class Chaos:
                 else:
                     self._sleep(0.5)
                 self._look()
-                if self._driver.poll() == 0:
+                if self._driver and self._driver.poll() == 0:
                     return
         finally:
             self._end()
@@ -94,7 +94,9 @@ class Chaos:
         workers = [node for node in self._nodes.processes if node is not self._nodes.head and node.poll() is None]
         if not workers:
             self._nodes.add(2)
-        if self._driver is None or self._driver.poll() not in (None, 0):
+        code = self._driver.poll() if self._driver else None
+        assert code in (None, 0), f"the driver ended by itself: {(self.place / 'driver.log').read_text()[-3000:]}"
+        if self._driver is None:
             line = command(self.place, "--address", self._nodes.address)
             with (self.place / "driver.log").open("a") as log:
                 self._driver = subprocess.Popen(
@@ -135,6 +137,7 @@ class Chaos:
         elif role == "driver":
             self._driver.kill()
             self._driver.wait()
+            self._driver = None
         elif role == "node":
             for node in self._nodes.processes:
                 if node is not self._nodes.head and node.poll() is None:
@@ -145,7 +148,7 @@ class Chaos:
             for node in self._nodes.processes:
                 self._nodes.kill(node)
             assert self._driver.wait(120) != 0
-            self._nodes = None
+            self._nodes = self._driver = None
         self.kills.append(role)
         self.quota -= Counter({role: 1})
 
