@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -74,8 +75,8 @@ class Chaos:
             while True:
                 self._ensure()
                 assert self._driver is not None
-                if self.quota and self._busy() and self.rng.random() < 0.9:
-                    self._sleep(self.rng.uniform(0, 4))
+                if self.quota and self._trials():
+                    self._moment()
                     if self._driver.poll() is None:
                         self._kill(self._choose())
                 else:
@@ -104,8 +105,23 @@ class Chaos:
                     start_new_session=True,
                 )  # fmt: skip
 
-    def _busy(self) -> bool:
-        return bool(self._trials())
+    def _moment(self) -> None:
+        """Wait for a random moment: of start-up now and then, mostly of training, when new checkpoints have come."""
+        start, end = self._newest(), time.monotonic() + 90
+        if self.rng.random() < 0.7:
+            while self._newest() == start and self._trials() and time.monotonic() < end:
+                self._sleep(0.1)
+        self._sleep(self.rng.uniform(0, 3))
+
+    def _newest(self) -> float:
+        """When the last checkpoint or record was written."""
+        paths = [*self.results.glob("*/state.pt"), *self.results.glob("*/record.json")]
+        paths += self.results.glob("shared/*/state.pt")
+        times = [0.0]
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                times.append(path.stat().st_mtime)
+        return max(times)
 
     def _trials(self) -> list[int]:
         """The processes of trials in this cluster."""
