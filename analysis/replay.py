@@ -68,11 +68,12 @@ class Replayed:
 
 
 def curves(results: Results) -> list[Curve]:
-    """The trials that have a record, in the order of their numbers."""
-    return [_curve(trial) for trial in results.trials if trial.record is not None]
+    """The trials that have a record and were not promoted, in the order of their numbers."""
+    known = [(trial, _told(trial)) for trial in results.trials if trial.record is not None]
+    return [_curve(trial, str(tree.get("label", trial.budget))) for trial, tree in known if "promotes" not in tree]
 
 
-def _curve(trial: Trial) -> Curve:
+def _curve(trial: Trial, label: str) -> Curve:
     record = trial.record
     assert record is not None
     rows = [row for row in record.history if row.get("phase") == "finetune" and row.get("top1_val") is not None]
@@ -80,7 +81,7 @@ def _curve(trial: Trial) -> Curve:
     subnet = record.subnet
     return Curve(
         number=trial.number,
-        group=(str(trial.folder.parent), _label(trial)),
+        group=(str(trial.folder.parent), label),
         status=trial.status,
         top1=tuple(float(row["top1_val"]) for row in rows),
         final=subnet.top1_val if subnet and trial.met_budget else None,
@@ -93,11 +94,12 @@ def _curve(trial: Trial) -> Curve:
     )
 
 
-def _label(trial: Trial) -> str:
+def _told(trial: Trial) -> dict[str, Any]:
     try:
-        return str(json.loads((trial.folder / TRIAL_FILE).read_bytes())["label"])
-    except (OSError, ValueError, KeyError):
-        return trial.budget
+        tree = json.loads((trial.folder / TRIAL_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
 
 
 def stopped(trials: Sequence[Curve], rule: Rule, slots: int) -> set[int]:

@@ -99,6 +99,7 @@ def _placed(source: Source) -> Iterator[None]:
 
 def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> int:
     from ofb_ray.tuning import folder, report, resources
+    from ofb_ray.tuning.promote import sweep_total
     from ofb_ray.tuning.retry import failed_trials
     from ofb_ray.tuning.samplers import check_sampler
     from ofb_ray.tuning.warm import warm_folders
@@ -111,7 +112,7 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
             raise InputError(f"there is no {uri or results} to {flag}: leave --{flag} out", key=f"--{flag}")
     check_sampler(spec)
     warm_folders(spec, results)
-    total = folder.trial_total(spec, results)
+    total = sweep_total(spec, results)
     if arguments.dry_run:
         print(_dry_run(arguments, spec, plans))
         return 0
@@ -180,11 +181,12 @@ def _trial(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from ofb_ray.tuning import display, folder
+    from ofb_ray.tuning.promote import sweep_total
 
     results = readable(arguments.results)
     spec = folder.read_sweep(results)
     print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(spec, folder.read_facts(results), folder.trial_total(spec, results)))
+    print(display.status_table(spec, folder.read_facts(results), sweep_total(spec, results)))
     return 0
 
 

@@ -59,6 +59,7 @@ def run_trial(
     sweep: str = "",
     explored: dict[str, Any] | None = None,
     gate: Gate | None = None,
+    keep_search: bool = False,
 ) -> Record:
     """Run one trial in `workdir`, or go on with it, or return its record if it is finished.
 
@@ -73,6 +74,7 @@ def run_trial(
         trial, sweep, explored: written into the record.
         gate: asked after the checkpoint of every fine-tune epoch but the last, and again about the checkpoint's when
             the trial is resumed; an answer is the reason to stop, and the record's status is then `stopped`.
+        keep_search: leave what the search finds in `shared`, or take from there what an equal search has found.
     Raises:
         InputError: the spec cannot be run, or another process is running this trial.
     """
@@ -85,7 +87,7 @@ def run_trial(
             # Another process may have finished it while this one waited for the lock.
             if (stored := team.tell(read_record(workdir) if team.leads else None)) is not None:
                 return stored
-            made = _Trial(spec, report if team.leads else _silent, workdir, shared, team, gate=gate)
+            made = _Trial(spec, report if team.leads else lambda _: None, workdir, shared, team, gate, keep_search)
             record = made.run(trial, sweep, explored or {})
             if team.leads:
                 write_record(workdir, record)
@@ -93,10 +95,6 @@ def run_trial(
             return record
     except Timeout:
         raise InputError(f"another process is running the trial in {workdir}; wait for it or stop it") from None
-
-
-def _silent(progress: dict[str, Any]) -> None:
-    """What the workers beside rank 0 report."""
 
 
 @dataclass
@@ -109,14 +107,16 @@ class _Trial:
     shared: Path
     team: Team = field(default_factory=Team)
     gate: Gate | None = None
+    keep_search: bool = False
     device: torch.device = field(default_factory=pick_device)
     state: dict[str, Any] = field(default_factory=dict)
 
     def run(self, trial: int, sweep: str, explored: dict[str, Any]) -> Record:
         reset_peak_memory(self.device)
-        stored = self.team.tell(checkpoint.load(self.workdir / STATE_FILE) if self.team.leads else None)
+        stored = self.team.tell(self._stored() if self.team.leads else None)
         self.state = stored or {"phase": "search", "resume": None, "history": [], "events": [], "seconds": {}}
-        if self.state.setdefault("key", self.spec.key) != self.spec.key:
+        self.state["key"] = self.state.get("key") or self.spec.key
+        if self.state["key"] != self.spec.key:
             raise InputError(f"{self.workdir} holds the checkpoint of another trial; choose another folder")
         numbers = plan(self.spec)
         facts: dict[str, Any] = {"dense": None, "subnet": None, "arch": None, "history": [], "images": {}}
@@ -158,6 +158,11 @@ class _Trial:
             environment=environment(self.device) | {"workers": self.team.world} | facts["images"],
         )
 
+    def _stored(self) -> checkpoint.State | None:
+        """This trial's checkpoint; where it has none, that of an equal search if it was kept."""
+        found = checkpoint.load(self.workdir / STATE_FILE)
+        return checkpoint.load(checkpoint.kept(self.shared, self.spec)) if found is None and self.keep_search else found
+
     def _train(self, facts: dict[str, Any], numbers: Plan) -> None:
         data = load_data(resolve_data(self.spec), self.shared / "data")
         try:
@@ -190,13 +195,11 @@ class _Trial:
         self.report({**done, "top1_val": subnet.top1_val})
 
     def _dense(self, data: Dataset) -> Dense:
-        def row_done(row: dict[str, Any]) -> None:
-            self.report(progress(self.spec, "dense", row))
+        def show(row: dict[str, Any], message: str = "") -> None:
+            self.report(progress(self.spec, "dense", row, message))
 
-        def wait() -> None:
-            self.report(progress(self.spec, "dense", {"epoch": 0}, "another trial trains the dense network"))
-
-        return dense_network(self.spec, data, self.shared, row_done, wait)
+        waiting = "another trial trains the dense network"
+        return dense_network(self.spec, data, self.shared, show, lambda: show({"epoch": 0}, waiting))
 
     def _search(self, dense: Dense, data: Dataset) -> None:
         """Search and fuse; leaves the state at the start of fine-tuning."""
@@ -218,6 +221,8 @@ class _Trial:
             "fused": tensors(current.net.fuse()),
             "events": current.events,
         }
+        if self.keep_search and self.team.leads:
+            checkpoint.save(checkpoint.kept(self.shared, self.spec), {**self.state, "key": None})
         self._save()
 
     def _ask(self, row: dict[str, Any], used: float) -> None:

@@ -100,6 +100,13 @@ class Scheduler(Strict):
         return {} if value == "fifo" else value
 
 
+class Promote(Strict):
+    """When all trials are done, the `best` of each budget are fine-tuned anew for `epochs` epochs, as new trials."""
+
+    best: int = Field(2, ge=1)
+    epochs: int = Field(ge=1)
+
+
 class Resources(Strict):
     """What Ray reserves for one trial: `workers` processes that train one network data-parallel.
 
@@ -166,6 +173,7 @@ class SweepSpec(Strict):
     points: tuple[Json, ...] = Field((), description="tried in each cell after the file's own values")
     warm_start: tuple[str, ...] = Field((), description="results folders whose records the sampler learns from")
     scheduler: Scheduler = Scheduler()
+    promote: Promote | None = None
     trials: int | None = Field(None, ge=1, description="suggestions in each cell; default: 1, or the whole grid")
     resources: Resources = Resources()
     failure: Failure = Failure()
@@ -180,7 +188,7 @@ class SweepSpec(Strict):
         return value
 
     @model_validator(mode="after")
-    def _gate_has_a_choice(self) -> SweepSpec:
+    def _fits_fine_tuning(self) -> SweepSpec:
         gate = self.scheduler.gate
         if gate is not None and not self.parameters:
             raise ValueError("a gate chooses among suggestions: give `parameters`, or set scheduler: fifo")
@@ -189,6 +197,8 @@ class SweepSpec(Strict):
                 f"the gate's epochs ({gate.epochs}) must be below finetune.epochs ({self.finetune.epochs}), "
                 "or there is nothing left to save"
             )
+        if self.promote is not None and self.promote.epochs <= self.finetune.epochs:
+            raise ValueError(f"promote.epochs must be above finetune.epochs ({self.finetune.epochs})")
         return self
 
     @property

@@ -75,6 +75,11 @@ class TrialSpec(Strict):
         return digest(self.model_dump(mode="json", exclude=_SPEED))
 
     @property
+    def search_key(self) -> str:
+        """Hash of what decides the search: trials that share it differ in fine-tuning alone."""
+        return digest(self.model_dump(mode="json", exclude={**_SPEED, "finetune": True}))
+
+    @property
     def dense_key(self) -> str:
         """Hash of what decides the dense network: trials that share it train it once."""
         return digest(self.model_dump(mode="json", include={"model", "data", "dense", "seed"}, exclude=_SPEED))

@@ -15,6 +15,7 @@ from ofb_ray.backbones.base import Backbone, resize
 from ofb_ray.method.axis import Axis
 from ofb_ray.method.bimask import BiMask, Gate
 from ofb_ray.records import write_atomic
+from ofb_ray.spec import TrialSpec
 from ofb_ray.supernet import Supernet
 
 State = dict[str, Any]
@@ -33,6 +34,11 @@ def load(path: Path) -> State | None:
         return None
     state: State = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def kept(shared: Path, spec: TrialSpec) -> Path:
+    """Where a sweep that promotes keeps the checkpoint at the end of a search."""
+    return shared / f"search-{spec.search_key}" / "state.pt"
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, owner: nn.Module) -> State:

@@ -25,8 +25,10 @@ DRIVER_LOCK, TRIAL_LOCK = ".driver.lock", ".attempt.lock"
 DRIVER_LEASE, LEASE_FILE = "driver.json", "lease.json"
 LEASE_SECONDS = 60.0
 # What may change between two launches of one sweep: it decides no trial's numbers, nor which trial has which number.
-NEUTRAL = ("question", "trials", "warm_start", "resources", "failure", "storage", "loggers")
+NEUTRAL = ("question", "trials", "warm_start", "resources", "failure", "storage", "loggers", "promote")
 GROWING = ("budgets", "seeds")  # lists that may grow by --extend
+# In trial.json of a promoted trial: the number of the trial whose search it takes over.
+PROMOTES = "promotes"
 State = Literal["finished", "failed", "stopped", "running", "died", "waiting"]
 
 
@@ -60,10 +62,18 @@ def trial_total(spec: SweepSpec, results: Path | None = None) -> int:
 
 
 def issued(results: Path) -> dict[int, Json]:
-    """The trial.json of each trial of a sweep that has one, by its number, in order."""
+    """The trial.json of each trial of a sweep that has one, by its number, in order; promoted trials left out."""
+    return {number: tree for number, tree in _trees(results).items() if "cell" in tree and PROMOTES not in tree}
+
+
+def promoted(results: Path) -> dict[int, Json]:
+    """The trial.json of each promoted trial, by its number, in order."""
+    return {number: tree for number, tree in _trees(results).items() if PROMOTES in tree}
+
+
+def _trees(results: Path) -> dict[int, Json]:
     folders = records.trial_folders(results) if results.exists() else []
-    trees = {int(folder.name): read_json(folder / TRIAL_FILE) for folder in folders}
-    return {number: tree for number, tree in trees.items() if "cell" in tree}
+    return {int(folder.name): read_json(folder / TRIAL_FILE) for folder in folders}
 
 
 def cell_key(cell: Json) -> str:

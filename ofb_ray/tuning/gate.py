@@ -20,15 +20,15 @@ from ofb_ray import records
 from ofb_ray.spec import GateSpec, Json
 from ofb_ray.storage import Remote, patiently
 from ofb_ray.tuning.attempt import Attempt, trial_folder
-from ofb_ray.tuning.folder import read_json
+from ofb_ray.tuning.folder import PROMOTES, read_json
 
 GATE_FILE = "gate.json"
 Gate = Callable[[Json], str | None]
 
 
 def gate_of(config: Json, files: Attempt) -> Gate | None:
-    """What run_trial asks in the trial of `config`; None where the sweep has no gate."""
-    if not config.get("gate"):
+    """What run_trial asks in the trial of `config`; None where the sweep has no gate, or the trial is promoted."""
+    if not config.get("gate") or PROMOTES in config["trial"]:
         return None
     spec, folder, label = GateSpec.model_validate(config["gate"]), trial_folder(config), str(config["trial"]["label"])
 

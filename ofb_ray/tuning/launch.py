@@ -19,6 +19,7 @@ from ofb_ray.tuning.failures import disk_trouble
 from ofb_ray.tuning.journal import check_owner
 from ofb_ray.tuning.outcome import Outcomes
 from ofb_ray.tuning.place import Place, driving
+from ofb_ray.tuning.promote import Promotions, sweep_total
 from ofb_ray.tuning.resources import local_slots
 from ofb_ray.tuning.retry import retry_failed
 from ofb_ray.tuning.searcher import StudySearcher
@@ -70,17 +71,28 @@ def launch(
         except OSError as error:
             trouble = disk_trouble(error, results) or f"cannot write to {results}: {error.strerror}"
             raise InputError(trouble, key="storage") from None
-        return _run(place, suggestions, slots, function, here)
+        total = sweep_total(spec, results)
+        if done := results_of.count_records(results, total):
+            print(f"resuming: {done} of {total} finished", flush=True)
+        if suggestions.left and not _run(place, suggestions, slots, function, here):
+            return False
+        return spec.promote is None or _promote(place, spec, slots, function, here)
 
 
-def _run(place: Place, suggestions: Suggestions, slots: int, function: str, here: str) -> bool:
+def _promote(place: Place, spec: SweepSpec, slots: int, function: str, here: str) -> bool:
+    promotions = Promotions(place.results, spec)
+    if promotions.left:
+        print(f"promoting: {promotions.left} trials go on to the long fine-tune", flush=True)
+        if not _run(place, promotions, slots, function, here):
+            return False
+    promotions.close()
+    return True
+
+
+def _run(place: Place, suggestions: Suggestions | Promotions, slots: int, function: str, here: str) -> bool:
     results, spec = place.results, suggestions.spec
-    done = results_of.count_records(results, suggestions.total)
-    left = suggestions.total - done
-    if done:
-        print(f"resuming: {done} of {suggestions.total} finished", flush=True)
     stop = Stop()
-    shown = Display(spec, results_of.read_facts(results), suggestions.total)
+    shown = Display(spec, results_of.read_facts(results), sweep_total(spec, results))
     with (
         shown as display,
         Trackers(results, spec, display.note) as trackers,
@@ -94,12 +106,13 @@ def _run(place: Place, suggestions: Suggestions, slots: int, function: str, here
         config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": here}
         config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
         config |= {"silent_minutes": spec.failure.silent_minutes}
+        config |= {"keep_search": spec.promote is not None}
         config |= {"gate": spec.scheduler.gate.model_dump() if spec.scheduler.gate else None}
         tuner = tune.Tuner(
             tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(
                 search_alg=StudySearcher(suggestions, config, place, stop, outcomes.close),
-                num_samples=left,
+                num_samples=suggestions.left,
                 max_concurrent_trials=slots,
                 # A new process costs 2 s; on a GPU it is worth it, because the old one keeps its CUDA context.
                 reuse_actors=asked.gpus == 0 and asked.workers == 1,

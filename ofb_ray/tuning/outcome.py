@@ -12,6 +12,7 @@ from ofb_ray.spec import SweepSpec
 from ofb_ray.tuning.failures import disk_trouble, write_failed
 from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, read_json
 from ofb_ray.tuning.place import Place
+from ofb_ray.tuning.promote import Promotions
 from ofb_ray.tuning.signals import Stop
 from ofb_ray.tuning.study import Suggestions
 
@@ -29,7 +30,7 @@ class Outcomes:
         self,
         place: Place,
         spec: SweepSpec,
-        suggestions: Suggestions,
+        suggestions: Suggestions | Promotions,
         stop: Stop,
         ended: Callable[[int, Record | None], None],
     ) -> None:

@@ -32,6 +32,7 @@ from ofb_ray.tuning.folder import (
     results_folder,
     trial_total,
 )
+from ofb_ray.tuning.promote import sweep_total
 
 if TYPE_CHECKING:
     from ofb_ray.trial import Estimate, Plan
@@ -70,6 +71,9 @@ def dry_run(
             f"{cell_label(cell)}{values}{note}"
         )
     lines += [f"explored: {', '.join(spec.parameters) or 'nothing'}", _time(spec, estimates, total, slots)]
+    if spec.promote:
+        more, long = spec.promote.best * len({cell_label(cell) for cell in cells}), spec.promote.epochs
+        lines.append(f"promoted: then the best of each budget fine-tune {long} epochs: {more} trials, not counted here")
     lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in plans) if line]
     lines += [f"missing: {line}" for line in missing]
     return "\n".join(lines)
@@ -117,7 +121,7 @@ def finish(location: str | Path, spec: SweepSpec) -> int:
     print(analyse(location))
     for line in gate.summary(location):
         print(line)
-    bad = [fact for fact in facts[: trial_total(spec, results)] if fact.state in ("failed", "died", "waiting")]
+    bad = [fact for fact in facts[: sweep_total(spec, results)] if fact.state in ("failed", "died", "waiting")]
     for fact in bad:
         log = f"{str(location).rstrip('/')}/{fact.number:05d}/{LOG_FILE}"
         print(f"trial {fact.number}: {_failure(fact, log)}")

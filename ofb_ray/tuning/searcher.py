@@ -13,6 +13,7 @@ from ofb_ray.spec import Json
 from ofb_ray.tuning.failures import disk_trouble
 from ofb_ray.tuning.folder import TRIAL_FILE, read_json
 from ofb_ray.tuning.place import Place
+from ofb_ray.tuning.promote import Promotions
 from ofb_ray.tuning.signals import Stop
 from ofb_ray.tuning.study import Suggestions
 
@@ -30,7 +31,7 @@ class StudySearcher(Searcher):
 
     def __init__(
         self,
-        suggestions: Suggestions,
+        suggestions: Suggestions | Promotions,
         config: Json,
         place: Place,
         stop: Stop,

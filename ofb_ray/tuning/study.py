@@ -26,7 +26,7 @@ from ofb_ray.records import Record
 from ofb_ray.spec import Json, Parameter, SweepSpec
 from ofb_ray.spec.space import applies, collect, expand_all, grid_points, inside, suggestion_order, value_at
 from ofb_ray.tuning.distributions import CELL, as_choice, labels
-from ofb_ray.tuning.folder import TRIAL_FILE, cell_key, cell_label, issued, plain_cell
+from ofb_ray.tuning.folder import TRIAL_FILE, cell_key, cell_label, issued, plain_cell, promoted
 from ofb_ray.tuning.journal import FROM, JOURNAL, NUMBER, PLACE, agrees, end_of, frozen, open_study, rebuild
 from ofb_ray.tuning.metrics import violations
 from ofb_ray.tuning.samplers import make_sampler, with_generations
@@ -64,6 +64,12 @@ class Suggestions:
         self._unfinished = self._settle()
         self.total = len(self._trials) + sum(self._lacking().values())
 
+    @property
+    def left(self) -> int:
+        """Trials that have no record yet, issued or not."""
+        done = sum((records.trial_folder(self.results, each) / records.RECORD_FILE).exists() for each in self._trials)
+        return len(self._trials) - done + sum(self._lacking().values())
+
     def next(self) -> int | None:
         """The number of the next trial to run, its folder and trial.json written; None when all are issued."""
         if self._unfinished:
@@ -76,7 +82,8 @@ class Suggestions:
             return None
         counts = Counter(self._places.values())
         place = min(lacking, key=lambda key: counts[key])
-        number = next(number for number in itertools.count() if number not in self._trials)
+        taken = {*self._trials, *promoted(self.results)}
+        number = next(number for number in itertools.count() if number not in taken)
         cell = self._cells[place]
         attributes = {NUMBER: number, PLACE: plain_cell(cell)}
         self.study.enqueue_trial(self._fixed(cell, counts[place]), user_attrs=attributes)

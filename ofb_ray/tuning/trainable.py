@@ -132,7 +132,8 @@ def logged(config: Json) -> Iterator[None]:
 
 def _run(config: Json, report: Callable[[Json], None], gate: Gate | None = None) -> None:
     trial = config["trial"]
-    gated = {"gate": gate} if gate else {}
+    wishes: Json = {"gate": gate} if gate else {}
+    wishes |= {"keep_search": True} if config.get("keep_search") else {}
     resolve(config["function"])(
         TrialSpec.model_validate(trial["spec"]),
         report,
@@ -141,7 +142,7 @@ def _run(config: Json, report: Callable[[Json], None], gate: Gate | None = None)
         trial=trial["trial"],
         sweep=trial["sweep"],
         explored=trial["params"],
-        **gated,
+        **wishes,
     )
 
 

@@ -12,7 +12,7 @@ from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.spec.space import applies, inside, suggestion_order, value_at
 from ofb_ray.storage import readable
-from ofb_ray.tuning.folder import TRIAL_FILE, cell_label, read_json
+from ofb_ray.tuning.folder import PROMOTES, TRIAL_FILE, cell_label, read_json
 from ofb_ray.tuning.journal import FROM, frozen
 from ofb_ray.tuning.metrics import objective_values
 
@@ -62,7 +62,10 @@ def _warm(spec: SweepSpec, cells: dict[str, Json], folder: Path, source: str) ->
         return "of another format"
     if record is None or record.status != "finished":
         return "not finished"
-    label = str(read_json(folder / TRIAL_FILE).get("label"))
+    tree = read_json(folder / TRIAL_FILE)
+    if PROMOTES in tree:
+        return "promoted"
+    label = str(tree.get("label"))
     if label not in cells:
         return "of another cell"
     values: Json = {}

@@ -24,6 +24,7 @@ def run_trial(
     sweep: str = "",
     explored: dict[str, Any] | None = None,
     gate: Callable[[dict[str, Any]], str | None] | None = None,
+    keep_search: bool = False,
 ) -> Record:
     """`finetune.epochs` epochs, in which the accuracy comes closer to what `fake.make_record` ends with."""
     if (stored := read_record(workdir)) is not None:
@@ -39,7 +40,8 @@ def run_trial(
         history.append({"phase": "finetune", "epoch": epoch + 1, "top1_val": top1})
         write_json(state, history)
         report({**history[-1], "epochs": spec.finetune.epochs, "progress": (epoch + 1) / spec.finetune.epochs})
-        reason = gate({"epoch": epoch + 1, "epochs": spec.finetune.epochs, "top1_val": top1, "used": 1.0})  # type: ignore[misc]
+        facts = {"epoch": epoch + 1, "epochs": spec.finetune.epochs, "top1_val": top1, "used": 1.0}
+        reason = gate(facts) if gate else None
         if reason is not None:
             record = record.model_copy(update={"status": "stopped", "reason": reason, "subnet": None})
             break
