@@ -10,6 +10,7 @@ import torch
 
 from ofb_ray.data import declared, facts, load, steps
 from ofb_ray.data.base import Facts, MemorySplit, Pass, crop_and_flip, epoch_order, own_part, stratified
+from ofb_ray.data.digits import bundled
 from ofb_ray.errors import InputError
 from ofb_ray.spec import AugmentSpec, DataSpec
 from tests.data.making import CPU, make_folder, one_pass, pixels
@@ -30,6 +31,14 @@ def test_digits_splits_are_disjoint_and_stratified() -> None:
     assert len(torch.unique(everything, dim=0)) == 1797
     assert isinstance(data.val, MemorySplit)
     assert data.val.labels.bincount().min() >= 20
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    theirs = pytest.importorskip("sklearn.datasets").load_digits()
+    images, labels = bundled()
+    assert images.dtype == torch.uint8
+    assert torch.equal(images[:, 0].double(), torch.from_numpy(theirs.images))
+    assert torch.equal(labels, torch.from_numpy(theirs.target))
 
 
 def test_stratified_is_a_partition_and_a_function_of_its_seed() -> None:
