@@ -12,16 +12,18 @@ from pydantic import ValidationError
 
 from ofb_ray import records
 from ofb_ray.errors import InputError
-from ofb_ray.spec import GateSpec, SweepSpec
+from ofb_ray.spec import GateSpec, SweepSpec, TrialSpec
 from ofb_ray.specfile import load_sweep
 from ofb_ray.storage import CACHE_VARIABLE
+from ofb_ray.train.team import Team
 from ofb_ray.trial import STATE_FILE, run_trial
 from ofb_ray.tuning.attempt import Attempt, attempt
 from ofb_ray.tuning.folder import TRIAL_FILE, read_json
 from ofb_ray.tuning.gate import GATE_FILE, Gate, decide, gate_of, passed
 from ofb_ray.tuning.journal import open_study
 from tests.small import small_spec
-from tests.tuning.test_launch import command, start
+from tests.train.test_team import in_processes
+from tests.tuning.test_launch import ROOT, command, start
 
 SPEC = GateSpec(epochs=2, keep=0.5, min_trials=4)
 GATED = {
@@ -166,6 +168,22 @@ def test_nodes_that_share_a_store_see_each_other(tmp_path: Path, monkeypatch: py
             answers.append(gate(facts(top1)))
             assert read_json(tmp_path / "store" / f"{number:05d}" / GATE_FILE)["of"] == number + 1
     assert [answer is not None for answer in answers] == [False, False, False, True]
+
+
+def _on_each_rank(spec: TrialSpec, team: Team) -> tuple[str, str, int]:
+    """Only rank 0 has a gate that stops; both must end."""
+    folder = Path.cwd() / "trial"
+    gate = (lambda facts: "enough") if team.leads else None
+    record = run_trial(spec, lambda _: None, folder, shared=Path.cwd() / "shared", gate=gate)
+    return record.status, record.reason, sum(row["phase"] == "finetune" for row in record.history)
+
+
+@pytest.mark.slow
+def test_all_workers_stop_when_rank_0_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    answers = in_processes(_on_each_rank, small_spec(), tmp_path)
+    assert answers == [("stopped", "enough", 1)] * 2
 
 
 @pytest.mark.parametrize(
