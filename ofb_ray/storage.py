@@ -118,7 +118,6 @@ class Remote:
                 f"{uri!r} cannot be opened ({_first(error)}); known are s3://, gs:// and file://, or give a folder",
                 key="storage",
             ) from None
-        self._found: dict[str, Stored] = {}
 
     def check_writable(self) -> None:
         """Write and remove a small file.
