@@ -179,7 +179,8 @@ class _Trial:
         arch: Arch = self.state["arch"]
         facts["arch"] = arch
         net = build(arch)
-        net.load_state_dict(self.state["fused"])
+        if "fused" in self.state:
+            net.load_state_dict(self.state["fused"])
         backbone = describe(net, self.spec.search.space)
         used = _full(getattr(backbone, numbers.resource), backbone) / numbers.target
         if self.state["resume"]:  # the process may have died between the checkpoint and the answer
@@ -247,6 +248,7 @@ class _Trial:
             self.state["seconds"][phase] = time.perf_counter() - start
             if self.team.leads:
                 self.state["resume"] = resume_state()
+            self.state.pop("fused", None)  # its successor is in `resume`
             self._save()
             self.report(progress(self.spec, phase, row))
             if phase == "finetune":
