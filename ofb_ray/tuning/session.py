@@ -35,6 +35,8 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     if address is None:
+        # A trial runs in a thread of its own, for which glibc keeps memory apart: a reused process would grow by it.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "1")
         # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
         ray.init(address="local", num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, **quiet)
     else:
