@@ -28,6 +28,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.search_cost
 	$(BIN)/python -m benchmarks.digits_front
 	$(BIN)/python -m benchmarks.data_loading
+	$(BIN)/python -m benchmarks.harness
 
 # A finished installation is marked by a file, so that an interrupted one starts again.
 $(VENV)/.installed: requirements.txt pyproject.toml

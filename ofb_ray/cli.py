@@ -101,8 +101,6 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
     from ofb_ray.tuning import folder, report, resources
     from ofb_ray.tuning.promote import sweep_total
     from ofb_ray.tuning.retry import failed_trials
-    from ofb_ray.tuning.samplers import check_sampler
-    from ofb_ray.tuning.warm import warm_folders
 
     uri = folder.results_uri(spec)
     results = readable(uri) if uri else folder.results_folder(spec)
@@ -110,8 +108,7 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
     for flag in ("resume", "extend"):
         if getattr(arguments, flag) and not (results / folder.SWEEP_FILE).exists():
             raise InputError(f"there is no {uri or results} to {flag}: leave --{flag} out", key=f"--{flag}")
-    check_sampler(spec)
-    warm_folders(spec, results)
+    _check_search(spec, results)
     total = sweep_total(spec, results)
     if arguments.dry_run:
         print(_dry_run(arguments, spec, plans))
@@ -135,6 +132,22 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
         print(f"interrupted; to go on: {again}", flush=True)
         return 1
     return report.finish(uri or results, spec)
+
+
+def _check_search(spec: SweepSpec, results: Path) -> None:
+    """What only Optuna or other results folders can tell to be wrong; most sweeps need neither here.
+
+    Raises:
+        InputError: an option of the sampler, or a folder to start warm from.
+    """
+    if spec.sampler.options:
+        from ofb_ray.tuning.samplers import check_sampler
+
+        check_sampler(spec)
+    if spec.warm_start:
+        from ofb_ray.tuning.warm import warm_folders
+
+        warm_folders(spec, results)
 
 
 def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> str:

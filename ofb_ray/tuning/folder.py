@@ -18,7 +18,7 @@ from ofb_ray.spec import Budget, Json, SweepSpec
 from ofb_ray.storage import INDEX_FILE, is_uri, join, local_copy
 
 SWEEP_FILE, TRIAL_FILE, PROGRESS_FILE, LOG_FILE = "sweep.yaml", "trial.json", "progress.json", "trial.log"
-SHARED_FOLDER, LOGGER_FOLDER = "shared", "loggers"
+SHARED_FOLDER, LOGGER_FOLDER, JOURNAL = "shared", "loggers", "study.journal"
 # Not `.lock`: that one is run_trial's own, and a process that took a file's lock twice would wait for itself.
 DRIVER_LOCK, TRIAL_LOCK = ".driver.lock", ".attempt.lock"
 # The same in an object store, where there are no locks.

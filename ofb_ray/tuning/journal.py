@@ -17,9 +17,9 @@ from ofb_ray.errors import InputError
 from ofb_ray.records import Record
 from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.tuning.distributions import CELL, as_choice, distributions, labels
+from ofb_ray.tuning.folder import JOURNAL
 from ofb_ray.tuning.metrics import objective_values, violations
 
-JOURNAL = "study.journal"
 # Of a study's trial: the number of its folder and its cell, or the folder of another sweep that it comes from.
 NUMBER, PLACE, FROM = "trial", "place", "from"
 

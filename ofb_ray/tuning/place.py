@@ -13,8 +13,7 @@ from ofb_ray.leases import Lease
 from ofb_ray.records import RECORD_FILE
 from ofb_ray.storage import Remote, explain, patiently
 from ofb_ray.tuning import folder as results_of
-from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, SWEEP_FILE, TRIAL_FILE
-from ofb_ray.tuning.study import JOURNAL
+from ofb_ray.tuning.folder import JOURNAL, LOG_FILE, PROGRESS_FILE, SWEEP_FILE, TRIAL_FILE
 
 
 class Place:

@@ -26,8 +26,8 @@ from ofb_ray.records import Record
 from ofb_ray.spec import Json, Parameter, SweepSpec
 from ofb_ray.spec.space import applies, collect, expand_all, grid_points, inside, suggestion_order, value_at
 from ofb_ray.tuning.distributions import CELL, as_choice, labels
-from ofb_ray.tuning.folder import TRIAL_FILE, cell_key, cell_label, issued, plain_cell, promoted
-from ofb_ray.tuning.journal import FROM, JOURNAL, NUMBER, PLACE, agrees, end_of, frozen, open_study, rebuild
+from ofb_ray.tuning.folder import JOURNAL, TRIAL_FILE, cell_key, cell_label, issued, plain_cell, promoted
+from ofb_ray.tuning.journal import FROM, NUMBER, PLACE, agrees, end_of, frozen, open_study, rebuild
 from ofb_ray.tuning.metrics import violations
 from ofb_ray.tuning.samplers import make_sampler, with_generations
 from ofb_ray.tuning.warm import warm_trials

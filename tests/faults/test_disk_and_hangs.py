@@ -13,7 +13,8 @@ from ofb_ray.cli import main
 from ofb_ray.spec import SweepSpec
 from ofb_ray.tuning import folder
 from ofb_ray.tuning.failures import repeated
-from ofb_ray.tuning.journal import JOURNAL, open_study
+from ofb_ray.tuning.folder import JOURNAL
+from ofb_ray.tuning.journal import open_study
 from tests.tuning.fake import LARGE
 from tests.tuning.test_launch import SWEEP, command, finished, start
 

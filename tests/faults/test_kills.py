@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from ofb_ray.records import read_record
-from ofb_ray.tuning.journal import JOURNAL
+from ofb_ray.tuning.folder import JOURNAL
 from tests.faults.chaos import BUDGETS, ROLES, TRIALS, Chaos, outcome, undisturbed
 
 KILLS = 30
