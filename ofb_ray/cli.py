@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except Interrupted as error:
         print(f"ofb-ray: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # its reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("ofb-ray: interrupted; the same command continues it", file=sys.stderr)

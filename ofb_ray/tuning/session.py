@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import sys
@@ -38,7 +39,11 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
         # A trial runs in a thread of its own, for which glibc keeps memory apart: a reused process would grow by it.
         os.environ.setdefault("MALLOC_ARENA_MAX", "1")
         # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
-        ray.init(address="local", num_cpus=os.cpu_count(), num_gpus=gpus, include_dashboard=False, **quiet)
+        options: dict[str, Any] = {"num_cpus": os.cpu_count(), "num_gpus": gpus}
+        options["include_dashboard"] = _dashboard_installed()
+        context: Any = ray.init(address="local", **options, **quiet)
+        if context.dashboard_url:
+            print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
     else:
         _join(address, quiet)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -48,6 +53,11 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
             ray.shutdown()
     finally:
         ray.shutdown()
+
+
+def _dashboard_installed() -> bool:
+    """Whether Ray came with its dashboard, as `ray[default]` does."""
+    return importlib.util.find_spec("aiohttp_cors") is not None
 
 
 def _join(address: str, quiet: dict[str, Any]) -> None:
