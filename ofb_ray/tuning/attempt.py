@@ -24,7 +24,7 @@ from ofb_ray.tuning.folder import LEASE_FILE, SHARED_FOLDER, TRIAL_LOCK
 LOCK_SECONDS = 300
 # A checkpoint of a small network is written more often than it is worth sending.
 SEND_SECONDS = 10.0
-_DENSE_DONE = "dense.json"
+_DENSE_DONE, STATE_FILE = "dense.json", "state.pt"
 _LAST = (WEIGHTS_FILE, ARCH_FILE, RECORD_FILE)
 _POLL_SECONDS = 5.0
 
@@ -114,6 +114,7 @@ class RemoteAttempt(Attempt):
         try:
             self._send()
             if done and self._holds_dense:
+                self._remote.delete(f"{self._dense}/{STATE_FILE}")
                 self._release_dense()
         except OSError as error:
             self.note(f"the checkpoint was not sent: {explain(error)}")
@@ -135,7 +136,7 @@ class RemoteAttempt(Attempt):
             SupersededError: see there.
         """
         patiently(self._send, self.note)
-        patiently(lambda: self._remote.delete(f"{self._trial}/state.pt"), self.note)
+        patiently(lambda: self._remote.delete(f"{self._trial}/{STATE_FILE}"), self.note)
 
     def close(self) -> None:
         """Give the leases back."""
