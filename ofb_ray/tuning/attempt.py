@@ -175,11 +175,18 @@ class RemoteAttempt(Attempt):
         self._remote.download(self._results, wanted)
         self._mark(wanted)
 
-    def _send(self) -> None:
+    def _check_fence(self) -> None:
         if self._lease.lost.is_set() or not self._lease.mine():
             raise SupersededError(f"another attempt has taken trial {self._trial}")
+
+    def _send(self) -> None:
+        self._check_fence()
         for name in sorted(self._files(), key=_order):
             path = self._results / name
+            if path.name == RECORD_FILE:  # weights before it may have taken minutes; a record never changes
+                self._check_fence()
+                if self._remote.exists(name):
+                    continue
             with contextlib.suppress(FileNotFoundError):
                 stat = path.stat()
                 if self._sent.get(name) != (stat.st_mtime_ns, stat.st_size):

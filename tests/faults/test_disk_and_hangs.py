@@ -36,6 +36,7 @@ def remount(disk: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path: Path, disk: Path) -> None:
     line = [*command(tmp_path, seeds=[0, 1, 17], budgets=[0.5]), "--storage", str(disk)]
     first = start(tmp_path, line)
@@ -73,6 +74,7 @@ def test_a_disk_that_is_full_or_read_only_at_the_start_is_refused(
     assert [path.name for path in disk.iterdir()] == ["ballast"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_hangs_is_ended_with_its_stacks_in_the_log(tmp_path: Path) -> None:
     line = command(tmp_path, seeds=[0, 16], budgets=[0.5], failure={"retries": 1, "silent_minutes": 0.05})
     process = start(tmp_path, line)
