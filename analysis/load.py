@@ -126,9 +126,12 @@ def read(folders: Sequence[str | Path]) -> Results:
     Raises:
         InputError: a folder does not exist or is no results folder.
     """
-    unique = list({folder.resolve(): folder for folder in map(readable, folders)}.values())
-    for folder in unique:
-        check(folder)
+    found = {
+        folder.resolve(): (folder, str(given)) for given, folder in zip(folders, map(readable, folders), strict=True)
+    }
+    for folder, given in found.values():
+        check(folder, given)
+    unique = [folder for folder, _ in found.values()]
     parts = [_read_folder(folder) for folder in unique]
     if len(parts) == 1:
         return parts[0]
@@ -146,22 +149,29 @@ def read(folders: Sequence[str | Path]) -> Results:
     return Results(tuple(unique), name, " / ".join(questions), tuple(trials), tuple(problems))
 
 
-def check(folder: Path) -> None:
+def check(folder: Path, given: str = "") -> None:
     """Refuse what is no results folder. An empty folder is a sweep that has not begun.
+
+    Args:
+        given: what the user calls it, where that is a URI.
 
     Raises:
         InputError: one line that says what is expected.
     """
     if not folder.is_dir():
-        raise InputError("there is no such folder; give a results folder, such as results/digits", file=str(folder))
+        raise InputError(
+            "there is no such folder; give a results folder, such as results/digits", file=given or str(folder)
+        )
     if (folder / RECORD_FILE).exists() or (folder / TRIAL_FILE).exists():
         parent = f", {folder.parent}" if folder.name.isdecimal() else ""
-        raise InputError(f"this is one trial; give the results folder of a sweep{parent}", file=str(folder))
+        raise InputError(f"this is one trial; give the results folder of a sweep{parent}", file=given or str(folder))
     known = (folder / SWEEP_FILE).exists() or (folder / JOURNAL_FILE).exists() or _numbered(folder)
     if not known and any(folder.iterdir()):
         sweeps = sorted(path.parent.name for path in folder.glob(f"*/{SWEEP_FILE}"))
         inside = f"; it holds results folders: {', '.join(sweeps[:5])}" if sweeps else ""
-        raise InputError(f"no results folder: neither {SWEEP_FILE} nor trial folders{inside}", file=str(folder))
+        raise InputError(
+            f"no results folder: neither {SWEEP_FILE} nor trial folders{inside}", file=given or str(folder)
+        )
 
 
 def _numbered(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, read_record
 from ofb_ray.spec import SweepSpec
-from ofb_ray.storage import fetched, readable
+from ofb_ray.storage import fetched, is_uri, readable
 
 if TYPE_CHECKING:
     from ofb_ray.specfile import Source
@@ -108,7 +108,7 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
 
     uri = folder.results_uri(spec)
     results = readable(uri) if uri else folder.results_folder(spec)
-    folder.check_same_sweep(results, spec, arguments.extend)
+    folder.check_same_sweep(results, spec, arguments.extend, uri)
     for flag in ("resume", "extend"):
         if getattr(arguments, flag) and not (results / folder.SWEEP_FILE).exists():
             raise InputError(f"there is no {uri or results} to {flag}: leave --{flag} out", key=f"--{flag}")
@@ -201,9 +201,10 @@ def _status(arguments: argparse.Namespace) -> int:
     from ofb_ray.tuning.promote import sweep_total
 
     results = readable(arguments.results)
-    spec = folder.read_sweep(results)
+    uri = arguments.results if is_uri(arguments.results) else None
+    spec = folder.read_sweep(results, uri)
     print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(spec, folder.read_facts(results), sweep_total(spec, results)))
+    print(display.status_table(spec, folder.read_facts(results, uri), sweep_total(spec, results)))
     return 0
 
 
@@ -213,6 +214,8 @@ def _export(arguments: argparse.Namespace) -> int:
     if record is None or record.status != "finished":
         state = "no trial folder" if not folder.is_dir() else (record.status if record else "not finished")
         raise InputError(f"{state}: give the folder of a finished trial, <results>/<number>", file=arguments.trial)
+    if gone := [name for name in (ARCH_FILE, WEIGHTS_FILE) if not (folder / name).exists()]:
+        raise InputError(f"lacks {' and '.join(gone)}: copy the whole trial folder", file=arguments.trial)
     from ofb_ray.export import export_trial
 
     export_trial(folder, Path(arguments.to))

@@ -149,5 +149,5 @@ def _friendly(error: ValidationError, source: Source) -> InputError:
         return source.error("is required", loc)
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] != "value_error":
-        message = f"{message[:1].lower()}{message[1:]}, not {detail['input']!r}"
+        message = f"{message[:1].lower()}{message[1:]}, not {detail['input']!r}".replace("valid tuple", "list", 1)
     return source.error(" ".join(message.split()), loc)

@@ -54,6 +54,19 @@ def parent(location: str | Path) -> str | Path:
     return f"{base.rstrip('/').rpartition('/')[0]}{mark}{query}"
 
 
+def same(one: str | Path, other: str | Path) -> bool:
+    """Whether two locations are one place: slashes too many change nothing, and file:///x is the folder /x."""
+    return _plain(str(one)) == _plain(str(other))
+
+
+def _plain(location: str) -> str:
+    if not is_uri(location) or location.startswith("file://"):
+        return str(Path(location.removeprefix("file://")).expanduser().resolve())
+    base, mark, query = location.partition("?")
+    scheme, _, path = base.partition("://")
+    return f"{scheme}://{'/'.join(part for part in path.split('/') if part)}{mark}{query}"
+
+
 def local_copy(uri: str, purpose: str = "work") -> Path:
     """The folder on this machine that stands for a URI: under `$OFB_RAY_CACHE`, else `~/.cache/ofb_ray`."""
     root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "ofb_ray").expanduser()
@@ -64,12 +77,16 @@ def local_copy(uri: str, purpose: str = "work") -> Path:
 def readable(location: str | Path) -> Path:
     """A folder with the small files of the results folder `location`; a path comes back as it is.
 
+    It does not exist where there is nothing under the URI.
+
     Raises:
         InputError: the URI cannot be read.
     """
     if not is_uri(str(location)):
         return Path(location)
     remote, folder = Remote(str(location)), local_copy(str(location), "read")
+    if not folder.exists() and not remote.small():
+        return folder  # a dry run, or a mistyped URI, creates nothing
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         remote.fetch_small(folder)
@@ -205,14 +222,25 @@ class Remote:
             finally:
                 temporary.unlink(missing_ok=True)
 
+    def small(self) -> dict[str, Stored]:
+        """The small files.
+
+        Raises:
+            InputError: the store does not answer, or refuses.
+        """
+        try:
+            return {name: stored for name, stored in self.list().items() if _is_small(name)}
+        except OSError as error:
+            raise InputError(f"cannot read {self.uri}: {explain(error)}", key="storage") from None
+
     def fetch_small(self, folder: Path) -> None:
         """Make a local folder's small files those of the store: new ones are copied, vanished ones removed.
 
         Raises:
             InputError: the store does not answer, or refuses.
         """
+        found = self.small()
         try:
-            found = {name: stored for name, stored in self.list().items() if _is_small(name)}
             known = _read_index(folder)
             for name, stored in found.items():
                 if known.get(name) != [stored.size, stored.time] or not (folder / name).exists():

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from ofb_ray.cli import main
+from ofb_ray.records import write_record
+from ofb_ray.spec import TrialSpec
+from tests.tuning.fake import make_record
 
 TEXT = """\
 name: small
@@ -158,6 +161,7 @@ def test_bad_sweeps_are_refused_in_one_line_with_place_key_and_remedy(
         (["--set", "budgets=[0.001]"], ["--set: budgets.0", "raise the budget"]),
         (["--name", "a b"], ["--name: name", "pattern"]),
         (["--storage", "s3://x"], ["--storage: storage", "give a folder"]),
+        (["--set", "budgets=0.5"], ["--set: budgets", "a list, not 0.5"]),
         (["--resume"], ["--resume", "to resume"]),
         (["--extend"], ["--extend", "to extend"]),
     ],
@@ -207,6 +211,17 @@ def test_a_trial_runs_without_ray_resumes_by_itself_and_is_exported(
     assert "one: --out: holds another trial" in capsys.readouterr().err
     assert main(["export", "one", "--to", "model"]) == 0
     assert {"arch.json", "model.safetensors"} <= {path.name for path in (tmp_path / "model").iterdir()}
+
+
+def test_a_trial_that_was_copied_without_its_weights_is_no_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = TrialSpec.model_validate({"budget": 0.5})
+    write_record(tmp_path / "00000", make_record(spec))
+    assert main(["export", "00000", "--to", "x"]) == 2
+    assert capsys.readouterr().err == (
+        "ofb-ray: 00000: lacks arch.json and model.safetensors: copy the whole trial folder\n"
+    )
 
 
 def test_help_and_bad_keys_load_neither_torch_nor_ray(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
 from collections import Counter
@@ -117,47 +118,57 @@ def params_label(params: Json) -> str:
     return " ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in params.items())
 
 
-def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False) -> None:
-    """A results folder that exists holds this very sweep, up to what is `NEUTRAL`.
+def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False, uri: str | None = None) -> None:
+    """A results folder that exists holds this very sweep, up to what is `NEUTRAL`, and its files can be read.
 
     Args:
         extend: it may also hold the sweep with fewer of its budgets and seeds.
+        uri: of which `results` is the local copy, if any.
     Raises:
         InputError: it holds another sweep, or something else.
     """
+    where = uri or str(results)
+    if results.exists() and not results.is_dir():
+        raise InputError("is a file: give another --storage or --name", file=where)
     if not results.exists() or {path.name for path in results.iterdir()} <= {DRIVER_LOCK, DRIVER_LEASE, INDEX_FILE}:
         return  # a driver that was killed while it waited for Ray leaves no more than its lock
-    before, now = (_identity(sweep) for sweep in (read_sweep(results), spec))
+    before, now = (_identity(sweep) for sweep in (read_sweep(results, uri), spec))
     for key in GROWING:
         if before[key] != now[key] and all(value in now[key] for value in before[key]):
             if not extend:
-                raise InputError(f"the sweep in {results} has others: add --extend to extend it, or --name", key=key)
+                raise InputError(f"the sweep in {where} has others: add --extend to extend it, or --name", key=key)
             before[key] = now[key]
     old, new = _flat(before), _flat(now)
     for key in [*new, *(key for key in old if key not in new)]:
         if old.get(key) != new.get(key):
             raise InputError(
-                f"the sweep in {results} has {old.get(key)!r}, this one {new.get(key)!r}: "
+                f"the sweep in {where} has {old.get(key)!r}, this one {new.get(key)!r}: "
                 "give another --name, or remove that folder",
                 key=key,
             )
+    read_facts(results, uri)
 
 
-def read_sweep(results: Path) -> SweepSpec:
+def read_sweep(results: Path, uri: str | None = None) -> SweepSpec:
     """The resolved sweep of a results folder.
 
+    Args:
+        uri: of which it is the local copy, if any.
     Raises:
         InputError: the folder is no results folder.
     """
     path = results / SWEEP_FILE
     if not path.is_file():
-        raise InputError(f"no results folder (it has no {SWEEP_FILE}): give <storage>/<sweep name>", file=str(results))
+        raise InputError(
+            f"no results folder (it has no {SWEEP_FILE}): give <storage>/<sweep name>", file=uri or str(results)
+        )
+    name = f"{uri.rstrip('/')}/{SWEEP_FILE}" if uri else str(path)
     try:
-        return SweepSpec.model_validate(yaml12.load(path.read_text(encoding="utf-8"), str(path))[0])
+        return SweepSpec.model_validate(yaml12.load(path.read_text(encoding="utf-8"), name)[0])
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"{problem['msg']}; written by another version?", file=str(path), key=key) from None
+        raise InputError(f"{problem['msg']}; written by another version?", file=name, key=key) from None
 
 
 def write_sweep(results: Path, spec: SweepSpec) -> None:
@@ -182,9 +193,24 @@ def driver_lock(results: Path) -> FileLock:
     return lock
 
 
-def read_facts(results: Path) -> list[TrialFacts]:
-    """All trials that have a folder, in the order of their numbers; also while the sweep is running."""
-    return [_facts(folder) for folder in records.trial_folders(results)]
+def read_facts(results: Path, uri: str | None = None) -> list[TrialFacts]:
+    """All trials that have a folder, in the order of their numbers; also while the sweep is running.
+
+    Args:
+        uri: of which `results` is the local copy, if any.
+    Raises:
+        InputError: a file of a trial cannot be read; names it.
+    """
+    facts = []
+    for folder in records.trial_folders(results):
+        try:
+            facts.append(_facts(folder))
+        except ValueError as error:  # what a disk or a copy that broke off leaves: we never write a part of a file
+            place = f"{uri.rstrip('/')}/{folder.name}" if uri else str(folder)
+            problem = " ".join(str(error).split())[:200]
+            remedy = "restore the file, or remove this trial's folder: it then runs again"
+            raise InputError(f"holds a file that is broken ({problem}): {remedy}", file=place) from None
+    return facts
 
 
 def count_records(results: Path, total: int) -> int:
@@ -208,12 +234,11 @@ def _facts(folder: Path) -> TrialFacts:
 def _held(path: Path) -> bool:
     if not path.exists():
         return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
+    with path.open("rb") as file:  # not a FileLock, which would have to write: the folder may be another user's
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 

@@ -11,8 +11,8 @@ from ofb_ray import records
 from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, SweepSpec
 from ofb_ray.spec.space import applies, inside, suggestion_order, value_at
-from ofb_ray.storage import readable
-from ofb_ray.tuning.folder import PROMOTES, TRIAL_FILE, cell_label, read_json
+from ofb_ray.storage import readable, same
+from ofb_ray.tuning.folder import PROMOTES, TRIAL_FILE, cell_label, read_json, results_uri
 from ofb_ray.tuning.journal import FROM, frozen
 from ofb_ray.tuning.metrics import objective_values
 
@@ -28,7 +28,7 @@ def warm_folders(spec: SweepSpec, results: Path) -> list[Path]:
         folder, key = readable(location), f"warm_start.{index}"
         if not folder.is_dir() or not records.trial_folders(folder):
             raise InputError(f"{location} holds no trials: give a results folder, <storage>/<sweep name>", key=key)
-        if folder.resolve() == results.resolve():
+        if same(location, results_uri(spec) or results):
             raise InputError("is this sweep's own folder, which it goes on with anyway: leave it out", key=key)
         found.append(folder)
     return found

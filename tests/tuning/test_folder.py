@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,39 @@ def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
 
 def test_durations_read_well() -> None:
     assert [duration(seconds) for seconds in (0.4, 34, 300, 7800)] == ["0 s", "34 s", "5 min", "2 h 10 min"]
+
+
+def test_a_file_in_the_place_of_a_results_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s").touch()
+    with pytest.raises(InputError, match="is a file"):
+        folder.check_same_sweep(tmp_path / "s", sweep())
+
+
+@pytest.mark.parametrize(("name", "data"), [("record.json", b'{"trial": '), ("trial.json", b"")])
+def test_a_broken_file_is_named(tmp_path: Path, name: str, data: bytes) -> None:
+    folder.write_sweep(tmp_path, sweep())
+    records.trial_folder(tmp_path, 3).mkdir()
+    (records.trial_folder(tmp_path, 3) / name).write_bytes(data)
+    for look in (lambda: folder.check_same_sweep(tmp_path, sweep()), lambda: folder.read_facts(tmp_path)):
+        with pytest.raises(InputError, match="00003: holds a file that is broken") as error:
+            look()
+        assert "\n" not in str(error.value)
+
+
+def test_whether_a_trial_runs_is_seen_without_the_right_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a folder of another user, whose files `FileLock` cannot open."""
+    lock = records.trial_folder(tmp_path, 0) / folder.TRIAL_LOCK
+    lock.parent.mkdir()
+    known = os.open
+
+    def refuse(path: Any, flags: int, *others: Any, **more: Any) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise PermissionError(path)
+        return known(path, flags, *others, **more)
+
+    with FileLock(lock):
+        monkeypatch.setattr(os, "open", refuse)
+        assert [fact.state for fact in folder.read_facts(tmp_path)] == ["running"]
+    assert [fact.state for fact in folder.read_facts(tmp_path)] == ["waiting"]

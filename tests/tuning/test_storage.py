@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from analysis.load import read
 from ofb_ray.cli import main
 from ofb_ray.errors import InputError
 from ofb_ray.leases import LEASE_VARIABLE, Lease
 from ofb_ray.spec import SweepSpec
-from ofb_ray.storage import CACHE_VARIABLE, Remote, is_uri, join, parent, readable
+from ofb_ray.storage import CACHE_VARIABLE, Remote, is_uri, join, parent, readable, same
+from ofb_ray.tuning.folder import check_same_sweep, write_sweep
 from ofb_ray.tuning.launch import launch
 from tests.tuning.store import BUCKET, client, server
+from tests.tuning.studies import sweep
 from tests.tuning.test_launch import ROOT, SWEEP, command, start, wait_for
 
 RESULTS = f"s3://{BUCKET}/team"
@@ -214,3 +217,39 @@ def test_wrong_credentials_are_refused_in_one_line(
             assert "check AWS_ACCESS_KEY_ID" in refused(tmp_path, f"s3://{BUCKET}/x", capsys)
         listed = client("s3", store).list_objects_v2(Bucket=BUCKET).get("Contents", [])
         assert all(entry["Key"].endswith("/") for entry in listed)  # nothing but the folder of the probe
+
+
+def test_a_uri_that_holds_nothing_leaves_nothing_here_and_is_told_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    uri = f"file://{tmp_path}/store/s"
+    assert main(["status", uri]) == 2
+    assert capsys.readouterr().err.startswith(f"ofb-ray: {uri}: no results folder")
+    with pytest.raises(InputError, match=f"^{uri}: there is no such folder"):
+        read([uri])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_in_a_store_is_named_by_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    uri = f"file://{tmp_path}/store/s"
+    write_sweep(tmp_path / "store" / "s", sweep())
+    with pytest.raises(InputError, match=f"the sweep in {uri} has 0.001"):
+        check_same_sweep(readable(uri), sweep(search={"lr": 0.5}), uri=uri)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("s3://b/a/s", "s3://b/a//s/", True),
+        ("s3://b/a/s?scheme=http", "s3://b/a/s/?scheme=http", True),
+        ("file:///a/s/", "/a/s", True),
+        ("a/s/", "a/s", True),
+        ("s3://b/a", "gs://b/a", False),
+        ("s3://b/a", "s3://b/a/s", False),
+    ],
+)
+def test_one_place_has_several_names(one: str, other: str, equal: bool) -> None:
+    assert same(one, other) == equal

@@ -10,6 +10,7 @@ from ofb_ray import records
 from ofb_ray.errors import InputError
 from ofb_ray.records import Network
 from ofb_ray.spec import Json
+from ofb_ray.storage import CACHE_VARIABLE
 from ofb_ray.tuning import folder
 from ofb_ray.tuning.study import JOURNAL, Suggestions
 from ofb_ray.tuning.warm import warm_folders
@@ -104,3 +105,14 @@ def test_a_folder_that_is_none_is_bad_input(
     with pytest.raises(InputError, match=words) as error:
         warm_folders(sweep(warm_start=[location]), tmp_path / "s")
     assert error.value.key == "warm_start.0"
+
+
+@pytest.mark.parametrize("form", ["file://{}/s/", "file://{}//s", "{}/s"])
+def test_the_own_store_is_known_under_any_of_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    records.write_json(records.trial_folder(tmp_path / "s", 0) / folder.TRIAL_FILE, {})
+    spec = sweep(storage=f"file://{tmp_path}", warm_start=[form.format(tmp_path)])
+    with pytest.raises(InputError, match="own folder"):
+        warm_folders(spec, folder.results_folder(spec))
