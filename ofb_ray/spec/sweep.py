@@ -147,7 +147,7 @@ class Failure(Strict):
     """
 
     retries: int = Field(3, ge=0)
-    silent_minutes: float | None = Field(240, gt=0)
+    silent_minutes: float | None = Field(240, gt=0, le=1e6)  # a clock's range
 
 
 class SweepSpec(Strict):

@@ -12,6 +12,8 @@ from ofb_ray.spec import Json, TrialSpec
 from ofb_ray.tuning.folder import PROGRESS_FILE, TRIAL_FILE, read_json
 
 ATTEMPTS_FILE = "attempts.json"
+# In a trial's log, where an attempt begins.
+ATTEMPT = "=== attempt"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -29,9 +31,12 @@ def disk_trouble(error: BaseException, folder: Path) -> str:
 
 def describe(error: BaseException) -> str:
     """The reason that a record keeps: the error's first line, and a remedy where memory is short."""
-    first = (str(error).strip().splitlines() or [""])[0][:300]
-    name = type(error).__name__
-    if "OutOfMemory" in name or isinstance(error, MemoryError) or "out of memory" in first.lower():
+    return worded(type(error).__name__, (str(error).strip().splitlines() or [""])[0][:300])
+
+
+def worded(name: str, first: str) -> str:
+    """`describe` of an error of which only the type's name and the first line are known."""
+    if "OutOfMemory" in name or name == "MemoryError" or "out of memory" in first.lower():
         return f"out of memory ({name}: {first}): set micro_batch, or give the trial a larger share of a GPU"
     return f"{name}: {first}" if first else name
 

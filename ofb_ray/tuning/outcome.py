@@ -9,7 +9,7 @@ from pathlib import Path
 from ofb_ray import records
 from ofb_ray.records import Record
 from ofb_ray.spec import SweepSpec
-from ofb_ray.tuning.failures import disk_trouble, write_failed
+from ofb_ray.tuning.failures import ATTEMPT, disk_trouble, worded, write_failed
 from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, read_json
 from ofb_ray.tuning.place import Place
 from ofb_ray.tuning.promote import Promotions
@@ -66,17 +66,19 @@ class Outcomes:
 
 
 def _cause(folder: Path, spec: SweepSpec) -> str:
-    """Why the last attempt died, as its log tells."""
+    """Why the last attempt died, as its part of the log tells."""
     try:
         log = (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
     except OSError:
         return "its process died"
+    log = log.rpartition(ATTEMPT)[2]
     last = log.rpartition("Failure ")[2] if "Failure " in log else log
     if "Timeout (" in log and "Thread 0x" in log:
         return f"no report for {spec.failure.silent_minutes:g} minutes"
-    if "OutOfMemory" in last or "low on memory" in last:
+    if "low on memory" in last:
         return "its machine ran out of memory"
     errors = re.findall(r"^(?:\w+\.)*(\w*(?:Error|Exception)\b.*)$", log, flags=re.MULTILINE)
     if errors and "died" not in last:
-        return str(errors[-1])[:300]
+        name, _, first = str(errors[-1]).partition(": ")
+        return worded(name, first[:300])
     return "its process died (killed, or the machine was lost)"

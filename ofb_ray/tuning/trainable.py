@@ -120,6 +120,7 @@ def logged(config: Json) -> Iterator[None]:
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
+        print(f"{ATTEMPT} {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {socket.gethostname()}")
         try:
             yield
         except InputError as error:
