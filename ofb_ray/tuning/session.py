@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
     """
     gpus = local_gpus(spec) if address is None else 0
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     if address is None:
         # A trial runs in a thread of its own, for which glibc keeps memory apart: a reused process would grow by it.
@@ -42,10 +45,12 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
         options: dict[str, Any] = {"num_cpus": os.cpu_count(), "num_gpus": gpus}
         options["include_dashboard"] = _dashboard_installed()
         context: Any = ray.init(address="local", **options, **quiet)
+        _answer_sigterm(on_sigterm)
         if context.dashboard_url:
             print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
     else:
         _join(address, quiet)
+        _answer_sigterm(on_sigterm)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         with Watch(ray.get_runtime_context().gcs_address):
@@ -53,6 +58,13 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
             ray.shutdown()
     finally:
         ray.shutdown()
+        _answer_sigterm(on_sigterm)
+
+
+def _answer_sigterm(handler: Any) -> None:
+    """Put the caller's handler back: Ray takes SIGTERM for a crash, whose stack it prints, and leaves the default."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _dashboard_installed() -> bool:

@@ -79,14 +79,16 @@ def by_budget(spec: SweepSpec, views: Iterable[View], total: int) -> list[Budget
 
     Args:
         views: the trials that have a folder.
-        total: trials of the sweep; those without a folder wait, equally many for each budget.
+        total: trials of the sweep; those without a folder wait, for the budgets that have fewest.
     """
     trials: dict[str, list[View]] = {budget.label: [] for budget in spec.budgets}
     for view in views:
         trials.setdefault(view.budget, []).append(view)
-    each = total // len(spec.budgets)
+    lacking = dict.fromkeys(trials, 0)
+    for _ in range(total - sum(map(len, trials.values()))):
+        lacking[min(lacking, key=lambda label: len(trials[label]) + lacking[label])] += 1
     typical = sum(getattr(spec, phase).epochs for phase in PHASES)
-    return [_line(label, mine, max(0, each - len(mine)), typical) for label, mine in trials.items()]
+    return [_line(label, mine, lacking[label], typical) for label, mine in trials.items()]
 
 
 def _line(label: str, views: Sequence[View], lacking: int, typical: int) -> BudgetLine:

@@ -7,6 +7,7 @@ import faulthandler
 import importlib
 import math
 import os
+import socket
 import sys
 import time
 import traceback
@@ -20,7 +21,7 @@ from ofb_ray import records
 from ofb_ray.errors import InputError
 from ofb_ray.spec import Json, TrialSpec
 from ofb_ray.tuning.attempt import Attempt, SupersededError, attempt, results_here, trial_folder
-from ofb_ray.tuning.failures import describe, disk_trouble, repeated, write_failed
+from ofb_ray.tuning.failures import ATTEMPT, describe, disk_trouble, repeated, write_failed
 from ofb_ray.tuning.folder import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER
 from ofb_ray.tuning.gate import Gate, gate_of
 

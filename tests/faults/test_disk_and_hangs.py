@@ -12,10 +12,15 @@ from ofb_ray import records
 from ofb_ray.cli import main
 from ofb_ray.spec import SweepSpec
 from ofb_ray.tuning import folder
-from ofb_ray.tuning.failures import repeated
+from ofb_ray.tuning.failures import ATTEMPT, repeated
 from ofb_ray.tuning.folder import JOURNAL
 from ofb_ray.tuning.journal import open_study
+from ofb_ray.tuning.outcome import Outcomes
+from ofb_ray.tuning.place import Place
+from ofb_ray.tuning.signals import Stop
+from ofb_ray.tuning.study import Suggestions
 from tests.tuning.fake import LARGE
+from tests.tuning.studies import sweep
 from tests.tuning.test_launch import SWEEP, command, finished, start
 
 
@@ -112,3 +117,33 @@ def test_a_study_of_another_sweep_is_refused_and_left_as_it_is(
     assert f"{JOURNAL}: is the study of sweep 'other': give --name" in error
     assert error.count("\n") == 1
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("Timeout (0:00:03)!\nThread 0x1\n{}RuntimeError: bad\n", "RuntimeError: bad"),
+        ("RuntimeError: bad\n{}Timeout (0:00:03)!\nThread 0x1\nFailure 1\nworker died\n", "no report for 240 minutes"),
+        (
+            "RuntimeError: bad\n{}Failure 1\nworker process has died\n",
+            "its process died (killed, or the machine was lost)",
+        ),
+        (
+            "{}torch.OutOfMemoryError: CUDA out of memory. Tried\n",
+            "out of memory (OutOfMemoryError: CUDA out of memory. Tried): set",
+        ),
+        ("{}Failure 1\nray.exceptions.OutOfMemoryError: node running low on memory\n", "its machine ran out of memory"),
+    ],
+)
+def test_why_a_trial_died_is_told_of_its_last_attempt(tmp_path: Path, log: str, reason: str) -> None:
+    """The log goes on from attempt to attempt, and through --retry-failed."""
+    spec = sweep(sampler="random", failure={"retries": 0})
+    suggestions = Suggestions(tmp_path, spec)
+    suggestions.next()
+    text = f"{ATTEMPT} 1\n" + log.format(f"{ATTEMPT} 2\n")
+    (records.trial_folder(tmp_path, 0) / folder.LOG_FILE).write_text(text)
+    Outcomes(Place(tmp_path), spec, suggestions, Stop(), lambda number, record: None).close(0)
+    record = records.read_record(records.trial_folder(tmp_path, 0))
+    assert record is not None
+    assert record.reason is not None
+    assert record.reason.startswith(reason)

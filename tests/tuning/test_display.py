@@ -147,3 +147,9 @@ def test_epochs_follow_the_explored_values_and_budgets_keep_the_files_order() ->
     text = status_table(SPEC, facts, 8)
     assert "92.5 % at 250k" in text
     assert "1 of 8 done (1 finished, 1 running, 6 waiting), about 3 min left with 1 trial(s) at a time" in text
+
+
+def test_trials_that_wait_are_told_at_the_budgets_that_will_have_them() -> None:
+    """A sweep of five trials a budget that now asks for two of each budget, one of which is new."""
+    views = [View(number, label, "finished", 60) for number, label in enumerate(["0.25"] * 5)]
+    assert [line.counts["waiting"] for line in by_budget(SPEC, views, 7)] == [0, 2]

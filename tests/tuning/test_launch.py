@@ -171,3 +171,16 @@ def test_a_signal_leaves_a_sweep_that_says_how_to_go_on(tmp_path: Path, number: 
     assert "--resume" in out
     assert finished(results) == 0
     assert [fact.state for fact in folder.read_facts(results)] == ["waiting", "waiting"]
+
+
+@pytest.mark.slow
+def test_a_signal_while_ray_starts_ends_in_one_line(tmp_path: Path) -> None:
+    """A scheduler's SIGTERM before any trial runs: Ray alone would print its own stack and abort."""
+    pytest.importorskip("aiohttp_cors")  # without the dashboard nothing tells that Ray has started
+    process = start(tmp_path, command(tmp_path))
+    assert process.stdout is not None
+    assert "dashboard" in process.stdout.readline()
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1, error
+    assert error == "ofb-ray: interrupted; the same command continues it\n"
