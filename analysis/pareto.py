@@ -10,8 +10,9 @@ from pathlib import Path
 from analysis import figures, tables
 from analysis.load import Results, read, table
 from ofb_ray.errors import InputError
+from ofb_ray.outages import explain
 from ofb_ray.records import write_atomic
-from ofb_ray.storage import Remote, explain, is_uri, join, parent, readable
+from ofb_ray.storage import Remote, is_uri, join, parent, readable
 
 
 def analyse(results: str | Path, out: str | Path | None = None) -> str:

@@ -13,25 +13,23 @@ import json
 import os
 import shutil
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import FileLock
 
 from ofb_ray.errors import InputError
+from ofb_ray.outages import explain, first_line
 from ofb_ray.records import write_atomic
 
 CACHE_VARIABLE = "OFB_RAY_CACHE"
 # What readers and drivers need of a trial; weights and checkpoints stay in the store.
 _SMALL = (".json", ".yaml", ".journal")
 _LARGE_FOLDERS = ("shared", "loggers", "analysis")
-_PATIENCE_SECONDS = 600.0
 _CHUNK = 16 << 20
-T = TypeVar("T")
 
 
 def is_uri(location: str) -> bool:
@@ -132,7 +130,7 @@ class Remote:
             self._fs, self._root = fs.FileSystem.from_uri(uri)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{uri!r} cannot be opened ({_first(error)}); known are s3://, gs:// and file://, or give a folder",
+                f"{uri!r} cannot be opened ({first_line(error)}); known are s3://, gs:// and file://, or give a folder",
                 key="storage",
             ) from None
 
@@ -275,46 +273,3 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 def _is_small(name: str) -> bool:
     return name.endswith(_SMALL) and not name.startswith(tuple(f"{folder}/" for folder in _LARGE_FOLDERS))
-
-
-def explain(error: OSError) -> str:
-    """What a store's error means, with a remedy, in one line."""
-    text = _first(error)
-    for sign, meaning in _MEANINGS.items():
-        if sign in text:
-            return f"{meaning} ({text})"
-    return text
-
-
-_MEANINGS = {
-    "ACCESS_DENIED": "the credentials may not do this: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
-    "INVALID_ACCESS_KEY_ID": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "SIGNATURE": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "HTTP response code 403": "the credentials are refused: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
-    "HTTP response code 401": "the credentials are refused: check them",
-    "NETWORK_CONNECTION": "the store cannot be reached: check AWS_ENDPOINT_URL and the network",
-    "NO_SUCH_BUCKET": "there is no such bucket: make it, or correct the name",
-    "Could not resolve": "the store cannot be reached: check its name and the network",
-}
-
-
-def _first(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def patiently(action: Callable[[], T], note: Callable[[str], None], seconds: float = _PATIENCE_SECONDS) -> T:
-    """Try an action until the store answers again, with growing pauses; the last error after so many seconds.
-
-    Raises:
-        OSError: it never did.
-    """
-    end, pause = time.monotonic() + seconds, 0.5
-    while True:
-        try:
-            return action()
-        except OSError as error:
-            if time.monotonic() + pause > end:
-                raise
-            note(f"the store does not answer, next try in {pause:.0f} s: {explain(error)}")
-            time.sleep(pause)
-            pause = min(2 * pause, 30.0)

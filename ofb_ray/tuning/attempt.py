@@ -16,9 +16,10 @@ from filelock import FileLock
 
 from ofb_ray import records
 from ofb_ray.leases import Lease
+from ofb_ray.outages import explain, patiently
 from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE
 from ofb_ray.spec import Json, TrialSpec
-from ofb_ray.storage import Remote, explain, local_copy, patiently
+from ofb_ray.storage import Remote, local_copy
 from ofb_ray.tuning.folder import LEASE_FILE, SHARED_FOLDER, TRIAL_LOCK
 
 LOCK_SECONDS = 300

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from analysis.standing import standing
 from ofb_ray import records
+from ofb_ray.outages import patiently
 from ofb_ray.spec import GateSpec, Json
-from ofb_ray.storage import Remote, patiently
+from ofb_ray.storage import Remote
 from ofb_ray.tuning.attempt import Attempt, trial_folder
 from ofb_ray.tuning.folder import PROMOTES, read_json
 

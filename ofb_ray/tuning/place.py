@@ -10,8 +10,9 @@ from typing import Any
 
 from ofb_ray.errors import InputError
 from ofb_ray.leases import Lease
+from ofb_ray.outages import explain, patiently
 from ofb_ray.records import RECORD_FILE
-from ofb_ray.storage import Remote, explain, patiently
+from ofb_ray.storage import Remote
 from ofb_ray.tuning import folder as results_of
 from ofb_ray.tuning.folder import JOURNAL, LOG_FILE, PROGRESS_FILE, SWEEP_FILE, TRIAL_FILE
 
