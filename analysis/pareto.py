@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import figures, tables
+from analysis import figures, selected
 from analysis.load import Results, read, table
 from ofb_ray.errors import InputError
 from ofb_ray.outages import explain
@@ -63,8 +63,8 @@ def _inside(location: str | Path) -> str | Path:
 def _write(results: Results, out: str | Path) -> str:
     files = {
         "front.csv": table(results).to_csv(index=False).encode(),
-        "table.md": tables.markdown(results).encode(),
-        "table.tex": tables.latex(results).encode(),
+        "table.md": selected.markdown(results).encode(),
+        "table.tex": selected.latex(results).encode(),
         **figures.render(results),
     }
     try:
@@ -79,7 +79,7 @@ def _write(results: Results, out: str | Path) -> str:
         raise InputError(
             f"cannot write here ({error.strerror or explain(error)}); give another folder with --out", file=str(out)
         ) from None
-    return tables.screen(results, out)
+    return selected.screen(results, out)
 
 
 if __name__ == "__main__":

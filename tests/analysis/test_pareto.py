@@ -11,7 +11,7 @@ import pytest
 
 from analysis.load import read
 from analysis.pareto import analyse, main
-from analysis.tables import escape, human, latex, markdown, widths_summary
+from analysis.selected import escape, human, latex, markdown, widths_summary
 from ofb_ray.records import Network, Record
 from tests.analysis.factory import DENSE, failed, record, widths, write, write_open
 
