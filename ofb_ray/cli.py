@@ -65,9 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--extend", action="store_true", help="let the sweep have more budgets or seeds than it had")
     sweep.add_argument("--retry-failed", action="store_true", help="run failed trials again, under their numbers")
     sweep.add_argument("--trial-function", default=RUN_TRIAL, help=argparse.SUPPRESS)
-    trial = commands.add_parser("trial", help="run the first trial of a sweep here, without Ray")
+    trial = commands.add_parser("trial", help="run a sweep's first trial here, without Ray, or a recorded one again")
     trial.set_defaults(command=_trial)
-    _sweep_arguments(trial)
+    _sweep_arguments(trial, nargs="?")
+    trial.add_argument("--from", dest="record", metavar="RECORD", help="a trial folder or record.json: run it again")
     trial.add_argument("--out", help="its folder (default: results/<name>-trial)")
     status = commands.add_parser("status", help="how far a sweep is")
     status.set_defaults(command=_status)
@@ -79,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="SWEEP.yaml")
+def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    parser.add_argument("file", metavar="SWEEP.yaml", nargs=nargs)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as search.epochs=3"
     )
@@ -183,6 +184,12 @@ def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) 
 
 
 def _trial(arguments: argparse.Namespace) -> int:
+    if (arguments.file is None) == (arguments.record is None) or (arguments.record and arguments.set):
+        raise InputError("either SWEEP.yaml, with --set if need be, or --from RECORD alone", key="trial")
+    if arguments.record:
+        from ofb_ray.again import rerun
+
+        return rerun(arguments.record, Path(arguments.out) if arguments.out else None)
     from ofb_ray.local import local_team
     from ofb_ray.trial import run_trial
     from ofb_ray.tuning import report

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +45,10 @@ class BudgetOutcome(BaseModel):
 
 
 class Record(BaseModel):
-    """One trial. `status`: finished, failed (with `reason`) or stopped (by a gate, with `reason`)."""
+    """One trial. `status`: finished, failed (with `reason`) or stopped (by a gate, with `reason`).
+
+    `finished` is the time of its end, ISO 8601 in UTC, in whatever way it ended; older records have none.
+    """
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
@@ -66,6 +70,12 @@ class Record(BaseModel):
     history: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
     environment: dict[str, Any] = {}
+    finished: str = ""
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def write_json(path: Path, tree: Any) -> None:

@@ -32,7 +32,7 @@ from ofb_ray.plan import (
     resolve_data,
     resolve_model,
 )
-from ofb_ray.records import BudgetOutcome, Record, read_record, write_record
+from ofb_ray.records import BudgetOutcome, Record, now, read_record, write_record
 from ofb_ray.spec import TrialSpec
 from ofb_ray.supernet import Supernet
 from ofb_ray.train import checkpoint
@@ -156,6 +156,7 @@ class _Trial:
             history=facts["history"] + self.state["history"],
             events=self.state["events"],
             environment=environment(self.device) | {"workers": self.team.world} | facts["images"],
+            finished=now(),
         )
 
     def _stored(self) -> checkpoint.State | None:

@@ -27,6 +27,7 @@ LAYERS = [
     {"ofb_ray.trial"},
     {"ofb_ray.local"},
     {"ofb_ray.tuning"},
+    {"ofb_ray.again"},
     {"ofb_ray.cli"},
     {"ofb_ray.__main__"},
 ]

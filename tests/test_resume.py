@@ -32,7 +32,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def comparable(folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = json.loads((folder / "trial" / "record.json").read_text())
-    return {key: value for key, value in record.items() if key not in ("seconds", "peak_memory_bytes")}
+    return {key: value for key, value in record.items() if key not in ("seconds", "peak_memory_bytes", "finished")}
 
 
 @pytest.fixture(scope="module")

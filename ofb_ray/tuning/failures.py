@@ -66,6 +66,7 @@ def write_failed(folder: Path, reason: str) -> Record:
         seed=spec.seed,
         budget=BudgetOutcome(label=spec.budget.label, resource=spec.budget.resource),
         environment=_environment(folder),
+        finished=records.now(),
     )
     records.write_record(folder, record)
     return record

@@ -195,7 +195,7 @@ def outcome(results: Path) -> dict[int, Any]:
     found = {}
     for fact in folder.read_facts(results):
         assert fact.record is not None, f"trial {fact.number} has no record"
-        record = fact.record.model_dump(exclude={"seconds", "peak_memory_bytes", "environment"})
+        record = fact.record.model_dump(exclude={"seconds", "peak_memory_bytes", "environment", "finished"})
         weights = (records.trial_folder(results, fact.number) / records.WEIGHTS_FILE).read_bytes()
         found[fact.number] = (record, hash(weights))
     return found

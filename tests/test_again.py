@@ -1,0 +1,91 @@
+"""A recorded trial can be run again from its record alone, and what differs is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ofb_ray.again import differences
+from ofb_ray.cli import main
+from ofb_ray.records import RECORD_FILE, WEIGHTS_FILE, read_record
+from ofb_ray.trial import run_trial
+from ofb_ray.tuning.report import check_trial_folder
+from tests.small import small_spec
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished trial."""
+    folder = tmp_path_factory.mktemp("again") / "00000"
+    check_trial_folder(folder, small_spec())
+    run_trial(small_spec(), lambda _: None, folder, shared=folder.parent / "shared", sweep="small")
+    return folder
+
+
+def altered(trial: Path, to: Path, **changes: Any) -> Path:
+    """A copy of the trial whose record says something else."""
+    shutil.copytree(trial, to)
+    tree = json.loads((to / RECORD_FILE).read_text())
+    (to / RECORD_FILE).write_text(json.dumps({**tree, **changes}))
+    return to
+
+
+@pytest.mark.parametrize("name", ["", RECORD_FILE])
+def test_the_numbers_come_again(trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    if name:
+        shutil.copytree(trial, tmp_path / "again")  # finished: only compared
+    assert main(["trial", "--from", str(trial / name), "--out", str(tmp_path / "again")]) == 0
+    assert "equal to the record: 9 epochs" in capsys.readouterr().out
+    assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (trial / WEIGHTS_FILE).read_bytes()
+
+
+def test_other_numbers_are_told_where_they_part_and_what_else_is_different(
+    trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = read_record(trial)
+    assert record is not None
+    history = [dict(row) for row in record.history]
+    history[4]["loss"] += 1.0
+    changes = {"history": history, "environment": {**record.environment, "torch": "1.0"}}
+    original = altered(trial, tmp_path / "original", **changes)
+    with (original / WEIGHTS_FILE).open("ab") as file:
+        file.write(b"x")
+    shutil.copytree(trial, tmp_path / "again")
+    assert main(["trial", "--from", str(original), "--out", str(tmp_path / "again")]) == 1
+    text = capsys.readouterr().out
+    assert "history: apart from row 5 on (search epoch 2)" in text
+    assert "model.safetensors: other bits" in text
+    assert "torch was 1.0, is " in text
+
+
+def test_records_that_differ_in_times_and_places_only_are_equal(trial: Path) -> None:
+    record = read_record(trial)
+    assert record is not None
+    assert not differences(record, record.model_copy(update={"seconds": {}, "trial": 7, "environment": {}}))
+    assert differences(record, record.model_copy(update={"events": record.events[1:]}))
+    assert differences(record, record.model_copy(update={"subnet": None}))
+
+
+def test_what_cannot_be_run_again_is_refused_in_one_line(
+    trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = read_record(trial)
+    assert record is not None
+    foreign = altered(trial, tmp_path / "foreign", spec={**record.spec, "serch": {}})
+    other = altered(trial, tmp_path / "other", spec={**record.spec, "seed": 9})
+    for arguments, words in (
+        ([], "either SWEEP.yaml"),
+        (["sweeps/digits.yaml", "--from", str(trial)], "either SWEEP.yaml"),
+        (["--from", str(trial), "--set", "seed=1"], "either SWEEP.yaml"),
+        (["--from", str(tmp_path)], "has no record.json"),
+        (["--from", str(foreign)], "serch: the record's spec is not one of this version"),
+        (["--from", str(other), "--out", str(trial)], "holds"),
+    ):
+        assert main(["trial", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
