@@ -27,11 +27,12 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Pruned:
-    """A smaller supernet, its optimizer, and one event per axis that lost a candidate."""
+    """A smaller supernet, its optimizer, an event per axis that lost a candidate, and what axes with cut units kept."""
 
     net: Supernet
     optimizer: torch.optim.Optimizer
     events: list[Event]
+    keeps: dict[str, Keep]
 
 
 def eliminate(net: Supernet, goal: Goal, threshold: float) -> Alive:
@@ -120,7 +121,7 @@ def prune(net: Supernet, optimizer: torch.optim.Optimizer, alive: Alive, lam: fl
         _cut_decoder(net, backbone, decoder_indices),
     )
     new.train(net.training)
-    return Pruned(new, cut_optimizer(optimizer, net, new, indices), events)
+    return Pruned(new, cut_optimizer(optimizer, net, new, indices), events, keeps)
 
 
 def cut_optimizer(

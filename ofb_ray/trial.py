@@ -35,7 +35,7 @@ from ofb_ray.plan import (
 from ofb_ray.records import BudgetOutcome, Record, now, read_record, write_record
 from ofb_ray.spec import TrialSpec
 from ofb_ray.supernet import Supernet
-from ofb_ray.train import checkpoint
+from ofb_ray.train import checkpoint, trace
 from ofb_ray.train import search as searching
 from ofb_ray.train.run import Phase, Run, pick_device, progress
 from ofb_ray.train.supervised import fit
@@ -177,6 +177,7 @@ class _Trial:
         self.state["seconds"]["dense"] = dense.seconds
         if self.state["phase"] == "search":
             self._search(dense, data)
+        self._write_trace(dense)
         arch: Arch = self.state["arch"]
         facts["arch"] = arch
         net = build(arch)
@@ -222,10 +223,17 @@ class _Trial:
             "arch": make_arch(model.name, model.args, current.net.backbone.widths, resolve_data(self.spec)),
             "fused": tensors(current.net.fuse()),
             "events": current.events,
+            "trace": current.trace.state(),
         }
         if self.keep_search and self.team.leads:
             checkpoint.save(checkpoint.kept(self.shared, self.spec), {**self.state, "key": None})
         self._save()
+
+    def _write_trace(self, dense: Dense) -> None:
+        """What the search went through, as a file; taken over with a kept search, and out of the next checkpoint."""
+        told = self.state.pop("trace", None)
+        if told is not None and self.team.leads:
+            trace.write(self.workdir, describe(dense.net, self.spec.search.space).axes, told)
 
     def _ask(self, row: dict[str, Any], used: float) -> None:
         """Let the gate, which rank 0 asks, end the trial (TrialStopped); after the last epoch it could save nothing."""

@@ -24,6 +24,7 @@ from ofb_ray.train.optim import make_search_optimizer, set_learning_rates
 from ofb_ray.train.run import Run, autocast
 from ofb_ray.train.scores import init_scores
 from ofb_ray.train.supervised import descend
+from ofb_ray.train.trace import Trace
 
 # The output gap of a cut is measured on a few held-out images: enough for a mean, cheap beside a step.
 _PROBE = 8
@@ -36,6 +37,7 @@ class Search:
     net: Supernet
     optimizer: torch.optim.Optimizer
     weight: BudgetWeight
+    trace: Trace
     epoch: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -46,6 +48,7 @@ class Search:
             "optimizer": optimizer_state(self.optimizer, self.net),
             "budget_weight": self.weight.value,
             "events": list(self.events),
+            "trace": self.trace.state(),
         }
 
 
@@ -66,7 +69,10 @@ def start(net: Supernet, problem: Problem, run: Run) -> Search:
     if spec.score_init == "taylor":
         init_scores(net, problem.data.train, run)
     count = spec.epochs * steps(len(problem.data.train), spec.batch_size, run.team.world)
-    return Search(net, make_search_optimizer(net, spec, count), _budget_weight(spec))
+    trace = Trace(net.backbone.axes, spec.epochs)
+    made = Search(net, make_search_optimizer(net, spec, count), _budget_weight(spec), trace)
+    _remember(made, problem)
+    return made
 
 
 def resume(net: Supernet, problem: Problem, run: Run, state: State) -> Search:
@@ -74,7 +80,9 @@ def resume(net: Supernet, problem: Problem, run: Run, state: State) -> Search:
     restored = restore_supernet(net.net, net.backbone, state["net"]).to(run.device)
     weight = _budget_weight(problem.spec)
     weight.value = state["budget_weight"]
-    return Search(restored, restore_optimizer(state["optimizer"], restored), weight, state["epoch"], state["events"])
+    optimizer = restore_optimizer(state["optimizer"], restored)
+    trace = Trace(net.backbone.axes, problem.spec.epochs, state["trace"])
+    return Search(restored, optimizer, weight, trace, state["epoch"], state["events"])
 
 
 def search(current: Search, problem: Problem, run: Run) -> Search:
@@ -86,10 +94,18 @@ def search(current: Search, problem: Problem, run: Run) -> Search:
     while current.epoch < problem.spec.epochs:
         row = _epoch(current, problem, run)
         current.epoch += 1
+        _remember(current, problem)
         run.epoch_done(row, current.state)
     if current.net.undecided:
         _decide(current, problem, 1.0, run)
+        _remember(current, problem)
     return current
+
+
+def _remember(current: Search, problem: Problem) -> None:
+    """Add a snapshot to the trace, if one is due."""
+    lam = current_lambda(problem.spec, current.epoch / max(1, problem.spec.epochs))
+    current.trace.take(current.net, current.epoch, lam)
 
 
 def _epoch(current: Search, problem: Problem, run: Run) -> dict[str, Any]:
@@ -173,6 +189,7 @@ def _cut(current: Search, alive: Alive, problem: Problem, lam: float, run: Run, 
     before = _logits(current.net, image, lam, problem.spec)
     pruned = prune(current.net, current.optimizer, alive, lam, problem.spec.mask)
     current.net, current.optimizer = pruned.net, pruned.optimizer
+    current.trace.cut(pruned.keeps)
     gap = float((_logits(current.net, image, lam, problem.spec) - before).norm() / before.norm().clamp_min(1e-12))
     current.events += [{**facts, **event, "output_gap": round(gap, 6)} for event in pruned.events]
 
