@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, variance
 
 from analysis.load import Results, Trial
+from analysis.seeds import Setting, budget_of, experiments, is_measured, most_seeds, rank, settings, spread
 from ofb_ray.records import BudgetOutcome, Record
 
 
@@ -15,70 +17,96 @@ from ofb_ray.records import BudgetOutcome, Record
 class Budget:
     """The trials of one budget. `best` has the highest top-1 val of those that finished and met it, or is None.
 
-    Ties go to fewer MACs, then to the lower number. Top-1 test takes no part: it is only reported.
+    Ties go to fewer MACs, then to the lower number. Top-1 test takes no part: it is only reported. `setting` is, where
+    the budget was run with several seeds, the one of highest mean top-1 val among those with the most seeds.
     """
 
     label: str
     outcome: BudgetOutcome
     trials: tuple[Trial, ...]
     best: Trial | None
+    setting: Setting | None = None
+    experiment: str = ""
 
 
 @dataclass(frozen=True)
 class Dense:
-    """The dense networks of one size; accuracies (percentages) are means over the `count` that were trained."""
+    """The dense networks of one size that were trained alike; accuracies (percentages) are means over the `count`.
+
+    `networks`: for each that was trained, the trials that started from it. `deviations`: of top-1 val and test.
+    """
 
     macs: int
     params: int
     top1_val: float | None
     top1_test: float | None
     count: int
+    networks: tuple[tuple[Trial, ...], ...] = ()
+    deviations: tuple[float | None, float | None] = (None, None)
+
+    def mean(self, of: Callable[[Trial], float | None]) -> float | None:
+        """A quantity over the networks, each taken from the first of its trials that knows it."""
+        values = [next((v for trial in same if (v := of(trial)) is not None), None) for same in self.networks]
+        found = spread(values)
+        return found.mean if found else None
 
 
 def budgets(results: Results) -> list[Budget]:
-    """The budgets that have a record, the smallest first; those of MACs before those of parameters."""
-    groups: dict[tuple[str, str, int, str], list[tuple[Trial, Record]]] = {}
+    """The budgets that have a record, the smallest first; those of MACs before those of parameters.
+
+    Folders that are one experiment share their budgets (`analysis.seeds.experiments`).
+    """
+    named = experiments(results)
+    groups: dict[tuple[str, str, int, str], list[Trial]] = {}
     for trial in results.trials:
-        if (record := trial.record) is not None:
-            budget = record.budget
-            groups.setdefault((trial.sweep, budget.resource, budget.target, budget.label), []).append((trial, record))
+        if trial.record is not None:
+            resource, label, target = budget_of(trial.record)
+            groups.setdefault((named[trial.folder.parent], resource, target, label), []).append(trial)
+    repeated: dict[tuple[str, str, int, str], list[Setting]] = {}
+    for setting in settings(results):
+        resource, label, target = setting.budget
+        repeated.setdefault((setting.experiment, resource, target, label), []).append(setting)
     found = []
-    for (sweep, _, _, label), members in sorted(groups.items(), key=lambda item: item[0]):
-        trials = tuple(trial for trial, _ in members)
-        label = f"{sweep} {label}" if sweep else label
-        found.append(Budget(label, members[0][1].budget, trials, best_of(list(trials))))
+    for key, trials in sorted(groups.items()):
+        experiment, _, _, label = key
+        outcome = next(trial.record for trial in trials if trial.record).budget
+        chosen = best_setting(repeated.get(key, []))
+        name = f"{experiment} {label}" if experiment else label
+        found.append(Budget(name, outcome, tuple(trials), best_of(trials), chosen, experiment))
     return found
+
+
+def best_setting(found: Sequence[Setting]) -> Setting | None:
+    """The setting of highest mean top-1 val, then fewest MACs, of those with the most seeds; None for one seed."""
+
+    def order(setting: Setting) -> tuple[float, float]:
+        subnets = [trial.record.subnet for trial in setting.trials if trial.record and trial.record.subnet]
+        return -fmean(subnet.top1_val or 0.0 for subnet in subnets), fmean(subnet.macs for subnet in subnets)
+
+    return min((each for each in most_seeds(found) if each.n > 1), key=order, default=None)
 
 
 def best_of(trials: list[Trial]) -> Trial | None:
     """The trial of highest top-1 val among those that met their budget; then fewest MACs, then the lowest number."""
-
-    def rank(trial: Trial) -> tuple[float, int, int]:
-        subnet = trial.record.subnet if trial.record else None
-        assert subnet is not None
-        assert subnet.top1_val is not None
-        return -subnet.top1_val, subnet.macs, trial.number
-
     return min((trial for trial in trials if trial.met_budget and is_measured(trial)), key=rank, default=None)
 
 
-def is_measured(trial: Trial) -> bool:
-    """Whether there is a subnet whose top-1 val is a number."""
-    top1 = trial.record.subnet.top1_val if trial.record and trial.record.subnet else None
-    return top1 is not None and not math.isnan(top1)
-
-
 def dense_networks(results: Results) -> list[Dense]:
-    """One entry per size. Trials that share a dense network (same seed and accuracies) count it once."""
-    sizes: dict[tuple[int, int], set[tuple[int, float | None, float | None]]] = {}
+    """One entry per size and training. Trials that share a dense network (same seed and accuracies) count it once."""
+    sizes: dict[tuple[int, int, str], dict[tuple[int, float | None, float | None], list[Trial]]] = {}
     for trial in results.trials:
         if trial.record is not None and (dense := trial.record.dense) is not None:
-            seen = sizes.setdefault((dense.macs, dense.params), set())
-            seen.add((trial.record.seed, dense.top1_val, dense.top1_test))
-    return [
-        Dense(macs, params, _mean([val for _, val, _ in seen]), _mean([test for _, _, test in seen]), len(seen))
-        for (macs, params), seen in sorted(sizes.items())
-    ]
+            trained = json.dumps([trial.record.spec.get(part) for part in ("model", "data", "dense")], sort_keys=True)
+            seen = sizes.setdefault((dense.macs, dense.params, trained), {})
+            seen.setdefault((trial.record.seed, dense.top1_val, dense.top1_test), []).append(trial)
+    return [_dense(macs, params, seen) for (macs, params, _), seen in sorted(sizes.items(), key=lambda item: item[0])]
+
+
+def _dense(macs: int, params: int, seen: dict[tuple[int, float | None, float | None], list[Trial]]) -> Dense:
+    val, test = spread([val for _, val, _ in seen]), spread([test for _, _, test in seen])
+    means = (val.mean if val else None, test.mean if test else None)
+    deviations = (val.deviation if val else None, test.deviation if test else None)
+    return Dense(macs, params, *means, len(seen), tuple(map(tuple, seen.values())), deviations)
 
 
 def seeds_note(results: Results) -> str:
@@ -130,8 +158,3 @@ def _sampling_error(records: list[Record]) -> tuple[int, float] | None:
     # One more hit and one more miss, so that a perfect score does not pass for a certain one.
     share = (hits + 1) / (count + 2)
     return count, 100 * math.sqrt(share * (1 - share) / count)
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    return fmean(known) if known else None

@@ -5,18 +5,41 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures, selected
+import matplotlib as mpl
+import pandas as pd
+
+from analysis import figures, selected, volume
 from analysis.load import Results, read, table
+from analysis.objectives import NAMES, file_part, objective
+from analysis.published import STARTS
+from analysis.rivals import Rival, backbone_of, own_starts, rivals
+from analysis.rivals import table as rivals_table
+from analysis.scale import Scene, scene
+from analysis.screen import screen
+from analysis.seeds import Spread, settings, spread
 from ofb_ray.errors import InputError
 from ofb_ray.outages import explain
 from ofb_ray.records import write_atomic
 from ofb_ray.storage import Remote, is_uri, join, parent, readable
 
+X, Y, AUTO = "macs", "top1_val", "auto"
+
+
+@dataclass(frozen=True)
+class View:
+    """What to draw: objectives by name (None: the default), and published results of a family of backbones."""
+
+    x: str = X
+    y: str | None = None
+    rivals: str | None = None
+    starts: tuple[str, ...] = ()
+
 
 def analyse(results: str | Path, out: str | Path | None = None) -> str:
-    """Write `front.csv`, `front.png`, `front.pdf`, `table.md` and `table.tex`, each atomically, and say what was found.
+    """Write `front.csv`, the figures, `table.md` and `table.tex`, each atomically, and say what was found.
 
     Args:
         results: a results folder or its URI; the sweep may still be running.
@@ -29,15 +52,46 @@ def analyse(results: str | Path, out: str | Path | None = None) -> str:
     return analyse_all([results], out)
 
 
-def analyse_all(folders: Sequence[str | Path], out: str | Path | None = None) -> str:
-    """`analyse` for several folders as one: by default the files go to `analysis` beside the first folder."""
+def analyse_all(folders: Sequence[str | Path], out: str | Path | None = None, view: View | None = None) -> str:
+    """`analyse` for several folders as one: by default the files go to `analysis` beside the first folder.
+
+    Args:
+        view: other objectives than held-out top-1 over MACs have files of their own.
+    """
     results = read(folders)
     one = len(results.folders) == 1
-    text = _write(results, out or _inside(folders[0] if one else parent(folders[0])))
+    text = _write(results, out or _inside(folders[0] if one else parent(folders[0])), view or View())
     for folder in folders:
         if is_uri(str(folder)):  # commands that the reader can use name the URI, not its local copy
             text = text.replace(str(readable(folder)), str(folder))
     return text
+
+
+def front_table(results: Results, what: Scene) -> pd.DataFrame:
+    """`analysis.load.table` with `on_front` of this pair of objectives, and more columns at the end.
+
+    `x` and `y` where they are not among the columns; `setting` (budget and point of the grid), `seeds`: how many the
+    setting was run with; and for settings with several, mean and standard deviation of top-1 val and test.
+    """
+    made = table(results)
+    front = {point.trial.folder for point in what.shown + what.collapsed if point.on_front}
+    made["on_front"] = [trial.folder in front for trial in results.trials]
+    for each in (what.x, what.y):
+        if each.name not in made:
+            made[each.name] = pd.array([each.of(trial) for trial in results.trials], dtype="Float64")
+    known = {trial.folder: each for each in settings(results) for trial in each.trials}
+    found = [known.get(trial.folder) for trial in results.trials]
+    made["setting"] = [setting.place if setting else None for setting in found]
+    made["seeds"] = pd.array([setting.n if setting else None for setting in found], dtype="Int64")
+    for column in ("top1_val", "top1_test"):
+        spreads: list[Spread | None] = []
+        for setting in found:
+            trials = setting.trials if setting and setting.n > 1 else ()
+            subnets = [trial.record.subnet for trial in trials if trial.record]
+            spreads.append(spread([getattr(subnet, column) for subnet in subnets]))
+        made[f"{column}_mean"] = [over.mean if over else None for over in spreads]
+        made[f"{column}_sd"] = [over.deviation if over else None for over in spreads]
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,9 +101,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"
     )
     parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")
+    allowed = f"{', '.join(NAMES)}, or latency:BACKEND:BATCH"
+    parser.add_argument("--x", default=X, metavar="OBJECTIVE", help=f"one of {allowed} (default: {X})")
+    parser.add_argument("--y", metavar="OBJECTIVE", help=f"the same (default: {Y}; top1_test with --rivals)")
+    parser.add_argument(
+        "--rivals",
+        nargs="?",
+        const=AUTO,
+        metavar="deit|swin",
+        help="draw published ImageNet results beside, in rivals.*; the default follows the trials' model",
+    )
+    parser.add_argument(
+        "--rivals-start",
+        default="",
+        metavar="CLASS,...",
+        help=f"fairness classes: {', '.join(STARTS)}, or all (default: that of the trials)",
+    )
     arguments = parser.parse_args(argv)
+    starts = tuple(start for start in arguments.rivals_start.split(",") if start)
     try:
-        print(analyse_all(arguments.results, arguments.out))
+        view = View(arguments.x, arguments.y, arguments.rivals, starts)
+        print(analyse_all(arguments.results, arguments.out, view))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -60,13 +132,41 @@ def _inside(location: str | Path) -> str | Path:
     return join(location, "analysis") if isinstance(location, str) else location / "analysis"
 
 
-def _write(results: Results, out: str | Path) -> str:
-    files = {
-        "front.csv": table(results).to_csv(index=False).encode(),
-        "table.md": selected.markdown(results).encode(),
-        "table.tex": selected.latex(results).encode(),
-        **figures.render(results),
-    }
+def _write(results: Results, out: str | Path, view: View) -> str:
+    x, y = view.x, view.y or ("top1_test" if view.rivals else Y)
+    found, remarks = _rivals(results, view, x, y)
+    what = scene(results, objective(x, results, "x"), objective(y, results, "y"))
+    pair = "" if (x, y) == (X, Y) else f"-{file_part(y)}-{file_part(x)}"
+    files = {f"front{pair}.csv": front_table(results, what).to_csv(index=False).encode()}
+    files |= {"table.md": selected.markdown(results).encode(), "table.tex": selected.latex(results).encode()}
+    if found:
+        name = "rivals" if x == X and y == "top1_test" else f"rivals{pair}"
+        files |= figures.render(results, x, y, found, name) | {f"{name}.csv": rivals_table(found)}
+    else:
+        files |= figures.render(results, x, y, name=f"front{pair}")
+    with mpl.rc_context(figures.STYLE):
+        grown = volume.draw(results, what.x, what.y)
+        files |= figures.files(grown, f"hypervolume{pair}") if grown else {}
+    _save(files, out)
+    return screen(results, out, what, list(files), remarks)
+
+
+def _rivals(results: Results, view: View, x: str, y: str) -> tuple[list[Rival], list[str]]:
+    """The published results to draw, and what to say of them."""
+    if view.rivals is None:
+        if view.starts:
+            raise InputError("needs --rivals, which draws published results", key="--rivals-start")
+        return [], []
+    starts = view.starts or own_starts(results)
+    found = rivals(backbone_of(results) if view.rivals == AUTO else view.rivals, x, y, starts)
+    data = {str(trial.record.spec.get("data", {}).get("name")) for trial in results.trials if trial.record}
+    remarks = [f"Published results are ImageNet top-1 of the classes {', '.join(starts)}, so the y axis is {y}."]
+    if data - {"folder"}:
+        remarks.append(f"The trials' data are {', '.join(sorted(data))}, not ImageNet: the accuracies do not compare.")
+    return found, remarks
+
+
+def _save(files: dict[str, bytes], out: str | Path) -> None:
     try:
         if is_uri(str(out)):
             remote = Remote(str(out))
@@ -79,7 +179,6 @@ def _write(results: Results, out: str | Path) -> str:
         raise InputError(
             f"cannot write here ({error.strerror or explain(error)}); give another folder with --out", file=str(out)
         ) from None
-    return selected.screen(results, out)
 
 
 if __name__ == "__main__":

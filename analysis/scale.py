@@ -1,40 +1,175 @@
-"""What a figure of the front shows and on which scale: points, outliers, limits, unit."""
+"""What a figure of the front shows and on which scale: points, means over seeds, outliers, limits, units."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
-from analysis.budgets import Budget, Dense, is_measured
+from analysis.budgets import Budget, Dense, budgets, dense_networks
+from analysis.front import front_of, knee
 from analysis.load import Results, Trial
+from analysis.objectives import Objective
+from analysis.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
 
-LOG_SPAN = 30  # MACs that span more than this factor are drawn on a logarithmic axis
+LOG_SPAN = 30  # sizes that span more than this factor are drawn on a logarithmic axis
 
 
 @dataclass(frozen=True)
 class Point:
-    """One finished trial: MACs, top-1 val in percent, index of its budget."""
+    """One finished trial with both values; index of its budget.
+
+    `on_front`: of the trials within their budgets; where test accuracy is on an axis, of the selected ones.
+    """
 
     trial: Trial
-    macs: float
-    top1: float
+    x: float
+    y: float
     budget: int
     on_front: bool
     selected: bool
 
 
-def points_of(results: Results, groups: list[Budget]) -> list[Point]:
-    """The finished trials with a measured top-1 val."""
+@dataclass(frozen=True)
+class Mean:
+    """One setting's means over its seeds; index of its budget.
+
+    `on_front`: of those with the most seeds; where test accuracy is on an axis, of the selected ones of each budget.
+    """
+
+    setting: Setting
+    x: Spread
+    y: Spread
+    budget: int
+    on_front: bool
+    selected: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn. `means` is empty where there is one seed; `collapsed` points are far below the others.
+
+    `dense`: with its x and y. `unmeasured`: how many finished trials lack one of the two values.
+    """
+
+    results: Results
+    x: Objective
+    y: Objective
+    groups: list[Budget]
+    dense: list[tuple[Dense, float | None, float | None]]
+    shown: list[Point]
+    collapsed: list[Point]
+    means: list[Mean] = field(default_factory=list)
+    unmeasured: int = 0
+
+    @property
+    def goals(self) -> tuple[int, int]:
+        """Of y and x."""
+        return self.y.goal, self.x.goal
+
+    @property
+    def lost(self) -> list[Trial]:
+        """Trials that ended without a subnet."""
+        return [trial for trial in self.results.trials if trial.status in ("failed", "stopped")]
+
+    @property
+    def front(self) -> list[tuple[float, float]]:
+        """The (x, y) of the front in the order of x: of means over seeds where there are several, else of trials."""
+        if self.means:
+            return sorted((mean.x.mean, mean.y.mean) for mean in self.means if mean.on_front)
+        return sorted((point.x, point.y) for point in self.shown + self.collapsed if point.on_front)
+
+    @property
+    def knee(self) -> tuple[float, float] | None:
+        """The knee of the front: see `analysis.front.knee`."""
+        front = self.front
+        return knee([y for _, y in front], [x for x, _ in front], self.goals) if front else None
+
+    @property
+    def targets(self) -> dict[float, list[str]]:
+        """The labels of the budgets that limit x, by their target, ascending."""
+        found: dict[float, list[str]] = {}
+        for group in self.groups:
+            if group.outcome.resource == self.x.name and group.outcome.target:
+                labels = found.setdefault(group.outcome.target, [])
+                labels += [group.outcome.label] * (group.outcome.label not in labels)
+        return dict(sorted(found.items()))
+
+    @property
+    def minimum(self) -> int | None:
+        """What no subnet can go below on x; None where no budget limits it or none knows."""
+        limits = [group.outcome.minimum for group in self.groups if group.outcome.resource == self.x.name]
+        return min((limit for limit in limits if limit), default=None)
+
+    def all_x(self) -> list[float]:
+        """Every value that the x axis must show."""
+        values = [point.x for point in self.shown] + [x for _, x, _ in self.dense if x is not None]
+        values += [mean.x.mean + _drawn(mean.x) for mean in self.means]
+        minimum = self.minimum
+        return values + list(self.targets) + ([] if minimum is None else [minimum])
+
+    def all_y(self) -> list[float]:
+        """Every value that the y axis must show."""
+        values = [point.y for point in self.shown] + [y for _, _, y in self.dense if y is not None]
+        for mean in self.means:
+            values += [mean.y.mean - _drawn(mean.y), mean.y.mean + _drawn(mean.y)]
+        return [min(value, 100.0) for value in values] if self.y.kind == "percent" else values
+
+
+def scene(results: Results, x: Objective, y: Objective) -> Scene:
+    """Everything that a figure of y over x shows."""
+    groups = budgets(results)
+    points, unmeasured = _points(results, groups, x, y)
+    shown, collapsed = split_collapsed(points) if y.kind == "percent" else (points, [])
+    dense = [(size, size.mean(x.dense), size.mean(y.dense)) for size in dense_networks(results)]
+    return Scene(results, x, y, groups, dense, shown, collapsed, _means(results, groups, x, y), unmeasured)
+
+
+def _points(results: Results, groups: list[Budget], x: Objective, y: Objective) -> tuple[list[Point], int]:
+    """The finished trials with both values and a top-1 val, and how many lack one of the two."""
     index = {trial.folder: number for number, group in enumerate(groups) for trial in group.trials}
     best = {group.best.folder for group in groups if group.best}
-    points = []
-    for trial, on_front in zip(results.trials, results.on_front, strict=True):
-        subnet = trial.record.subnet if trial.record and trial.status == "finished" else None
-        if subnet is not None and subnet.top1_val is not None and is_measured(trial):
-            chosen = trial.folder in best
-            points.append(Point(trial, subnet.macs, subnet.top1_val, index[trial.folder], on_front, chosen))
-    return points
+    finished = [trial for trial in results.by_status("finished") if is_measured(trial)]
+    values = [(trial, _number(x.of(trial)), _number(y.of(trial))) for trial in finished]
+    known = [each for each in values if not math.isnan(each[1] + each[2])]
+    nan = float("nan")
+    # A front by test accuracy over all trials would select by it: there the selected trials alone compete.
+    reported = x.is_test or y.is_test
+    competes = [trial.folder in best if reported else trial.met_budget for trial, _, _ in known]
+    met = [(b, a) if flag else (nan, nan) for flag, (_, a, b) in zip(competes, known, strict=True)]
+    flags = front_of([b for b, _ in met], [a for _, a in met], (y.goal, x.goal))
+    points = [
+        Point(trial, a, b, index[trial.folder], bool(flag), trial.folder in best)
+        for (trial, a, b), flag in zip(known, flags, strict=True)
+    ]
+    return points, len(finished) - len(known)
+
+
+def _means(results: Results, groups: list[Budget], x: Objective, y: Objective) -> list[Mean]:
+    found = most_seeds(settings(results))
+    if all(setting.n < 2 for setting in found):
+        return []
+    index = {trial.folder: number for number, group in enumerate(groups) for trial in group.trials}
+    selected = [group.setting for group in groups]
+    made = [(each, spread([x.of(t) for t in each.trials]), spread([y.of(t) for t in each.trials])) for each in found]
+    known = [(each, a, b) for each, a, b in made if a is not None and b is not None]
+    competes = [each in selected or not (x.is_test or y.is_test) for each, _, _ in known]
+    nan = float("nan")
+    met = [(b.mean, a.mean) if flag else (nan, nan) for flag, (_, a, b) in zip(competes, known, strict=True)]
+    flags = front_of([b for b, _ in met], [a for _, a in met], (y.goal, x.goal))
+    return [
+        Mean(each, a, b, index[each.trials[0].folder], bool(flag), each in selected)
+        for (each, a, b), flag in zip(known, flags, strict=True)
+    ]
+
+
+def _drawn(each: Spread) -> float:
+    """What the axes must show of an interval: that of two seeds is so wide that it would flatten all else."""
+    return (each.interval or 0.0) if each.n > 2 else 0.0
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def split_collapsed(points: list[Point]) -> tuple[list[Point], list[Point]]:
@@ -45,11 +180,16 @@ def split_collapsed(points: list[Point]) -> tuple[list[Point], list[Point]]:
     """
     if len(points) < 3:
         return points, []
-    values = [point.top1 for point in points]
+    values = [point.y for point in points]
     middle = median(values)
     floor = middle - max(10.0, 5 * median(abs(value - middle) for value in values))
-    floor = min([floor, *(point.top1 for point in points if point.selected)])
-    return [point for point in points if point.top1 >= floor], [point for point in points if point.top1 < floor]
+    floor = min([floor, *(point.y for point in points if point.selected)])
+    return [point for point in points if point.y >= floor], [point for point in points if point.y < floor]
+
+
+def limits(values: list[float], kind: str, marks: bool = False) -> tuple[float, float, bool]:
+    """(low, high, logarithmic) of an axis of this kind; `marks`: room for marks at its lower end."""
+    return (*accuracy_limits(values, marks), False) if kind == "percent" else size_limits(values)
 
 
 def accuracy_limits(values: list[float], marks: bool) -> tuple[float, float]:
@@ -64,9 +204,9 @@ def accuracy_limits(values: list[float], marks: bool) -> tuple[float, float]:
     return min(middle - span / 2, top - span) - (0.25 if marks else 0.15) * span, top
 
 
-def macs_limits(values: list[float]) -> tuple[float, float, bool]:
-    """(left, right, logarithmic) for MACs: from zero, unless the values span a factor of more than `LOG_SPAN`."""
-    known = [value for value in values if value > 0]
+def size_limits(values: list[float]) -> tuple[float, float, bool]:
+    """(low, high, logarithmic) for sizes: from zero, unless the values span a factor of more than `LOG_SPAN`."""
+    known = [value for value in values if value > 0 and math.isfinite(value)]
     if not known:
         return 0.0, 1.0, False
     if max(known) > LOG_SPAN * min(known):
@@ -74,29 +214,13 @@ def macs_limits(values: list[float]) -> tuple[float, float, bool]:
     return 0.0, 1.06 * max(known), False
 
 
-def unit_of(macs: list[float]) -> tuple[float, str]:
-    """The unit in which the largest value is at least 0.5, and its name for an axis: (1e6, " (millions)")."""
-    largest = max(macs, default=0.0)
-    units = ((1e9, " (billions)"), (1e6, " (millions)"), (1e3, " (thousands)"))
-    return next(((scale, name) for scale, name in units if largest >= scale / 2), (1.0, ""))
-
-
-def targets_of(groups: list[Budget]) -> dict[int, list[str]]:
-    """The labels of the budgets by their target in MACs, ascending."""
-    found: dict[int, list[str]] = {}
-    for group in groups:
-        if group.outcome.resource == "macs":
-            found.setdefault(group.outcome.target, []).append(group.label)
-    return dict(sorted(found.items()))
-
-
-def minimum_of(groups: list[Budget]) -> int | None:
-    """MACs that no subnet can go below; None where no budget limits MACs."""
-    return min((group.outcome.minimum for group in groups if group.outcome.resource == "macs"), default=None)
-
-
-def all_macs(points: list[Point], groups: list[Budget], dense: list[Dense]) -> list[float]:
-    """Every value that the MACs axis must show."""
-    minimum = minimum_of(groups)
-    values = [point.macs for point in points] + [size.macs for size in dense] + list(targets_of(groups))
-    return values if minimum is None else [*values, minimum]
+def unit_of(values: list[float], kind: str = "count") -> tuple[float, str]:
+    """The unit in which the largest value is at least 0.5 (2 for a time), and its name: (1e6, " (millions)")."""
+    least = 2.0 if kind == "s" else 0.5
+    largest = max((value for value in values if math.isfinite(value)), default=0.0)
+    units: dict[str, tuple[tuple[float, str], ...]] = {
+        "count": ((1e9, " (billions)"), (1e6, " (millions)"), (1e3, " (thousands)")),
+        "s": ((86400.0, " (days)"), (3600.0, " (hours)"), (60.0, " (minutes)"), (0.0, " (s)")),
+    }
+    found = next(((scale, name) for scale, name in units.get(kind, ()) if largest >= least * scale), (1.0, ""))
+    return (found[0] or 1.0), found[1]

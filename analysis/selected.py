@@ -1,16 +1,16 @@
-"""The selected trial of each budget beside the dense network: as Markdown, as LaTeX and as one screen of text."""
+"""The selected trial of each budget beside the dense network, with several seeds as means: Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import fmean
-from textwrap import shorten, wrap
+from textwrap import shorten
 from typing import Any
 
-from analysis.budgets import Budget, Dense, best_of, budgets, dense_networks, seeds_note
-from analysis.load import Results, Trial
+from analysis.budgets import Budget, Dense, budgets, dense_networks, seeds_note
+from analysis.load import Results
+from analysis.seeds import spread, treatment
 from ofb_ray.records import Record
 
 HEAD = (
@@ -27,9 +27,6 @@ HEAD = (
     "embed / heads x channels / MLP",
     "search s",
 )
-SCREEN_COLUMNS = (0, 1, 3, 4, 5, 6, 7, 8, 9)
-SCREEN_WIDTH = 100
-SCREEN_BUDGETS, SCREEN_DENSE, SCREEN_FAILURES, SCREEN_PROBLEMS = 7, 2, 2, 1
 RULE = "Each budget's trial was chosen by held-out top-1 (val) alone; top-1 test is only reported."
 NONE = "-"
 
@@ -44,7 +41,8 @@ def markdown(results: Results) -> str:
     dense, selected = rows(results)
     lines = [_markdown_line(HEAD), _markdown_line(["---", *["---:"] * 9, "---", "---:"])]
     lines += [_markdown_line(cells) for cells in dense + selected]
-    return "\n".join([*lines, "", *notes(results), ""])
+    trials = [f"Trials behind the means: {'; '.join(some)}."] if (some := behind(results)) else []
+    return "\n".join([*lines, "", *notes(results), *trials, ""])
 
 
 def latex(results: Results) -> str:
@@ -74,25 +72,21 @@ def latex(results: Results) -> str:
 
 def notes(results: Results) -> list[str]:
     """What a reader of the numbers must know, in sentences."""
-    return [RULE, note] if (note := seeds_note(results)) else []
+    note = seeds_note(results)
+    if not note:
+        return []
+    chosen = [budget.setting for budget in budgets(results) if budget.setting]
+    deviation = ["± is the standard deviation over seeds."] * bool(chosen)
+    return [RULE, " ".join([*filter(None, [treatment(chosen)]), *deviation, note])]
 
 
-def screen(results: Results, out: str | Path) -> str:
-    """At most 30 lines of 100 columns (a path may be longer): what was found, how far to trust it, what to do next."""
-    dense, selected = rows(results)
-    title = f"{results.name}: {results.question}".rstrip(": ")
-    lines = [*wrap(title, SCREEN_WIDTH, max_lines=2, placeholder=" ..."), counts(results)]
-    if selected:
-        table = [list(HEAD), *dense[:SCREEN_DENSE], *selected[:SCREEN_BUDGETS]]
-        lines += ["", *_aligned([[cells[column] for column in SCREEN_COLUMNS] for cells in table])]
-        hidden = len(dense[SCREEN_DENSE:]) + len(selected[SCREEN_BUDGETS:])
-        lines += [f"... and {hidden} more rows in table.md"] * bool(hidden)
-        lines += ["", *(line for note in notes(results) for line in wrap(note, SCREEN_WIDTH))]
-    lines += _failures(results)
-    lines += [f"Note: {problem}" for problem in results.problems[:SCREEN_PROBLEMS]]
-    if len(results.problems) > SCREEN_PROBLEMS:
-        lines.append(f"... and {len(results.problems) - SCREEN_PROBLEMS} more notes: `reason` in front.csv")
-    return "\n".join([*lines, "", f"In {out}: front.png, front.pdf, front.csv, table.md, table.tex", *_next(results)])
+def behind(results: Results) -> list[str]:
+    """For each budget with several seeds the trials behind its means, as one line: `0.25: 12, 20, 31`."""
+    return [
+        f"{budget.label}: {', '.join(str(trial.name) for trial in budget.setting.trials)}"
+        for budget in budgets(results)
+        if budget.setting
+    ]
 
 
 def counts(results: Results) -> str:
@@ -116,16 +110,17 @@ def human(value: float) -> str:
 def escape(text: str) -> str:
     """Text that LaTeX sets as it stands."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special["±"] = r"$\pm$"
     special |= {char: f"\\{char}" for char in "&%$#_{}"}
-    return re.sub(r"[\\~^&%$#_{}]", lambda match: special[match.group()], text)
+    return re.sub(r"[\\~^&%$#_{}±]", lambda match: special[match.group()], text)
 
 
-def widths_summary(arch: dict[str, Any] | None) -> str:
-    """`48 / 2.2 x 16 / 128`: embedding, mean heads x mean channels per head, mean MLP width."""
-    sizes = (arch or {}).get("widths", {})
-    attention = [size for name, size in sizes.items() if name.endswith("attn")]
-    mlp = [size["width"] for name, size in sizes.items() if name.endswith("mlp")]
-    embed = [size["width"] for name, size in sizes.items() if not name.endswith(("attn", "mlp"))]
+def widths_summary(archs: Sequence[dict[str, Any] | None]) -> str:
+    """`48 / 2.2 x 16 / 128`: embedding, mean heads x mean channels per head, mean MLP width, over all networks."""
+    sizes = [item for arch in archs for item in (arch or {}).get("widths", {}).items()]
+    attention = [size for name, size in sizes if name.endswith("attn")]
+    mlp = [size["width"] for name, size in sizes if name.endswith("mlp")]
+    embed = [size["width"] for name, size in sizes if not name.endswith(("attn", "mlp"))]
     if not (attention and mlp and embed):
         return NONE
     heads, channels = fmean(size["heads"] for size in attention), fmean(size["width"] for size in attention)
@@ -134,79 +129,50 @@ def widths_summary(arch: dict[str, Any] | None) -> str:
 
 def _dense_row(dense: Dense) -> list[str]:
     label = "dense" if dense.count == 1 else f"dense (mean of {dense.count})"
-    accuracies = [_points(dense.top1_val), _points(dense.top1_test)]
+    pairs = zip((dense.top1_val, dense.top1_test), dense.deviations, strict=True)
+    accuracies = [_points(mean, deviation) for mean, deviation in pairs]
     sizes = [human(dense.macs), "1.000", NONE, human(dense.params)]
     return [label, NONE, NONE, *sizes, *accuracies, NONE, NONE, NONE]
 
 
 def _budget_row(budget: Budget) -> list[str]:
+    """Of the selected trial; with several seeds the means over those of the selected setting."""
     unit = " params" if budget.outcome.resource == "params" else ""
     target = f"{human(budget.outcome.target)}{unit}"
-    record = budget.best.record if budget.best else None
-    if budget.best is None or record is None or record.subnet is None:
+    trials = budget.setting.trials if budget.setting else (budget.best,) if budget.best else ()
+    records = [trial.record for trial in trials if trial.record and trial.record.subnet]
+    subnets = [record.subnet for record in records if record.subnet]
+    if not subnets:
         return [budget.label, "none", target, *[NONE] * 9]
-    subnet, dense = record.subnet, record.dense
-    used = getattr(subnet, record.budget.resource) / record.budget.target
-    search = record.seconds.get("search")
+    ratios = [record.subnet.macs / record.dense.macs for record in records if record.subnet and record.dense]
+    used = [getattr(each, budget.outcome.resource) / budget.outcome.target for each in subnets]
+    val, test = (spread([getattr(each, column) for each in subnets]) for column in ("top1_val", "top1_test"))
+    search = [record.seconds["search"] for record in records if "search" in record.seconds]
     return [
         budget.label,
-        str(budget.best.number),
+        f"{len(trials)} seeds" if budget.setting else str(trials[0].number),
         target,
-        human(subnet.macs),
-        f"{subnet.macs / dense.macs:.3f}" if dense else NONE,
-        f"{100 * used:.1f}",
-        human(subnet.params),
-        _points(subnet.top1_val),
-        _points(subnet.top1_test),
-        _loss(record),
-        widths_summary(record.arch),
-        NONE if search is None else f"{search:.0f}",
+        human(fmean(each.macs for each in subnets)),
+        f"{fmean(ratios):.3f}" if ratios else NONE,
+        f"{100 * fmean(used):.1f}",
+        human(fmean(each.params for each in subnets)),
+        *(_points(each.mean, each.deviation) if each else NONE for each in (val, test)),
+        _loss(records),
+        widths_summary([record.arch for record in records]),
+        f"{fmean(search):.0f}" if search else NONE,
     ]
 
 
-def _loss(record: Record) -> str:
+def _loss(records: Sequence[Record]) -> str:
     """Points of top-1 test over its own dense network; of top-1 val, and marked so, where test was not measured."""
     for column, mark in (("top1_test", ""), ("top1_val", " (val)")):
-        ours, theirs = getattr(record.subnet, column, None), getattr(record.dense, column, None)
-        if ours is not None and theirs is not None:
+        pairs = [(getattr(record.subnet, column, None), getattr(record.dense, column, None)) for record in records]
+        found = spread([ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None])
+        if found is not None:
             # Adding 0.0 turns a rounded -0.0 into 0.0.
-            return f"{round(ours - theirs, 2) + 0.0:+.2f}{mark}"
+            deviation = "" if found.deviation is None else f" ± {found.deviation:.2f}"
+            return f"{round(found.mean, 2) + 0.0:+.2f}{deviation}{mark}"
     return NONE
-
-
-def _failures(results: Results) -> list[str]:
-    lost = [trial for trial in results.trials if trial.status in ("failed", "stopped", "died")]
-    lost += [t for t in results.by_status("finished") if not t.met_budget]
-    lines = [_failure(trial) for trial in lost[:SCREEN_FAILURES]]
-    if len(lost) > SCREEN_FAILURES:
-        lines.append(f"... and {len(lost) - SCREEN_FAILURES} more: `reason` in front.csv")
-    return ["", *lines] if lines else []
-
-
-def _failure(trial: Trial) -> str:
-    state = "over budget" if trial.status == "finished" else trial.status
-    reason = f": {trial.reason}" if trial.reason else ""
-    return shorten(f"Trial {trial.name} (budget {trial.budget}) {state}{reason}", SCREEN_WIDTH, placeholder=" ...")
-
-
-def _next(results: Results) -> list[str]:
-    best = best_of(list(results.trials))
-    steps = ["look at front.png; export a trial, such as the most accurate selected one:"] if best else []
-    if best:
-        steps.append(f"ofb-ray export {shlex.quote(str(best.folder))} --to DIR")
-    steps.append(f"ofb-ray status {shlex.quote(str(results.folders[0]))}")
-    return [f"{'Next:' if number == 0 else '':5}  {step}" for number, step in enumerate(steps)]
-
-
-def _aligned(table: list[list[str]]) -> list[str]:
-    spare = SCREEN_WIDTH - sum(max(len(cells[column]) for cells in table) + 2 for column in range(1, len(table[0])))
-    labels = [shorten(cells[0], spare, placeholder="...") for cells in table]
-    sizes = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
-    sizes[0] = max(len(label) for label in labels)
-    return [
-        label.ljust(sizes[0]) + "".join(f"  {cell:>{size}}" for cell, size in zip(cells[1:], sizes[1:], strict=True))
-        for label, cells in zip(labels, table, strict=True)
-    ]
 
 
 def _markdown_line(cells: list[str] | tuple[str, ...]) -> str:
@@ -217,8 +183,8 @@ def _latex_line(cells: list[str] | tuple[str, ...]) -> str:
     return " & ".join(re.sub(r"^-(?=\d)", "$-$", escape(cell)) for cell in cells) + r" \\"
 
 
-def _points(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
+def _points(value: float | None, deviation: float | None = None) -> str:
+    return NONE if value is None else f"{value:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
 
 
 def _short(value: float) -> str:

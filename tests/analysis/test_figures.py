@@ -11,10 +11,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import figures
-from analysis.budgets import budgets
+
 from analysis.labels import place
 from analysis.load import read
-from analysis.scale import accuracy_limits, macs_limits, points_of, split_collapsed, unit_of
+from analysis.objectives import objective
+from analysis.scale import accuracy_limits, scene, size_limits, unit_of
 from ofb_ray.records import Record
 from tests.analysis.factory import failed, record, write
 
@@ -82,9 +83,9 @@ def test_labels_cover_neither_each_other_nor_points_nor_the_edge(ratios: list[fl
 def test_collapsed_trials_do_not_set_the_scale_but_selected_ones_do(tmp_path: Path) -> None:
     trials = [*cloud(9, [0.5]), record(9, 0.5, 10.0), record(10, 0.12, 60.0)]
     results = read([write(tmp_path, trials)])
-    shown, collapsed = split_collapsed(points_of(results, budgets(results)))
-    assert [point.top1 for point in collapsed] == [10.0]
-    assert 60.0 in [point.top1 for point in shown]
+    what = scene(results, objective("macs", results), objective("top1_val", results))
+    assert [point.y for point in what.collapsed] == [10.0]
+    assert 60.0 in [point.y for point in what.shown]
 
 
 def test_limits_are_a_point_apart_and_hold_all_values() -> None:
@@ -98,7 +99,7 @@ def test_limits_are_a_point_apart_and_hold_all_values() -> None:
 
 
 def test_macs_are_drawn_from_zero_unless_they_span_orders_of_magnitude() -> None:
-    assert macs_limits([0.2, 1.0])[::2] == (0.0, False)
-    assert macs_limits([0.02, 1.0])[2]
-    assert macs_limits([]) == (0.0, 1.0, False)
+    assert size_limits([0.2, 1.0])[::2] == (0.0, False)
+    assert size_limits([0.02, 1.0])[2]
+    assert size_limits([]) == (0.0, 1.0, False)
     assert [unit_of([value])[0] for value in (100, 600, 4e5, 6e5, 1.3e9)] == [1.0, 1e3, 1e3, 1e6, 1e9]

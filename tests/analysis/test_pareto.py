@@ -15,7 +15,8 @@ from analysis.selected import escape, human, latex, markdown, widths_summary
 from ofb_ray.records import Network, Record
 from tests.analysis.factory import DENSE, failed, record, widths, write, write_open
 
-FILES = {"front.csv", "front.png", "front.pdf", "table.md", "table.tex"}
+FRONT = {"front.csv", "front.png", "front.pdf", "front.svg", "table.md", "table.tex"}
+VOLUME = {"hypervolume.png", "hypervolume.pdf", "hypervolume.svg"}
 MANY = [record(number, 0.1 + 0.05 * (number % 16), 90 + number % 9) for number in range(60)]
 
 
@@ -47,7 +48,8 @@ def test_selection_ignores_test_accuracy_and_prefers_fewer_macs_among_equals(tmp
 )
 def test_every_state_gives_all_files_and_one_screen(tmp_path: Path, trials: list[Record]) -> None:
     text = analyse(write(tmp_path / "r", trials))
-    assert {path.name for path in (tmp_path / "r" / "analysis").iterdir()} == FILES
+    known = any(trial.subnet and trial.subnet.top1_val for trial in trials)
+    assert {path.name for path in (tmp_path / "r" / "analysis").iterdir()} == FRONT | (VOLUME if known else set())
     lines = text.splitlines()
     assert len(lines) <= 30
     assert all(len(line) <= 100 or str(tmp_path) in line for line in lines)
@@ -94,7 +96,7 @@ def test_files_do_not_depend_on_when_they_are_written(tmp_path: Path) -> None:
     folder = write(tmp_path / "r", MANY[:6])
     analyse(folder, tmp_path / "a")
     analyse(folder, tmp_path / "b")
-    for name in FILES:
+    for name in FRONT | VOLUME:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert not (folder / "analysis").exists()
 
@@ -115,8 +117,8 @@ def test_markdown_has_equal_cells_in_every_line(tmp_path: Path) -> None:
 
 
 def test_widths_and_numbers_are_written_short() -> None:
-    assert widths_summary(widths(48)) == "48 / 2.2 x 16 / 128"
-    assert widths_summary(None) == "-"
+    assert widths_summary([widths(48)]) == "48 / 2.2 x 16 / 128"
+    assert widths_summary([None]) == "-"
     assert [human(value) for value in (7, 999, 999.6, 1260, 99_960, 248_750, 999_600, 1.26e9)] == [
         "7",
         "999",

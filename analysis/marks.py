@@ -1,0 +1,260 @@
+"""The marks of the front's figure, kind by kind, on axes whose limits are set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean
+from textwrap import shorten
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import blended_transform_factory
+
+from analysis.labels import place
+from analysis.load import Trial
+from analysis.rivals import Rival, classes
+from analysis.scale import Mean, Point, Scene
+from analysis.seeds import CONFIDENCE, spread
+
+# Okabe and Ito's colours without yellow and black; the markers differ too, so that the figure reads in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "P", "h", "p", "d")
+RIVAL_MARKERS = ("x", "+", "1", "2", "3", "4", "|")
+RED = "#B00000"
+EDGE = 0.035  # height of the marks at the bottom edge, as a share of the axes
+CROWD = 6  # above this number of labels they are the test top-1 alone
+MANY = 60  # above this number of trials the dots are smaller
+
+
+class Unit:
+    """What one unit of each axis is worth."""
+
+    def __init__(self, x: float = 1.0, y: float = 1.0) -> None:
+        self.x, self.y = x, y
+
+    def __call__(self, x: float, y: float) -> tuple[float, float]:
+        return x / self.x, y / self.y
+
+
+def points(axes: Axes, what: Scene, unit: Unit) -> None:
+    """Filled dots; hollow ones are over their budget; the selected one of each budget is large, with a black edge."""
+    several = bool(what.means)
+    many = len(what.shown) > MANY
+    area = (18 if many else 26) if several else (20 if many else 46)
+    for key, (label, colour, marker) in _looks(what).items():
+        mine = [point for point in what.shown if _group(what, point.budget) == key]
+        big = [point for point in mine if point.selected and not several]
+        for some, face, line, scale, layer in (
+            ([p for p in mine if p.trial.met_budget and p not in big], colour, "white", 1.0, 4),
+            ([p for p in mine if not p.trial.met_budget], "none", colour, 1.0, 4),
+            (big, colour, "black", 2.2, 5),
+        ):
+            axes.scatter(
+                *_xy(some, unit),
+                s=scale * area,
+                c=face,
+                marker=marker,
+                alpha=1.0 if scale > 1 else 0.45 if several else 0.7,
+                edgecolors=line,
+                lw=0.3 if many else 0.9,
+                zorder=layer,
+            )
+        axes.scatter(
+            [],
+            [],
+            s=46,
+            c=colour,
+            marker=marker,
+            edgecolors="white",
+            label=f"{label} ({len(mine)} trial{'s' * (len(mine) != 1)})",
+        )
+    if not several and any(point.selected for point in what.shown):
+        label = "selected" if what.y.is_test else "selected, with its test top-1"
+        axes.scatter([], [], s=90, c="white", marker="o", edgecolors="black", label=label)
+    if any(not point.trial.met_budget for point in what.shown):
+        axes.scatter([], [], s=46, c="white", marker="o", edgecolors="0.4", label="over its budget")
+
+
+def means(axes: Axes, what: Scene, unit: Unit) -> None:
+    """Large marks with bars: means over seeds and their intervals in both directions."""
+    looks = _looks(what)
+    for mean in what.means:
+        _, colour, marker = looks[_group(what, mean.budget)]
+        x, y = unit(mean.x.mean, mean.y.mean)
+        bars = [(each.interval or 0.0) / size for each, size in ((mean.x, unit.x), (mean.y, unit.y))]
+        axes.errorbar(x, y, yerr=bars[1], xerr=bars[0], fmt="none", ecolor="0.2", elinewidth=1, capsize=3, zorder=5.5)
+        edge = "black" if mean.selected else "white"
+        axes.scatter(x, y, s=100, c=colour, marker=marker, edgecolors=edge, lw=0.9, zorder=6)
+    if what.means:
+        counts = sorted({mean.setting.n for mean in what.means})
+        seeds = "-".join(dict.fromkeys([str(counts[0]), str(counts[-1])]))
+        chosen = any(mean.setting.chosen for mean in what.means)
+        of = "\n(each one's selected trial)" if chosen else ""
+        label = f"mean of {seeds} seeds{of},\n{100 * CONFIDENCE:g} % t interval"
+        axes.errorbar([], [], yerr=[], fmt="o", ms=8, mfc="white", mec="black", ecolor="0.2", capsize=3, label=label)
+
+
+def front(axes: Axes, what: Scene, unit: Unit) -> None:
+    """The front as steps along what it attains, and its knee as a ring."""
+    if len(what.front) > 0:
+        x, y = zip(*(unit(*each) for each in what.front), strict=True)
+        steps = "steps-post" if what.x.goal < 0 else "steps-pre"
+        reported = " of the selected" if what.x.is_test or what.y.is_test else ""
+        label = f"Pareto front{reported or (' of the means' if what.means else '')}"
+        axes.plot(x, y, color="0.25", lw=1.5, drawstyle=steps, zorder=3, label=label)
+    if what.knee is not None:
+        axes.scatter(*unit(*what.knee), s=330, c="none", marker="o", edgecolors="black", lw=1.2, ls="--", zorder=7)
+        axes.scatter(
+            [], [], s=120, c="none", marker="o", edgecolors="black", lw=1.2, ls="--", label="knee of the front"
+        )
+
+
+def dense(axes: Axes, what: Scene, unit: Unit) -> None:
+    """A star for each dense network that has both values, and a line at its accuracy where there is one."""
+    known = [(size, x, y) for size, x, y in what.dense if y is not None]
+    stars = [(size, x, y) for size, x, y in known if x is not None]
+    percent = what.y.kind == "percent"
+    for number, (size, x, y) in enumerate(stars):
+        value = f" ({y:.1f} %{f', n = {size.count}' * (size.count > 1)})" if percent else ""
+        text = f"dense network{value}" if len(stars) == 1 else "dense networks"
+        label = text if number == 0 else ""
+        axes.plot(*unit(x, y), "*", ms=15, color="black", mec="white", ls="none", zorder=6, label=label)
+    if len(known) == 1:
+        label = "" if stars else f"dense network ({known[0][2]:.1f} %)" if percent else "dense network"
+        axes.axhline(known[0][2] / unit.y, color="black", lw=0.9, ls="--", zorder=1.5, label=label)
+
+
+def bounds(axes: Axes, what: Scene, unit: Unit) -> None:
+    """Budget targets, labelled above the axes, and what no subnet can reach."""
+    targets = [(x / unit.x, shorten(", ".join(names), 26, placeholder="...")) for x, names in what.targets.items()]
+    places = [axes.transAxes.inverted().transform(axes.transData.transform((x, 1)))[0] for x, _ in targets]
+    # A character is about 1.3 % of the axes wide.
+    crowded = any(np.diff(places) < 0.013 * (max((len(label) for _, label in targets), default=0) + 2))
+    above = blended_transform_factory(axes.transData, axes.transAxes)
+    for number, (x, label) in enumerate(targets):
+        axes.axvline(x, color="0.55", lw=0.8, zorder=1, label="" if number else "budget limit")
+        text = axes.text(x, 1.012, label, transform=above, ha="left" if crowded else "center", fontsize=8, color="0.3")
+        text.set_rotation(40 if crowded else 0)
+        text.set_rotation_mode("anchor")
+    if (minimum := what.minimum) is not None:
+        left = axes.get_xlim()[0]
+        axes.axvspan(left, minimum / unit.x, fc="0.97", ec="0.8", hatch="///", lw=0, zorder=0.5, label="not reachable")
+        axes.axvline(minimum / unit.x, color="0.4", lw=1, ls=":", zorder=1)
+
+
+def edge(axes: Axes, what: Scene, unit: Unit) -> None:
+    """Marks at the bottom edge for trials that have no place on the scale: collapsed, failed, stopped."""
+    bottom = blended_transform_factory(axes.transData, axes.transAxes)
+    if what.collapsed:
+        low, high = min(point.y for point in what.collapsed), max(point.y for point in what.collapsed)
+        values = f"{low:.0f} %" if high - low < 1 else f"{low:.0f}-{high:.0f} %"
+        looks = _looks(what)
+        colours = [looks[_group(what, point.budget)][1] for point in what.collapsed]
+        x = [point.x / unit.x for point in what.collapsed]
+        axes.scatter(x, [0.1] * len(x), s=30, c=colours, marker="v", transform=bottom, zorder=5)
+        label = f"off the scale: {len(what.collapsed)} at {values}"
+        axes.scatter([], [], s=30, c="0.4", marker="v", label=label)
+    found = Counter(_lost_place(axes, what, trial, unit) for trial in what.lost)
+    for place_, count in found.items():
+        axes.scatter(place_, EDGE, s=40, c=RED, marker="x", transform=bottom, zorder=5)
+        if count > 1:
+            axes.text(place_, EDGE, f"  × {count}", transform=bottom, va="center", fontsize=8, color=RED, zorder=5)
+    if what.lost:
+        states = Counter(trial.status for trial in what.lost)
+        label = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))
+        axes.scatter([], [], s=40, c=RED, marker="x", label=label)
+
+
+def rivals(axes: Axes, found: Sequence[Rival], unit: Unit) -> None:
+    """Published results in grey, a marker for each fairness class; OFB's own rows larger and black."""
+    for number, (start, label) in enumerate(classes(found).items()):
+        marker = RIVAL_MARKERS[number % len(RIVAL_MARKERS)]
+        grey = f"{0.35 + 0.3 * number / max(1, len(classes(found)) - 1):.2f}" if number else "0.35"
+        some = [rival for rival in found if rival.start == start and not rival.is_ofb]
+        axes.scatter(*_xy(some, unit), s=34, c=grey, marker=marker, lw=1.2, zorder=3.5)
+        axes.scatter([], [], s=34, c=grey, marker=marker, lw=1.2, label=f"published: {label}")
+    own = sorted((rival for rival in found if rival.is_ofb), key=lambda rival: rival.x)
+    if own:
+        x, y = _xy(own, unit)
+        axes.plot(
+            x, y, marker="*", ms=9, color="black", mfc="white", lw=0.8, ls=":", zorder=3.6, label="published: OFB"
+        )
+
+
+def labels(axes: Axes, what: Scene, published: Sequence[Rival], unit: Unit) -> None:
+    """Name and test top-1 of each selected trial or mean, and the names of the rivals, where they cover nothing."""
+    chosen: list[Point] | list[Mean]
+    if what.means:
+        chosen = [mean for mean in what.means if mean.selected]
+        wanted = [(*unit(mean.x.mean, mean.y.mean), _mean_text(what, mean, len(chosen))) for mean in chosen]
+    else:
+        chosen = [point for point in what.shown if point.selected]
+        wanted = [(*unit(point.x, point.y), _point_text(what, point, len(chosen))) for point in chosen]
+    wanted += [(*unit(rival.x, rival.y), rival.label) for rival in published if rival.label]
+    dots = [unit(point.x, point.y) for point in what.shown]
+    dots += [unit(mean.x.mean, mean.y.mean) for mean in what.means] + [unit(rival.x, rival.y) for rival in published]
+    stars = [unit(x, y) for _, x, y in what.dense if x is not None and y is not None]
+    steps = [unit(*each) for each in what.front]
+    lines = [(x, y) for (left, y), (right, _) in pairwise(steps) for x in np.linspace(left, right, 24)]
+    lines += [(x, y) for (_, low), (x, high) in pairwise(steps) for y in np.linspace(low, high, 24)]
+    lines += [(x, y) for _, y in stars[:1] for x in np.linspace(*axes.get_xlim(), 48)]
+    for mean in what.means:
+        (x, y), half = unit(mean.x.mean, mean.y.mean), (mean.y.interval or 0.0) / unit.y
+        lines += [(x, each) for each in np.linspace(y - half, y + half, 24)]
+        half = (mean.x.interval or 0.0) / unit.x
+        lines += [(each, y) for each in np.linspace(x - half, x + half, 24)]
+    place(axes, wanted, dots + stars, lines)
+
+
+def _point_text(what: Scene, point: Point, count: int) -> str:
+    trial = point.trial
+    name = f"{trial.sweep} #{trial.number}".strip()
+    test = trial.record.subnet.top1_test if trial.record and trial.record.subnet else None
+    if test is None or what.y.is_test:
+        return f"#{trial.number}" if count > CROWD else name
+    return f"{test:.1f}" if count > CROWD else f"{name}: test {test:.1f} %"
+
+
+def _mean_text(what: Scene, mean: Mean, count: int) -> str:
+    column = what.y.name if what.y.is_test else "top1_test"
+    subnets = [trial.record.subnet for trial in mean.setting.trials if trial.record]
+    test = spread([getattr(subnet, column) for subnet in subnets])
+    if test is None:
+        return f"n = {mean.setting.n}"
+    if count > CROWD:
+        return f"{test.mean:.1f}"
+    deviation = "" if test.deviation is None else f" ± {test.deviation:.1f}"
+    number = f" (n = {test.n})" if len({mean.setting.n for mean in what.means}) > 1 else ""
+    return f"test {test.mean:.1f}{deviation} %{number}"
+
+
+def _looks(what: Scene) -> dict[str, tuple[str, str, str]]:
+    """Legend's label, colour and marker: of each experiment where there are several, else of each budget."""
+    keys = list(dict.fromkeys(_group(what, number) for number in range(len(what.groups))))
+    several = len({group.experiment for group in what.groups}) > 1
+    found = {}
+    for number, key in enumerate(keys):
+        label = shorten(key, 26, placeholder="...") if several else f"budget {shorten(key, 22, placeholder='...')}"
+        found[key] = (label, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+    return found
+
+
+def _group(what: Scene, budget: int) -> str:
+    several = len({group.experiment for group in what.groups}) > 1
+    return what.groups[budget].experiment if several else what.groups[budget].label
+
+
+def _xy(some: Sequence[Point] | Sequence[Rival], unit: Unit) -> tuple[list[float], list[float]]:
+    return [each.x / unit.x for each in some], [each.y / unit.y for each in some]
+
+
+def _lost_place(axes: Axes, what: Scene, trial: Trial, unit: Unit) -> float:
+    """Where a trial without a subnet stands: at its target, or where others of its budget are, or in the middle."""
+    group = next((group for group in what.groups if any(each.folder == trial.folder for each in group.trials)), None)
+    if group is not None and group.outcome.resource == what.x.name and group.outcome.target:
+        return group.outcome.target / unit.x
+    folders = {each.folder for each in group.trials} if group else set()
+    others = [point.x for point in what.shown + what.collapsed if point.trial.folder in folders]
+    return fmean(others) / unit.x if others else fmean(axes.get_xlim())

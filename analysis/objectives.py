@@ -1,0 +1,152 @@
+"""What a front can be drawn of: accuracies, sizes, measured latency, and what the search cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.load import Results, Trial
+from ofb_ray.errors import InputError
+from ofb_ray.records import Network
+
+LATENCY_FILE = "latency.json"
+ACCURACIES = {
+    "top1_val": "held-out top-1 (%)",
+    "top5_val": "held-out top-5 (%)",
+    "top1_test": "test top-1 (%)",
+    "top5_test": "test top-5 (%)",
+}
+SIZES = {"macs": "MACs per image", "params": "parameters"}
+NAMES = (*ACCURACIES, *SIZES, "latency", "search_cost")
+BACKENDS = ("torch", "compile", "onnxruntime")
+Value = float | None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One quantity of a trial's subnet.
+
+    Args:
+        name: as on the command line; label: for an axis, with the unit where it does not depend on the size.
+        goal: 1 where more is better, -1 where less is.
+        kind: percent, count, ms or s.
+        of: the value of a trial, None where it was not measured; dense: the same of the trial's dense network.
+        remedy: how a value that is missing comes about.
+        notes: what a reader must know of the values.
+    """
+
+    name: str
+    label: str
+    goal: int
+    kind: str
+    of: Callable[[Trial], Value]
+    dense: Callable[[Trial], Value]
+    remedy: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> str:
+        """The label without its unit, for a sentence."""
+        return self.label.partition(" (")[0].removesuffix(" per image")
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is read on the test split, which takes no part in the selection."""
+        return self.name.endswith("_test")
+
+
+def objective(name: str, results: Results, option: str = "x") -> Objective:
+    """The objective of this name for these results.
+
+    Args:
+        name: of `NAMES`; `latency` is torch at batch 1, `latency:BACKEND:BATCH` another.
+        option: the command line's option that gave it.
+
+    Raises:
+        InputError: there is no such objective.
+    """
+    if name in ACCURACIES:
+        return Objective(name, ACCURACIES[name], 1, "percent", _size("subnet", name), _size("dense", name))
+    if name in SIZES:
+        return Objective(name, SIZES[name], -1, "count", _size("subnet", name), _size("dense", name))
+    if name == "search_cost":
+        return _search_cost(results)
+    head, *rest = name.split(":")
+    if head == "latency" and len(rest) in (0, 2):
+        backend, batch = rest if rest else ("torch", "1")
+        if backend in BACKENDS and batch.isdecimal() and int(batch) > 0:
+            return _latency(name, backend, int(batch), results)
+    allowed = f"{', '.join(NAMES)} or latency:BACKEND:BATCH, such as latency:onnxruntime:16"
+    raise InputError(f"`{name}` is no objective; allowed: {allowed}", key=f"--{option}")
+
+
+def file_part(name: str) -> str:
+    """An objective's name as a part of a file's name."""
+    return name.replace(":", "-")
+
+
+def _size(network: str, column: str) -> Callable[[Trial], Value]:
+    def value(trial: Trial) -> Value:
+        size: Network | None = getattr(trial.record, network, None)
+        return getattr(size, column, None)
+
+    return value
+
+
+def _search_cost(results: Results) -> Objective:
+    """Seconds of search and fine-tuning together; the dense network is shared by many trials and has no such cost."""
+    records = [trial.record for trial in results.by_status("finished") if trial.record]
+    on_gpu = bool(records) and all(record.gpu_seconds.get("search") is not None for record in records)
+
+    def value(trial: Trial) -> Value:
+        record = trial.record
+        seconds = (record.gpu_seconds if on_gpu else record.seconds) if record else {}
+        return seconds["search"] + seconds.get("finetune", 0.0) if "search" in seconds else None
+
+    kind = "GPU time" if on_gpu else "wall time"
+    note = "" if on_gpu else "Search cost is wall time: not every record has GPU seconds."
+    label = f"search and fine-tuning, {kind}"
+    return Objective("search_cost", label, -1, "s", value, lambda trial: None, notes=(note,) if note else ())
+
+
+def _latency(name: str, backend: str, batch: int, results: Results) -> Objective:
+    files = {trial.folder: _rows(trial.folder) for trial in results.by_status("finished")}
+
+    def of(network: str) -> Callable[[Trial], Value]:
+        return lambda trial: _median(files.get(trial.folder, {}), network, backend, batch)
+
+    known = {
+        folder: tree for folder, tree in files.items() if _median(tree, "subnet", backend, batch) is not None
+    }.values()
+    machines = {(str(tree.get("device_name")), str(tree.get("threads"))) for tree in known}
+    notes = ["Latencies come from different machines or numbers of threads: they do not compare."] * (len(machines) > 1)
+    where = f", {next(iter(machines))[0]}" if len(machines) == 1 else ""
+    folders = " ".join(str(folder) for folder in results.folders)
+    label = f"latency (ms, {backend}, batch {batch}{where})"
+    remedy = f"`ofb-ray latency {folders}` measures it"
+    return Objective(name, label, -1, "ms", of("subnet"), of("dense"), remedy, tuple(notes))
+
+
+def _rows(folder: Path) -> dict[str, Any]:
+    """What was measured of a trial; nothing where the file is missing, torn or foreign."""
+    try:
+        tree = json.loads((folder / LATENCY_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _median(tree: dict[str, Any], network: str, backend: str, batch: int) -> Value:
+    rows = tree.get("rows")
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and (row.get("network"), row.get("backend"), row.get("batch")) == (
+            network,
+            backend,
+            batch,
+        ):
+            value = row.get("median_ms")
+            return float(value) if isinstance(value, int | float) else None
+    return None

@@ -1,0 +1,185 @@
+"""Published results beside one's own: which of them compare, once each, and where each comes from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.load import Results, Trial
+from analysis.published import STARTS, Published, published
+from ofb_ray.errors import InputError
+
+BACKBONES = {"deit": "DeiT", "swin": "Swin"}
+AXES = {"macs": "macs", "params": "params"}
+ACCURACIES = {"top1_test": "top1", "top5_test": "top5"}
+SAME_COST, SAME_ACCURACY = 0.03, 0.15  # a share, and points: closer rows of one method are the same row
+NEAR = 1.2  # one label names all points of a method whose costs are within this factor
+COLUMNS = ("method", "backbone", "start", "top1", "top5", "params", "macs", "table", "source", "own", "note")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A published result with a place in the figure; `label` is empty where a neighbour's names it too."""
+
+    row: Published
+    x: float
+    y: float
+    label: str
+
+    @property
+    def start(self) -> str:
+        """The fairness class."""
+        return self.row.start
+
+    @property
+    def is_ofb(self) -> bool:
+        """Whether it is a row of OFB itself."""
+        return self.row.method.startswith("OFB")
+
+
+def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequence[str] = ("plain",)) -> list[Rival]:
+    """The published ImageNet-1k results of one family of backbones, and OFB's own whatever their class.
+
+    A method's own source is preferred to a rival's table; a row that two sources print stands once.
+
+    Args:
+        backbone: `deit` or `swin`.
+        x, y: objectives; published are `macs` and `params`, `top1_test` and `top5_test`.
+        starts: fairness classes (`analysis.published.STARTS`), or `all`.
+
+    Raises:
+        InputError: an unknown class or backbone, or an objective that nobody publishes.
+    """
+    if backbone not in BACKBONES:
+        raise InputError(f"no published results of `{backbone}`; allowed: {', '.join(BACKBONES)}", key="--rivals")
+    if x not in AXES:
+        raise InputError(f"published results have no `{x}`; allowed with --rivals: {', '.join(AXES)}", key="--x")
+    if y not in ACCURACIES:
+        allowed = ", ".join(ACCURACIES)
+        raise InputError(f"published results are on the test split; allowed with --rivals: {allowed}", key="--y")
+    if unknown := [start for start in starts if start not in (*STARTS, "all")]:
+        raise InputError(f"`{unknown[0]}` is no class; allowed: all, {', '.join(STARTS)}", key="--rivals-start")
+    known: list[tuple[Published, float, float]] = []
+    for row in published():
+        cost, accuracy = getattr(row, AXES[x]), getattr(row, ACCURACIES[y])
+        wanted = "all" in starts or row.start in starts or row.method.startswith("OFB")
+        ours = BACKBONES[backbone] in row.backbone or (
+            row.method.startswith("OFB") and BACKBONES[backbone] in row.method
+        )
+        if wanted and ours and cost is not None and accuracy is not None:
+            known.append((row, cost, accuracy))
+    return _labelled(_once(known))
+
+
+def own_starts(results: Results) -> tuple[str, ...]:
+    """The fairness class that one's own trials compare with: `teacher` where one taught them, else `plain`."""
+    specs = [trial.record.spec for trial in results.trials if trial.record]
+    parts = [spec.get(part) for spec in specs for part in ("dense", "search", "finetune")]
+    taught = any(isinstance(part, dict) and part.get("distill") for part in parts)
+    return ("teacher",) if taught else ("plain",)
+
+
+def backbone_of(results: Results) -> str:
+    """`swin` where the trials' model is one, else `deit`."""
+    return "swin" if any("swin" in _model(trial) for trial in results.trials) else "deit"
+
+
+def is_imagenet(results: Results) -> bool:
+    """Whether all records are of a folder of pictures with 1,000 classes at 224 pixels."""
+    specs = [trial.record.spec for trial in results.trials if trial.record]
+
+    def fits(spec: dict[str, object]) -> bool:
+        data, model = spec.get("data"), spec.get("model")
+        if not isinstance(data, dict) or not isinstance(model, dict):
+            return False
+        classes = (model.get("args") or {}).get("num_classes", 1000)
+        return data.get("name") == "folder" and data.get("image_size") in (None, 224) and classes == 1000
+
+    return bool(specs) and all(map(fits, specs))
+
+
+def classes(found: Sequence[Rival]) -> dict[str, str]:
+    """The fairness classes of the rivals that are not OFB's own, in words, in the order of `STARTS`."""
+    there = {rival.start for rival in found if not rival.is_ofb}
+    return {start: label for start, label in STARTS.items() if start in there}
+
+
+def footnote(found: Sequence[Rival]) -> str:
+    """What a reader of the figure must know of the published points."""
+    methods = sorted({family(rival.row) for rival in found if not rival.is_ofb})
+    tables = sorted({rival.row.table for rival in found})
+    return (
+        f"Published: ImageNet-1k validation split, {len(found)} results of OFB, {', '.join(methods)}; "
+        f"from the tables {', '.join(tables)}; the source of each is in rivals.csv."
+    )
+
+
+def table(found: Sequence[Rival]) -> bytes:
+    """`rivals.csv`: one row a drawn result, with its source."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(getattr(rival.row, column)) for column in COLUMNS] for rival in found)
+    return text.getvalue().encode()
+
+
+def family(row: Published) -> str:
+    """A method's name without its sizes and settings: `S2ViTE` for `S2ViTE-B`; a dense network's is its backbone."""
+    if row.method.lower().startswith(("dense", "baseline")) or row.method.split(" (")[0] == row.backbone:
+        return row.backbone
+    if row.method.startswith("OFB"):
+        return row.method.replace("DeiT-", "").replace("Swin-", "")
+    name = re.sub(r"(-\d+%| .*| ?\(.*)$", "", row.method)
+    return re.sub(r"-(JS|PS|[TSBL])$", "", name)
+
+
+def _once(known: Sequence[tuple[Published, float, float]]) -> list[tuple[Published, float, float]]:
+    own = {(family(row), row.backbone) for row, _, _ in known if row.own}
+    found: list[tuple[Published, float, float]] = []
+    for row, cost, accuracy in sorted(known, key=lambda each: not each[0].own):
+        name = family(row)
+        if not row.own and (name, row.backbone) in own:
+            continue
+        same = (
+            abs(other_cost / cost - 1) < SAME_COST and abs(other - accuracy) < SAME_ACCURACY
+            for twin, other_cost, other in found
+            if (family(twin), twin.start) == (name, row.start)
+        )
+        if not any(same):
+            found.append((row, cost, accuracy))
+    return found
+
+
+def _labelled(found: Sequence[tuple[Published, float, float]]) -> list[Rival]:
+    """The most accurate of a method's neighbours carries the label."""
+    named: list[tuple[str, float]] = []
+    made: list[Rival] = []
+    for row, cost, accuracy in sorted(found, key=lambda each: -each[2]):
+        name = family(row)
+        near = any(other == name and max(cost / place, place / cost) < NEAR for other, place in named)
+        if not near:
+            named.append((name, cost))
+        made.append(Rival(row, cost, accuracy, "" if near else name))
+    return sorted(made, key=lambda rival: (list(STARTS).index(rival.start), rival.x, -rival.y))
+
+
+def _model(trial: Trial) -> str:
+    model = trial.record.spec.get("model") if trial.record else None
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return (
+        f"{value:g}"
+        if isinstance(value, float) and value < 1000
+        else f"{value:.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )

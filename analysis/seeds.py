@@ -1,0 +1,217 @@
+"""Which trials are one setting run with several seeds, and what the seeds say: mean, deviation, interval."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy.special import stdtrit
+
+from analysis.load import Results, Trial
+from ofb_ray.records import Record
+
+CONFIDENCE = 0.95
+SAME = "trials that differ in the seed only"
+CHOSEN = "the selected trial of each seed, as the sampler suggested other parameters for each"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A quantity over `n` seeds. `deviation` is the sample's standard deviation, None for one seed."""
+
+    mean: float
+    deviation: float | None
+    n: int
+
+    @property
+    def interval(self) -> float | None:
+        """Half the width of the 95 % t interval of the mean; None for one seed."""
+        if self.deviation is None:
+            return None
+        return float(stdtrit(self.n - 1, (1 + CONFIDENCE) / 2)) * self.deviation / math.sqrt(self.n)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was run once a seed.
+
+    Args:
+        experiment: name of the sweep, or of the sweeps that are one experiment; empty where there is only one.
+        place: budget and values of the grid, for the reader.
+        trials: one a seed, in the order of the seeds: finished, within the budget, with a measured top-1 val.
+        chosen: whether each trial is the best of several of its seed (`CHOSEN`), not the only one (`SAME`).
+    """
+
+    experiment: str
+    place: str
+    budget: tuple[str, str, int]
+    trials: tuple[Trial, ...]
+    chosen: bool
+
+    @property
+    def n(self) -> int:
+        """The number of seeds."""
+        return len(self.trials)
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """Mean and deviation of the values that are numbers; None where there are none."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return None
+    return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known))
+
+
+def experiments(results: Results) -> dict[Path, str]:
+    """The experiment of each results folder, by a name that is empty where all folders are one experiment.
+
+    Several folders are one experiment if what they explore is the same, all else in their trials' specs but the seed,
+    the budget and the explored values is equal, and no seed is in two of them. Where a folder has no record yet, it
+    stands alone.
+    """
+    folders: dict[Path, list[Trial]] = {}
+    for trial in results.trials:
+        folders.setdefault(trial.folder.parent, []).append(trial)
+    if len(folders) < 2:
+        return dict.fromkeys(folders, "")
+    groups: list[tuple[str, set[int], list[Path]]] = []
+    for folder, trials in folders.items():
+        base, seeds = _base(trials), {trial.record.seed for trial in trials if trial.record}
+        for other, taken, members in groups:
+            if base and base == other and not seeds & taken:
+                taken |= seeds
+                members.append(folder)
+                break
+        else:
+            groups.append((base, set(seeds), [folder]))
+    if len(groups) == 1:
+        return dict.fromkeys(folders, "")
+    named = [_name([folders[folder][0].sweep for folder in members]) for _, _, members in groups]
+    count = Counter(named)
+    named = [name if count[name] == 1 else f"{name} ({number})" for number, name in enumerate(named, 1)]
+    return {folder: name for name, (_, _, members) in zip(named, groups, strict=True) for folder in members}
+
+
+def settings(results: Results) -> list[Setting]:
+    """Every setting with at least one trial that finished within its budget.
+
+    Trials of one experiment, budget and point of the grid that differ in the seed only are one setting. Where a sampler
+    suggested parameters, they differ from seed to seed, and then the point of the grid is the setting, with the
+    selected trial of each seed (highest top-1 val).
+    """
+    named = experiments(results)
+    cells: dict[tuple[Any, ...], list[Trial]] = {}
+    for trial in results.trials:
+        if trial.record and trial.met_budget and is_measured(trial):
+            grid = {k: v for k, v in (trial.explored or {}).items() if k not in trial.record.params_explored}
+            budget = budget_of(trial.record)
+            key = (named[trial.folder.parent], budget, json.dumps(grid, sort_keys=True))
+            cells.setdefault(key, []).append(trial)
+    found = []
+    for (experiment, budget, grid_text), trials in cells.items():
+        grid = json.loads(grid_text)
+        place = ", ".join([budget[1], *(f"{key}={value}" for key, value in grid.items())])
+        by_params: dict[str, list[Trial]] = {}
+        for trial in trials:
+            by_params.setdefault(_params(trial), []).append(trial)
+        repeated = len({_seed(trial) for trial in trials}) > 1
+        suggested = repeated and any(len({_seed(trial) for trial in same}) == 1 for same in by_params.values())
+        for same in [trials] if suggested and len(by_params) > 1 else by_params.values():
+            seeds: dict[int, list[Trial]] = {}
+            for trial in same:
+                seeds.setdefault(_seed(trial), []).append(trial)
+            best = tuple(min(seeds[seed], key=rank) for seed in sorted(seeds))
+            found.append(Setting(experiment, place, budget, best, any(len(some) > 1 for some in seeds.values())))
+    return found
+
+
+def most_seeds(found: Sequence[Setting]) -> list[Setting]:
+    """Those of each experiment and budget that were run with the most seeds: a mean of few is high by chance."""
+    most: dict[tuple[str, Any], int] = {}
+    for each in found:
+        key = (each.experiment, each.budget)
+        most[key] = max(most.get(key, 0), each.n)
+    return [each for each in found if each.n == most[each.experiment, each.budget]]
+
+
+def treatment(found: Sequence[Setting]) -> str:
+    """How seeds are treated, as one sentence; empty for one seed."""
+    several = [each for each in found if each.n > 1]
+    if not several:
+        return ""
+    counts = sorted({each.n for each in several})
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    kinds = " or ".join(dict.fromkeys(CHOSEN if each.chosen else SAME for each in several))
+    return f"Points and front are means over {number} seeds of {kinds}."
+
+
+def is_measured(trial: Trial) -> bool:
+    """Whether there is a subnet whose top-1 val is a number."""
+    top1 = trial.record.subnet.top1_val if trial.record and trial.record.subnet else None
+    return top1 is not None and not math.isnan(top1)
+
+
+def rank(trial: Trial) -> tuple[float, int, int]:
+    """The order of selection: highest top-1 val, then fewest MACs, then the lowest number."""
+    subnet = trial.record.subnet if trial.record else None
+    assert subnet is not None
+    assert subnet.top1_val is not None
+    return -subnet.top1_val, subnet.macs, trial.number
+
+
+def budget_of(record: Record) -> tuple[str, str, int]:
+    """(resource, label, target): what makes two trials' budgets the same."""
+    return record.budget.resource, record.budget.label, record.budget.target
+
+
+def _seed(trial: Trial) -> int:
+    assert trial.record is not None
+    return trial.record.seed
+
+
+def _params(trial: Trial) -> str:
+    assert trial.record is not None
+    return json.dumps(trial.record.params_explored, sort_keys=True)
+
+
+def _base(trials: Sequence[Trial]) -> str:
+    """What the trials of a folder have in common: which keys they explore, and all else of their specs."""
+    keys = sorted({key for trial in trials for key in trial.explored or {}})
+    bases = {_without(trial.record.spec, keys) for trial in trials if trial.record and trial.status != "failed"}
+    return json.dumps([keys, sorted(bases)]) if bases else ""
+
+
+def _without(spec: dict[str, Any], keys: Sequence[str]) -> str:
+    """The spec as text, without its seed, budget and the explored keys. Data count wherever they lie."""
+    tree = {key: value for key, value in spec.items() if key not in ("seed", "budget", "name")}
+    tree = json.loads(json.dumps(tree))
+    for key in keys:
+        *parents, last = key.split(".")
+        part = tree
+        for parent in parents:
+            part = part.get(parent) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part.pop(last, None)
+    if isinstance(tree.get("data"), dict):
+        tree["data"].pop("root", None)
+    return json.dumps(tree, sort_keys=True)
+
+
+def _name(names: Sequence[str]) -> str:
+    """`digits` for `digits-0`, `digits-1`: what the sweeps' names begin with; else the first name and how many more."""
+    if len(names) == 1:
+        return names[0]
+    prefix = _prefix(names).rstrip("-_ .0123456789")
+    return f"{prefix} ({len(names)} sweeps)" if prefix else f"{names[0]} and {len(names) - 1} more"
+
+
+def _prefix(names: Sequence[str]) -> str:
+    columns = [set(letters) for letters in zip(*names, strict=False)]
+    length = next((number for number, letters in enumerate(columns) if len(letters) > 1), len(columns))
+    return names[0][:length]

@@ -1,0 +1,232 @@
+"""The hypervolume: one figure for how good a set of trials is, over trials and over time (moocore computes it)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import moocore  # type: ignore[import-untyped]
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.budgets import dense_networks
+from analysis.load import JOURNAL_FILE, Results, Trial
+from analysis.marks import COLOURS
+from analysis.objectives import Objective
+
+LINES = ("-", "--", "-.", ":")
+NUMBERED = "Trials are in the order of their numbers: not every record says when it was finished."
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The worst corner, and the area up to it that counts as 1."""
+
+    y: float
+    x: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The hypervolume of one results folder after each of its finished trials, as a share of the reference's area.
+
+    `hours` since the first trial began, None where the records do not tell; `volumes` never fall.
+    """
+
+    name: str
+    volumes: tuple[float, ...]
+    hours: tuple[float, ...] | None
+
+
+def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float], goals: tuple[int, int]) -> float:
+    """The area that the points dominate, up to the reference point; points that are not finite do not count.
+
+    Args:
+        points: (y, x) of each.
+        reference: (y, x); what lies beyond adds nothing.
+        goals: of y and x: 1 where more is better, -1 where less is.
+    """
+    finite = np.reshape([point for point in points if all(map(math.isfinite, point))], (-1, 2))
+    return float(moocore.hypervolume(finite, ref=reference, maximise=[goal > 0 for goal in goals]))
+
+
+def reference_of(results: Results, x: Objective, y: Objective) -> Reference | None:
+    """Of an accuracy 0, of a cost the dense network's, or the highest of all trials where that has none."""
+    corner, words = [], []
+    for each in (y, x):
+        if each.kind == "percent":
+            corner.append(0.0)
+            words.append(f"{each.plain} 0 %")
+            continue
+        dense = [value for size in dense_networks(results) if (value := size.mean(each.dense)) is not None]
+        own = [value for trial in results.trials if trial.met_budget and (value := each.of(trial)) is not None]
+        if not (dense or own):
+            return None
+        corner.append(max(dense or own))
+        words.append(f"{each.plain} of the {'dense network' if dense else 'most expensive trial'}")
+    return Reference(corner[0], corner[1], ", ".join(words))
+
+
+def growth(results: Results, x: Objective, y: Objective) -> list[Growth]:
+    """One entry a results folder, over its finished trials within their budgets in the order in which they ended."""
+    reference = reference_of(results, x, y)
+    if reference is None or not any(_point(trial, x, y) for trial in results.trials):
+        return []
+    best = tuple(100.0 if each.kind == "percent" else 0.0 for each in (y, x))
+    whole = hypervolume([(best[0], best[1])], (reference.y, reference.x), (y.goal, x.goal))
+    folders: dict[Path, list[Trial]] = {}
+    for trial in results.by_status("finished"):
+        folders.setdefault(trial.folder.parent, []).append(trial)
+    found = []
+    for folder, trials in folders.items():
+        times = _finished(folder, trials)
+        ordered = sorted(trials, key=lambda trial: times[trial.folder]) if times else trials
+        volumes = _volumes(ordered, x, y, reference, whole)
+        hours = None
+        if times:
+            begin = min(times[trial.folder] - _seconds(trial) for trial in trials)
+            hours = tuple((times[trial.folder] - begin) / 3600 for trial in ordered)
+        found.append(Growth(trials[0].sweep or results.name, volumes, hours))
+    return found
+
+
+def total(results: Results, x: Objective, y: Objective) -> tuple[float, Reference] | None:
+    """The hypervolume of all finished trials within their budgets together, as a share, and its reference."""
+    reference = reference_of(results, x, y)
+    if reference is None:
+        return None
+    best = tuple(100.0 if each.kind == "percent" else 0.0 for each in (y, x))
+    whole = hypervolume([(best[0], best[1])], (reference.y, reference.x), (y.goal, x.goal))
+    points = [point for trial in results.trials if (point := _point(trial, x, y))]
+    share = hypervolume(points, (reference.y, reference.x), (y.goal, x.goal)) / whole if whole else 0.0
+    return share, reference
+
+
+def draw(results: Results, x: Objective, y: Objective) -> Figure | None:
+    """Hypervolume over trials and, where the times are known, over hours; None where nothing is finished."""
+    found, reference = growth(results, x, y), reference_of(results, x, y)
+    if not found or reference is None:
+        return None
+    timed = all(each.hours is not None for each in found)
+    figure = Figure(figsize=(8.0 if timed else 4.6, 3.0), dpi=200, layout="constrained")
+    panels: list[Axes] = list(figure.subplots(1, 2 if timed else 1, sharey=True, squeeze=False)[0])
+    over_trials(found, panels[0])
+    panels[0].set_ylabel("hypervolume (share)")
+    if timed:
+        over_time(found, panels[1])
+    if len(found) > 1:
+        panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+    note = f"1 = the whole area up to the reference point: {reference.text}."
+    figure.supxlabel(note if timed else f"{note}\n{NUMBERED}", x=0.012, ha="left", fontsize=6.5, color="0.3")
+    return figure
+
+
+def over_trials(found: Sequence[Growth], axes: Axes) -> None:
+    """A line a results folder: hypervolume over the number of finished trials."""
+    for number, each in enumerate(found):
+        axes.step(range(1, len(each.volumes) + 1), each.volumes, where="post", **_look(number, each))
+    axes.set_xlabel("finished trials")
+
+
+def over_time(found: Sequence[Growth], axes: Axes) -> None:
+    """A line a results folder: hypervolume over hours since its first trial began."""
+    longest = max((each.hours[-1] for each in found if each.hours), default=1.0)
+    minutes = longest < 2
+    for number, each in enumerate(found):
+        if each.hours:
+            hours = [hour * (60 if minutes else 1) for hour in each.hours]
+            axes.step(hours, each.volumes, where="post", **_look(number, each))
+    axes.set_xlabel(f"{'minutes' if minutes else 'hours'} since the first trial began")
+
+
+def _look(number: int, each: Growth) -> dict[str, Any]:
+    mark = "." if len(each.volumes) <= 60 else ""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "ls": LINES[number % len(LINES)],
+        "marker": mark,
+        "lw": 1.3,
+        "label": each.name,
+    }
+
+
+def _volumes(
+    trials: Sequence[Trial], x: Objective, y: Objective, reference: Reference, whole: float
+) -> tuple[float, ...]:
+    points: list[tuple[float, float]] = []
+    volumes: list[float] = []
+    for trial in trials:
+        point = _point(trial, x, y)
+        if point:
+            points.append(point)
+        value = hypervolume(points, (reference.y, reference.x), (y.goal, x.goal)) / whole if whole else 0.0
+        # What is added in another order may round differently.
+        volumes.append(max(value, volumes[-1]) if volumes else value)
+    return tuple(volumes)
+
+
+def _point(trial: Trial, x: Objective, y: Objective) -> tuple[float, float] | None:
+    first, second = y.of(trial), x.of(trial)
+    return None if first is None or second is None or not trial.met_budget else (first, second)
+
+
+def _seconds(trial: Trial) -> float:
+    return sum(trial.record.seconds.values()) if trial.record else 0.0
+
+
+def _finished(folder: Path, trials: Sequence[Trial]) -> dict[Path, float]:
+    """When each trial ended, in seconds: by its record, else by the study's journal; nothing unless all are known."""
+    journal: dict[int, float] | None = None
+    found: dict[Path, float] = {}
+    for trial in trials:
+        when = _seconds_of(trial.record.finished) if trial.record else None
+        if when is None:
+            journal = _told(folder / JOURNAL_FILE) if journal is None else journal
+            when = journal.get(trial.number)
+        if when is None:
+            return {}
+        found[trial.folder] = when
+    return found
+
+
+def _told(path: Path) -> dict[int, float]:
+    """When the study was told of each trial's end, by the trial's number. One that was made anew does not know it."""
+    numbers: list[int | None] = []
+    found: dict[int, float] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    for line in lines:
+        # Optuna's operations 4, a trial is made, and 6, its state is set.
+        if '"op_code":4,' not in line and '"op_code":6,' not in line:
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("op_code") == 4:
+            numbers.append((entry.get("user_attrs") or {}).get("trial"))
+            continue
+        when, index = _seconds_of(entry.get("datetime_complete")), entry.get("trial_id")
+        if when is not None and isinstance(index, int) and index < len(numbers) and numbers[index] is not None:
+            found[int(numbers[index] or 0)] = when
+    return found
+
+
+def _seconds_of(text: object) -> float | None:
+    """Seconds since 1970 of a time in ISO 8601, UTC where it names no zone; None where it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
