@@ -1,0 +1,134 @@
+"""What the records say for a paper's table: settings over seeds, and what they were run on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from analysis.load import Results, Trial
+from analysis.seeds import Setting, Spread, settings, spread
+from ofb_ray.records import Network, Record
+
+# What an ablation changes, with the values of the full method (ofb_ray.spec.train).
+FULL_METHOD: dict[str, Any] = {
+    "search.mask": "both",
+    "search.entropy": True,
+    "search.variance": True,
+    "search.pmim.mode": "progressive",
+}
+IMAGENET_IMAGES = 1_281_167
+_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+# Arguments that the data set or the training decides, not the network's shape.
+_NO_SHAPE = {"num_classes", "in_chans", "img_size", "drop_path_rate"}
+
+
+def full_method(results: Results) -> list[Setting]:
+    """The settings in which nothing of the method is switched off."""
+    return [
+        each
+        for each in settings(results)
+        if all(value(first(each), key) in (wanted, None) for key, wanted in FULL_METHOD.items())
+    ]
+
+
+def first(setting: Setting) -> Record:
+    """The record of a setting's first seed: all but the seed and the results is the same in the others."""
+    record = setting.trials[0].record
+    assert record is not None
+    return record
+
+
+def value(record: Record, key: str) -> Any:
+    """The value of a dotted key of the record's spec, None where a level is missing."""
+    tree: Any = record.spec
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree
+
+
+def rest(record: Record, without: tuple[str, ...]) -> str:
+    """All of the spec but the seed, the budget, the explored values and these keys, as text that can be compared."""
+    tree = json.loads(json.dumps(record.spec))
+    for key in ("seed", "budget", *record.params_explored, *without):
+        *parents, last = key.split(".")
+        part = tree
+        for parent in parents:
+            part = part.get(parent) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part.pop(last, None)
+    return json.dumps(tree, sort_keys=True)
+
+
+def over(trials: tuple[Trial, ...], of: Callable[[Record], float | None]) -> Spread | None:
+    """A quantity over the seeds."""
+    return spread([of(trial.record) for trial in trials if trial.record])
+
+
+def subnet(column: str) -> Callable[[Record], float | None]:
+    """A column of the record's subnet."""
+    return lambda record: _of(record.subnet, column)
+
+
+def dense(column: str) -> Callable[[Record], float | None]:
+    """A column of the record's dense network."""
+    return lambda record: _of(record.dense, column)
+
+
+def is_imagenet(record: Record) -> bool:
+    """Whether the trial learned from ImageNet-1k: the one data set of 1,281,167 training images."""
+    return bool(value(record, "data.train_images") == IMAGENET_IMAGES and value(record, "data.train_limit") is None)
+
+
+def is_transfer(record: Record) -> bool:
+    """Whether pretrained weights were taken to another data set."""
+    return bool(value(record, "model.pretrained") or value(record, "model.weights")) and not is_imagenet(record)
+
+
+def is_swin(record: Record) -> bool:
+    """Whether the network is a Swin Transformer."""
+    return str(value(record, "model.name")).startswith("swin")
+
+
+def data_name(record: Record) -> str:
+    """The data set: of a folder its name, and CIFAR as papers write it."""
+    if is_imagenet(record):
+        return "ImageNet-1k"
+    name = str(value(record, "data.name"))
+    root = value(record, "data.root")
+    if name == "folder" and isinstance(root, str):
+        name = Path(root).name
+    return _NAMES.get(name, name)
+
+
+def data_label(record: Record) -> str:
+    """`digits, 8 px, 719 images`: the data set, its image size and the images that were learned from."""
+    size, images = value(record, "data.image_size"), record.environment.get("train_images")
+    return data_name(record) + (f", {size} px" if size else "") + (f", {images} images" if images else "")
+
+
+def model_label(record: Record) -> tuple[str, str]:
+    """The network's name without its pretrained tag, and what of its shape was changed, or nothing."""
+    name = str(value(record, "model.name")).partition(".")[0]
+    args = value(record, "model.args")
+    shape = {k: v for k, v in args.items() if k not in _NO_SHAPE} if isinstance(args, dict) else {}
+    changed = ", ".join(f"{key} {shape[key]}" for key in sorted(shape))
+    return name, changed
+
+
+def unfinished(results: Results) -> list[str]:
+    """A sentence on the trials that are in no table, or nothing."""
+    lost = [
+        f"{count} {status}"
+        for status in ("failed", "stopped", "died", "running", "queued", "unreadable")
+        if (count := len(results.by_status(status)))
+    ]
+    over_budget = sum(not trial.met_budget for trial in results.by_status("finished"))
+    lost += [f"{over_budget} over budget"] * bool(over_budget)
+    return [f"Of {len(results.trials)} trials these are in no row: {', '.join(lost)}."] if lost else []
+
+
+def _of(network: Network | None, column: str) -> float | None:
+    found = getattr(network, column, None)
+    return None if found is None else float(found)
