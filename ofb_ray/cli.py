@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 DEFAULT_TFLOPS = 40.0
+BACKENDS = ("torch", "compile", "onnxruntime")
+LATENCY_FILE = "latency.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +79,26 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
     export.add_argument("trial", metavar="TRIAL", help="trial folder or URI, <storage>/<sweep name>/<number>")
     export.add_argument("--to", required=True, metavar="DIR", help="folder to write")
+    export.add_argument("--onnx", action="store_true", help="write model.onnx, too, checked for equal outputs")
+    export.add_argument("--program", action="store_true", help="write model.pt2 (torch.export), too, checked as well")
+    export.add_argument("--measure", action="store_true", help="measure latency first, as `ofb-ray latency` does")
+    latency = commands.add_parser("latency", help="time subnets against their dense network, in turns")
+    latency.set_defaults(command=_latency)
+    latency.add_argument("places", nargs="+", metavar="TRIAL_OR_RESULTS", help="trial or results folders or URIs")
+    for command in (export, latency):
+        command.add_argument(
+            "--batch", type=_count, action="append", help="images at once, may be repeated (default: 1 and 16)"
+        )
+        command.add_argument("--backend", choices=BACKENDS, action="append", help="may be repeated (default: all)")
+        command.add_argument("--threads", type=_count, help="of torch and onnxruntime (default: torch's)")
+        command.add_argument("--seconds", type=float, default=30.0, help="at most for each backend and batch size")
     return parser
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
 
 
 def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
@@ -220,18 +241,22 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    folder = fetched(arguments.trial, (RECORD_FILE, ARCH_FILE, WEIGHTS_FILE))
+    folder = fetched(arguments.trial, (RECORD_FILE, ARCH_FILE, WEIGHTS_FILE, LATENCY_FILE))
     record = read_record(folder) if folder.is_dir() else None
     if record is None or record.status != "finished":
         state = "no trial folder" if not folder.is_dir() else (record.status if record else "not finished")
         raise InputError(f"{state}: give the folder of a finished trial, <results>/<number>", file=arguments.trial)
     if gone := [name for name in (ARCH_FILE, WEIGHTS_FILE) if not (folder / name).exists()]:
         raise InputError(f"lacks {' and '.join(gone)}: copy the whole trial folder", file=arguments.trial)
-    from ofb_ray.export import export_trial
+    from ofb_ray.export import command
 
-    export_trial(folder, Path(arguments.to))
-    print(f"wrote {arguments.to}; in Python: ofb_ray.load({str(arguments.to)!r})")
-    return 0
+    return command.export(arguments, folder)
+
+
+def _latency(arguments: argparse.Namespace) -> int:
+    from ofb_ray.export import command
+
+    return command.latency(arguments)
 
 
 def _load(

@@ -161,11 +161,8 @@ def test_export_copies_a_finished_trial_only(
 ) -> None:
     folder, _, _ = finished
     export_trial(folder / "trial", tmp_path / "subnet")
-    assert sorted(path.name for path in (tmp_path / "subnet").iterdir()) == [
-        "arch.json",
-        "model.safetensors",
-        "record.json",
-    ]
+    written = {path.name for path in (tmp_path / "subnet").iterdir()}
+    assert written == {"README.md", "arch.json", "config.json", "model.safetensors", "record.json"}
     with pytest.raises(InputError, match="already holds a subnet"):
         export_trial(folder / "trial", tmp_path / "subnet")
     with pytest.raises(InputError, match="no finished trial"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from torch import Tensor, nn
 
 from ofb_ray.backbones import describe
 from ofb_ray.backbones.base import resize
-from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Width, Widths
-from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, read_record, write_atomic, write_json
+from ofb_ray.records import ARCH_FILE, WEIGHTS_FILE, write_atomic, write_json
 from ofb_ray.spec import DataSpec, SpaceSpec
 
 FORMAT = 1
+LATENCY_FILE = "latency.json"
 Arch = dict[str, Any]
+_NO_SIZES = ("training", "pretrained_cfg", "default_cfg")
 
 
 def make_arch(name: str, args: Mapping[str, Any], widths: Widths, images: DataSpec | None = None) -> Arch:
@@ -59,6 +59,32 @@ def build(arch: Arch) -> nn.Module:
     return made
 
 
+def with_attributes(arch: Arch) -> Arch:
+    """The architecture with what timm's modules keep beside their tensors, where the cut changed it.
+
+    `attributes` is module name -> attribute -> value (head counts, softmax scales, sizes of layers): enough to
+    rebuild the network from its tensors without knowing its family (`loader.py`).
+    """
+    full = dict(timm.create_model(arch["model"]["name"], pretrained=False, **arch["model"]["args"]).named_modules())
+    found = {}
+    for name, module in build(arch).named_modules():
+        changed = {
+            key: value
+            for key, value in vars(module).items()
+            if not key.startswith("_") and key not in _NO_SIZES and isinstance(value, int | float | tuple | list)
+            if value != vars(full[name])[key]
+        }
+        if changed:
+            found[name] = changed
+    return {**arch, "attributes": found}
+
+
+def input_size_of(arch: Arch) -> tuple[int, int, int]:
+    """Channels, height and width of the images that the network takes."""
+    args = arch["model"]["args"]
+    return args.get("in_chans", 3), args["img_size"], args["img_size"]
+
+
 def tensors(net: nn.Module) -> dict[str, Tensor]:
     """The state of a network as contiguous tensors on the CPU."""
     return {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
@@ -79,24 +105,3 @@ def load_exported(folder: Path) -> nn.Module:
     net = build(json.loads((folder / ARCH_FILE).read_text()))
     net.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return net.eval()
-
-
-def export_trial(folder: Path, to: Path) -> None:
-    """Copy a finished trial's subnet and its record to the folder `to`, made if missing.
-
-    Raises:
-        InputError: not a trial folder, not finished, or `to` holds another subnet.
-    """
-    try:
-        record = read_record(folder)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    if record is None:
-        raise InputError(f"{folder} has no {RECORD_FILE}: no finished trial (see `ofb-ray status`)")
-    if record.status != "finished":
-        raise InputError(f"{folder} has no subnet: the trial {record.status} ({record.reason})")
-    if (to / ARCH_FILE).exists() and (to / ARCH_FILE).resolve() != (folder / ARCH_FILE).resolve():
-        raise InputError(f"{to} already holds a subnet; name an empty or a new folder", key="--to")
-    to.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS_FILE, RECORD_FILE, ARCH_FILE):
-        shutil.copyfile(folder / name, to / name)

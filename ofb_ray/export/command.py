@@ -1,0 +1,127 @@
+"""What `ofb-ray export` and `ofb-ray latency` do and print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from ofb_ray.export.folder import Document, export_trial
+from ofb_ray.export.program import ONNX_FILE, OPSET, ExportFailed
+from ofb_ray.train.run import pick_device
+
+
+def export(arguments: argparse.Namespace, folder: Path) -> int:
+    """Export the finished trial in `folder`, a local copy of `arguments.trial` or itself; returns the exit code."""
+
+    def measure() -> Document:
+        return _measured([arguments.trial], arguments)[arguments.trial]
+
+    try:
+        differences = export_trial(
+            folder,
+            Path(arguments.to),
+            onnx=arguments.onnx,
+            exported_program=arguments.program,
+            measure=measure if arguments.measure else None,
+        )
+    except ExportFailed as error:
+        print(f"ofb-ray: {error}", file=sys.stderr)
+        return 1
+    for name, difference in differences.items():
+        kind = f"ONNX, opset {OPSET}" if name == ONNX_FILE else "torch.export"
+        print(f"{name} ({kind}): logits within {difference:.1e} of the network's")
+    print(f"wrote {arguments.to}; in Python: ofb_ray.load({arguments.to!r}); README.md is its model card")
+    return 0
+
+
+def latency(arguments: argparse.Namespace) -> int:
+    """Measure the trials' subnets, write `latency.json` beside each record, print a table; returns the exit code."""
+    _measured(arguments.places, arguments)
+    return 0
+
+
+def _measured(places: Sequence[str], arguments: argparse.Namespace) -> dict[str, Document]:
+    """Measure, write and print. Whatever is wrong with the places is said before anything is timed."""
+    from ofb_ray.export.latency import BATCHES, find_subjects, measure_trials, write_latency
+    from ofb_ray.export.timing import BACKENDS
+
+    with _threads(arguments.threads), _Line() as line:
+        documents = measure_trials(
+            find_subjects(places),
+            backends=arguments.backend or BACKENDS,
+            batches=arguments.batch or BATCHES,
+            device=pick_device(),
+            cap_seconds=arguments.seconds,
+            show=line.show,
+        )
+        for location, document in documents.items():
+            write_latency(location, document)
+    print("\n".join(table(documents)))
+    return documents
+
+
+def table(documents: dict[str, Document]) -> Iterator[str]:
+    """Lines of a table: a row a trial, backend and batch; times are medians, in brackets the 10 and 90 % quantiles."""
+    head = next(iter(documents.values()))
+    size = " x ".join(map(str, head["input_size"]))
+    yield f"{head['device_name']}, {head['threads']} threads, images {size}; milliseconds a batch (10 to 90 %)"
+    names = ("trial", "backend", "batch", "dense", "subnet", "images/s", "time ratio", "MAC ratio")
+    rows = [names, *(row for location, document in documents.items() for row in _rows(location, document))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(names))]
+    for row in rows:
+        cells = [
+            f"{cell:<{width}}" if at < 2 else f"{cell:>{width}}"
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def _rows(location: str, document: Document) -> Iterable[tuple[str, ...]]:
+    def time(row: Document) -> str:
+        return f"{row['median_ms']:.2f} ({row['low_ms']:.2f} to {row['high_ms']:.2f})"
+
+    rows = {(row["backend"], row["batch"], row["network"]): row for row in document["rows"]}
+    for each in document["ratios"]:
+        dense, subnet = (rows[each["backend"], each["batch"], name] for name in ("dense", "subnet"))
+        speed = f"{subnet['images_per_second']:.1f}"
+        ratios = (f"{each['time_ratio']:.3f}", f"{each['mac_ratio']:.3f}")
+        yield (
+            location.rstrip("/").rpartition("/")[2],
+            each["backend"],
+            str(each["batch"]),
+            time(dense),
+            time(subnet),
+            speed,
+            *ratios,
+        )
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """torch with `count` threads, or as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Line:
+    """One line on stderr that says what is going on; on a terminal it is overwritten and goes at the end."""
+
+    def __enter__(self) -> _Line:
+        return self
+
+    def show(self, text: str) -> None:
+        start, end = ("\r\x1b[2K", "") if sys.stderr.isatty() else ("", "\n")
+        print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if sys.stderr.isatty():
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,115 @@
+"""The export folder: written beside its place and renamed into it when everything in it has been checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from timm.models import save_for_hf
+
+from ofb_ray.errors import InputError
+from ofb_ray.export import loader, program
+from ofb_ray.export.card import make_card, without_origin
+from ofb_ray.export.network import LATENCY_FILE, input_size_of, load_exported, with_attributes
+from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, Record, read_record, write_json
+
+Document = dict[str, Any]
+CARD_FILE, CONFIG_FILE = "README.md", "config.json"
+_FILES = (CARD_FILE, CONFIG_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, program.ONNX_FILE, program.PROGRAM_FILE)
+
+
+def export_trial(
+    folder: Path,
+    to: Path,
+    *,
+    onnx: bool = False,
+    exported_program: bool = False,
+    measure: Callable[[], Document] | None = None,
+) -> dict[str, float]:
+    """Write a finished trial's subnet into `to`, a new or an empty folder, in the layout of the Hugging Face Hub.
+
+    `model.safetensors`, `arch.json`, `record.json`, timm's `config.json`, the card `README.md`, the trial's
+    `latency.json` where it has one, and what is asked for. An error leaves nothing behind.
+
+    Args:
+        onnx, exported_program: write `model.onnx` and `model.pt2`, checked for equal outputs.
+        measure: gives the content of `latency.json`; None: that of the trial's folder, if any.
+    Returns:
+        The largest difference of a logit from the network's, by file.
+    Raises:
+        InputError: not a trial folder, not finished, or `to` holds files of these names.
+        ExportFailed: a file does not compute what the network computes.
+    """
+    record = _finished(folder)
+    if (to / ARCH_FILE).exists():
+        raise InputError(f"{to} already holds a subnet; name an empty or a new folder", key="--to")
+    if to.exists() and (not to.is_dir() or any((to / name).exists() for name in _FILES)):
+        raise InputError(f"{to} holds files that an export would replace; name an empty or a new folder", key="--to")
+    missing = [path for path in (to.parent, *to.parent.parents) if not path.exists()]
+    staging = to.absolute().with_name(f".{to.absolute().name}.{os.getpid()}")
+    staging.mkdir(parents=True)
+    try:
+        differences = _fill(staging, folder, record, onnx, exported_program, measure)
+        _publish(staging, to)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        for path in missing:
+            path.rmdir()
+        raise
+    return differences
+
+
+def _finished(folder: Path) -> Record:
+    try:
+        record = read_record(folder)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if record is None:
+        raise InputError(f"{folder} has no {RECORD_FILE}: no finished trial (see `ofb-ray status`)")
+    if record.status != "finished":
+        raise InputError(f"{folder} has no subnet: the trial {record.status} ({record.reason})")
+    return record
+
+
+def _fill(
+    staging: Path,
+    folder: Path,
+    record: Record,
+    onnx: bool,
+    exported_program: bool,
+    measure: Callable[[], Document] | None,
+) -> dict[str, float]:
+    net = load_exported(folder)
+    shutil.copyfile(folder / RECORD_FILE, staging / RECORD_FILE)
+    arch = with_attributes(json.loads((folder / ARCH_FILE).read_text()))
+    write_json(staging / ARCH_FILE, arch)
+    save_for_hf(net, str(staging), safe_serialization=True, data_config=arch.get("input"))
+    shutil.copymode(folder / WEIGHTS_FILE, staging / WEIGHTS_FILE)  # safetensors' own would be read by nobody else
+    write_json(staging / CONFIG_FILE, without_origin(json.loads((staging / CONFIG_FILE).read_text())))
+    size = input_size_of(arch)
+    program.check_equal(net, loader.load(staging), size, "what the stand-alone loader builds")
+    differences = {}
+    if onnx:
+        differences[program.ONNX_FILE] = program.save_onnx(net, size, staging / program.ONNX_FILE)
+    if exported_program:
+        differences[program.PROGRAM_FILE] = program.save_program(net, size, staging / program.PROGRAM_FILE)
+    known = folder / LATENCY_FILE
+    latency = measure() if measure else json.loads(known.read_text()) if known.exists() else None
+    if latency is not None:
+        write_json(staging / LATENCY_FILE, latency)
+    (staging / CARD_FILE).write_text(make_card(record, arch, differences, latency), encoding="utf-8")
+    return differences
+
+
+def _publish(staging: Path, to: Path) -> None:
+    """Rename the folder into its place, or its files into a folder that is there already (the clone of a Hub model)."""
+    if not to.exists():
+        staging.rename(to)
+        return
+    for path in sorted(staging.iterdir()):
+        path.replace(to / path.name)
+    staging.rmdir()
