@@ -5,7 +5,29 @@ BIN := $(VENV)/bin
 # Small networks gain nothing from more threads, and Ray runs two trials side by side.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint types bench clean
+# The paper's tables: one sweep or several, then the table. `make table-main` runs at a small scale; SCALE=full as in the paper,
+# with DATA the data set's folder and ADDRESS a running Ray cluster. SET='key=value ...' overrides keys of the sweeps.
+SCALE ?= small
+DATA ?=
+ADDRESS ?=
+SET ?=
+small-main := paper/main_digits
+full-main := deit_small_imagenet deit_base_imagenet
+small-swin := paper/swin_digits
+full-swin := swin_tiny_imagenet swin_small_imagenet swin_base_imagenet
+small-search-cost := paper/main_digits
+full-search-cost := deit_small_imagenet
+small-transfer := paper/transfer_cifar10
+full-transfer := paper/transfer_deit_small
+small-ablation-mask := paper/ablation_mask_digits
+full-ablation-mask := paper/ablation_mask_imagenet
+small-ablation-one-hot := paper/ablation_one_hot_digits
+full-ablation-one-hot := paper/ablation_one_hot_imagenet
+small-ablation-pmim := paper/ablation_pmim_digits
+full-ablation-pmim := paper/ablation_pmim_imagenet
+TABLES := main swin search-cost transfer ablation-mask ablation-one-hot ablation-pmim
+
+.PHONY: demo test test-all lint types bench clean $(TABLES:%=table-%)
 
 demo: $(VENV)/.installed
 	$(BIN)/ofb-ray sweep sweeps/digits.yaml
@@ -29,6 +51,13 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.digits_front
 	$(BIN)/python -m benchmarks.data_loading
 	$(BIN)/python -m benchmarks.harness
+
+# A sweep with failed trials (1) still has a table, bad input (2) has none.
+$(TABLES:%=table-%): table-%: $(VENV)/.installed
+	@$(foreach sweep,$(or $($(SCALE)-$*),$(error SCALE is small or full, not $(SCALE))),\
+	{ $(BIN)/ofb-ray sweep sweeps/$(sweep).yaml $(ADDRESS:%=--address %) $(DATA:%=--set data.root=%) $(SET:%=--set %) \
+	|| [ $$? -eq 1 ]; } &&) true
+	@$(BIN)/python -m analysis.tables $(foreach sweep,$($(SCALE)-$*),results/$(notdir $(sweep))) --table $*
 
 # A finished installation is marked by a file, so that an interrupted one starts again.
 $(VENV)/.installed: requirements.txt pyproject.toml

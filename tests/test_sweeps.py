@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from analysis.ablations import QUESTIONS
+from analysis.tables import BUILDERS
 from ofb_ray.cli import main
+from ofb_ray.spec.space import expand
 from ofb_ray.specfile import load_sweep
 
 SWEEPS = Path(__file__).parent.parent / "sweeps"
-IMAGENET = sorted(SWEEPS.glob("*_imagenet.yaml"))
+ALL = sorted([*SWEEPS.glob("*.yaml"), *SWEEPS.glob("paper/*.yaml")])
+IMAGENET = [file for file in ALL if file.stem.endswith("_imagenet")]
+MAKEFILE = (SWEEPS.parent / "Makefile").read_text()
 
 
-@pytest.mark.parametrize("file", sorted(SWEEPS.glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.stem)
 def test_every_sweep_parses_and_is_named_after_its_file(file: Path) -> None:
     spec = load_sweep(file)
     assert spec.name == file.stem
     assert spec.question
-    assert f"ofb-ray sweep sweeps/{file.name}" in file.read_text()
+    assert f"ofb-ray sweep sweeps/{file.relative_to(SWEEPS)}" in file.read_text()
+
+
+@pytest.mark.parametrize("table", BUILDERS)
+@pytest.mark.parametrize("scale", ["small", "full"])
+def test_make_runs_the_sweeps_of_every_table(table: str, scale: str) -> None:
+    said = subprocess.run(
+        ["make", "-n", "-o", ".venv/.installed", f"table-{table}", f"SCALE={scale}", "DATA=there", "SET=a=1 b=2"],
+        cwd=SWEEPS.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    said = " ".join(said.split())
+    files = re.findall(r"sweep sweeps/(\S+\.yaml) --set data.root=there --set a=1 --set b=2 ", said)
+    specs = [load_sweep(SWEEPS / file) for file in files]
+    assert specs
+    results = " ".join(f"results/{spec.name}" for spec in specs)
+    assert f"-m analysis.tables {results} --table {table}" in said
+    assert all((spec.data.root is None) == (scale == "small" and table != "transfer") for spec in specs)
+    if question := QUESTIONS.get(table):
+        grid = [expand(key, value) for key, values in specs[0].grid.items() for value in values]
+        assert {tuple(cell[key] for key in question.keys) for cell in grid} == set(question.rows)
+
+
+def test_the_makefile_names_the_tables_that_there_are() -> None:
+    assert re.findall(r"^TABLES := (.*)$", MAKEFILE, re.M) == [" ".join(BUILDERS)]
 
 
 @pytest.mark.parametrize("file", IMAGENET, ids=lambda file: file.stem)
@@ -33,7 +65,7 @@ def test_dry_run_without_imagenet_and_without_a_gpu(
     spec = load_sweep(file)
     assert main(["sweep", str(file), "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert f"{len(spec.budgets)} trials" in out
+    assert f"{len(spec.cells)} trials" in out
     for budget in spec.budgets:
         assert budget.label in out
     assert "each 96 CPUs and 8 GPUs (8 workers)" in out
