@@ -1,0 +1,28 @@
+"""`python -m analysis.report RESULTS... [--out DIR]`: one page with fronts, tables, pictures and failures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from analysis.report.build import report
+from ofb_ray.errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line: 0, or 2 with one line on stderr for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
+    parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
+    parser.add_argument("--out", metavar="DIR", help="folder or URI for report.html (default: RESULTS/analysis)")
+    arguments = parser.parse_args(argv)
+    try:
+        print(report(arguments.results, arguments.out))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

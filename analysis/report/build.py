@@ -1,0 +1,83 @@
+"""From results folders to the page: what stands on it, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from analysis.load import SWEEP_FILE, Results, read
+from analysis.output import default_out, save
+from analysis.report.facts import cost_of, environment_of, facts_of, seeds_of
+from analysis.report.fronts import interactive
+from analysis.report.page import Page, Table, render
+from analysis.report.pictures import pictures
+from analysis.selected import HEAD, counts, notes, rows
+from ofb_ray.storage import readable
+
+REPORT_FILE = "report.html"
+RETRY = (
+    "A trial that failed for its numbers (NaN) fails again; after another cause the sweep's command with "
+    "--retry-failed goes on from its checkpoint."
+)
+UNFINISHED = ("running", "queued", "died")
+
+
+def report(folders: Sequence[str | Path], out: str | Path | None = None) -> str:
+    """Write `report.html` and say where it is.
+
+    Args:
+        folders: results folders or their URIs; their sweeps may still be running.
+        out: folder or URI for the file; by default `analysis` in the folder, or beside the first of several.
+    Raises:
+        InputError: no results folder, or the file cannot be written.
+    """
+    results = read(folders)
+    data = page_of(results, {readable(folder).resolve(): str(folder) for folder in folders})
+    place = out or default_out(folders, results)
+    save({REPORT_FILE: data}, place)
+    return f"{counts(results)}\nwrote {REPORT_FILE} ({len(data) / 1e6:.1f} MB) in {place}; open it in a browser"
+
+
+def page_of(results: Results, given: dict[Path, str]) -> bytes:
+    """The page as bytes.
+
+    Args:
+        given: what the user calls each folder, by its resolved path.
+    """
+    facts = facts_of(results, {folder: given.get(folder.resolve(), str(folder)) for folder in results.folders})
+    environment = [("seeds", seeds_of(results)), *environment_of(results)] if results.trials else []
+    page = Page(
+        title=results.name,
+        question=results.question,
+        counts=counts(results),
+        written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        open=any(results.by_status(status) for status in UNFINISHED),
+        facts=facts,
+        tables=_tables(results),
+        pictures=pictures(results),
+        notes=notes(results),
+        problems=results.problems,
+        environment=environment,
+        costs=cost_of(results),
+        sweep_files=_sweep_files(results),
+        retry=RETRY,
+    )
+    return render(page, interactive(results, facts))
+
+
+def _tables(results: Results) -> list[Table]:
+    dense, selected = rows(results)
+    if not (dense or selected):
+        return []
+    return [Table("The selected trial of each budget", HEAD, [*dense, *selected], notes(results))]
+
+
+def _sweep_files(results: Results) -> dict[str, str]:
+    files = [folder / SWEEP_FILE for folder in results.folders]
+    many = len(files) > 1
+    return {
+        f"{path.parent.name}/{SWEEP_FILE}" if many else SWEEP_FILE: path.read_text(encoding="utf-8", errors="replace")
+        for path in files
+        if path.exists()
+    }

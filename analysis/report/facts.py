@@ -1,0 +1,134 @@
+"""What the page says of each trial and of the sweep: plain values, no markup."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.load import LOG_FILE, Results, Trial
+from analysis.selected import human, widths_summary
+from ofb_ray.records import Record
+
+LOST = ("failed", "stopped", "died", "unreadable")
+Places = Mapping[Path, str]  # results folder -> what its user calls it
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One trial for the reader; numbers as text, empty where there are none."""
+
+    name: str
+    status: str
+    budget: str
+    seed: str
+    macs: str
+    params: str
+    top1_val: str
+    top1_test: str
+    on_front: bool
+    widths: str
+    layers: str
+    explored: str
+    reason: str
+    rerun: str
+    export: str
+    log: str
+
+
+def facts_of(results: Results, places: Places) -> list[Facts]:
+    """The facts of every trial, in the order of the results."""
+    return [_facts(trial, on_front, places) for trial, on_front in zip(results.trials, results.on_front, strict=True)]
+
+
+def environment_of(results: Results) -> list[tuple[str, str]]:
+    """What the trials ran with: every key of their records' environment, and how many trials where they differ."""
+    seen: dict[str, Counter[str]] = {}
+    for trial in results.trials:
+        for key, value in (trial.record.environment if trial.record else {}).items():
+            if value not in (None, [], ""):
+                text = value if isinstance(value, str) else json.dumps(value)
+                seen.setdefault(key, Counter())[text] += 1
+    return [(key, _shares(counts)) for key, counts in seen.items()]
+
+
+def seeds_of(results: Results) -> str:
+    """`0, 1, 2`."""
+    return ", ".join(str(seed) for seed in sorted({trial.seed for trial in results.trials if trial.seed is not None}))
+
+
+def cost_of(results: Results) -> list[tuple[str, str]]:
+    """Hours that the trials took, by phase; the dense network counts once where trials share it."""
+    phases: Counter[str] = Counter()
+    gpu: Counter[str] = Counter()
+    dense: set[float] = set()
+    for trial in results.trials:
+        if (record := trial.record) is None:
+            continue
+        for phase, seconds in record.seconds.items():
+            if phase == "dense" and seconds in dense:
+                continue
+            dense |= {seconds} if phase == "dense" else set()
+            phases[phase] += seconds  # type: ignore[assignment]
+            gpu[phase] += record.gpu_seconds.get(phase, 0.0)  # type: ignore[assignment]
+    lines = [(phase, _hours(seconds)) for phase, seconds in phases.items()]
+    return lines + [(f"{phase}, GPU time", _hours(seconds)) for phase, seconds in gpu.items() if seconds]
+
+
+def _facts(trial: Trial, on_front: bool, places: Places) -> Facts:
+    record = trial.record
+    subnet = record.subnet if record else None
+    place = f"{places.get(trial.folder.parent, str(trial.folder.parent)).rstrip('/')}/{trial.folder.name}"
+    ended = record is not None
+    return Facts(
+        name=str(trial.name),
+        status="over budget" if trial.status == "finished" and subnet and not trial.met_budget else trial.status,
+        budget=trial.budget,
+        seed="" if trial.seed is None else str(trial.seed),
+        macs=human(subnet.macs) if subnet else "",
+        params=human(subnet.params) if subnet else "",
+        top1_val=_points(subnet.top1_val if subnet else None),
+        top1_test=_points(subnet.top1_test if subnet else None),
+        on_front=on_front,
+        widths=widths_summary([record.arch]) if record and record.arch else "",
+        layers=_layers(record),
+        explored=", ".join(f"{key} = {_short(value)}" for key, value in (trial.explored or {}).items()),
+        reason=trial.reason,
+        rerun=shlex.join(["ofb-ray", "trial", "--from", place]) if ended else "",
+        export=shlex.join(["ofb-ray", "export", place, "--to", "DIR"]) if subnet else "",
+        log=f"{place}/{LOG_FILE}" if trial.status in LOST else "",
+    )
+
+
+def _layers(record: Record | None) -> str:
+    """`embed 48; blocks.0: 4 x 12, 192; ...`: every width, in the network's order."""
+    widths: dict[str, dict[str, int]] = ((record.arch if record else None) or {}).get("widths", {})
+    groups: dict[str, list[str]] = {}
+    for name, size in widths.items():
+        block, _, kind = name.rpartition(".")
+        text = f"{size['heads']} x {size['width']}" if kind.endswith("attn") else str(size["width"])
+        groups.setdefault(block or name, []).append(text)
+    return "; ".join(f"{block}: {', '.join(texts)}" for block, texts in groups.items())
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, dict) else str(value)
+
+
+def _shares(counts: Counter[str]) -> str:
+    if len(counts) == 1:
+        return next(iter(counts))
+    parts = [f"{text} ({count} trials)" for text, count in counts.most_common(3)]
+    return ", ".join(parts) + (f" and {len(counts) - 3} others" if len(counts) > 3 else "")
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"

@@ -1,0 +1,87 @@
+"""The page itself: facts, tables and pictures put into the template, with every script inside of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bokeh.embed import components
+from bokeh.models.ui import UIElement
+from bokeh.resources import Resources
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from analysis.report.facts import Facts
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for the reader: cells as text, the first column of names; `notes` stand below."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with what it shows in words."""
+
+    title: str
+    text: str
+    png: bytes
+
+    @property
+    def uri(self) -> str:
+        """The picture inside of the page."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the template shows."""
+
+    title: str
+    question: str
+    counts: str
+    written: str
+    open: bool
+    facts: Sequence[Facts]
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
+    problems: Sequence[str] = ()
+    environment: Sequence[tuple[str, str]] = ()
+    costs: Sequence[tuple[str, str]] = ()
+    sweep_files: Mapping[str, str] = field(default_factory=dict)
+    retry: str = ""
+
+
+def render(page: Page, plot: UIElement | None) -> bytes:
+    """The page as HTML in UTF-8: no address outside of it, the scripts of Bokeh inside."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script, figure = components(plot) if plot is not None else ("", "")
+    bokeh = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render() if plot is not None else ""
+    template = environment.get_template("template.html")
+    html = template.render(
+        page=page, bokeh=Markup(bokeh), figure=Markup(figure), script=Markup(script), trials=_json(page.facts)
+    )
+    return html.encode()
+
+
+def _json(facts: Sequence[Facts]) -> Markup:
+    """What the table of trials leaves out, for the page's script; `<` is escaped: no text can end the element."""
+    rows = [[each.reason, each.layers, each.rerun, each.export] for each in facts]
+    return Markup(json.dumps(rows, separators=(",", ":")).replace("<", "\\u003c"))
