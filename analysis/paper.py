@@ -170,7 +170,7 @@ def _dense_rows(found: list[Setting]) -> tuple[Row, ...]:
     kinds: dict[tuple[str, Cell, str], Setting] = {}
     for each in found:
         record = first(each)
-        key = (each.experiment or record.sweep, _model(record), data_label(record))
+        key = (_sweep(each), _model(record), data_label(record))
         if key not in kinds or each.n > kinds[key].n:
             kinds[key] = each
     columns = ("macs", "params", "top1_test", "top5_test")
@@ -198,4 +198,10 @@ def _name(setting: Setting) -> str:
     record = first(setting)
     grid = {k: v for k, v in (setting.trials[0].explored or {}).items() if k not in record.params_explored}
     place = [record.budget.label, *(f"{key}={grid[key]}" for key in grid if key not in FULL_METHOD)]
-    return f"{setting.experiment or record.sweep} at {', '.join(place)}"
+    return f"{_sweep(setting)} at {', '.join(place)}"
+
+
+def _sweep(setting: Setting) -> str:
+    """The sweep's name; of several that are one experiment, the first and how many more."""
+    names = list(dict.fromkeys(trial.record.sweep for trial in setting.trials if trial.record))
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

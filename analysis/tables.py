@@ -10,12 +10,10 @@ from pathlib import Path
 
 from analysis.ablations import QUESTIONS, ablation_table
 from analysis.load import Results, read
+from analysis.output import default_out, save
 from analysis.paper import main_table, search_cost_table, swin_table, transfer_table
 from analysis.papertable import PaperTable, as_csv, latex, markdown
 from ofb_ray.errors import InputError
-from ofb_ray.outages import explain
-from ofb_ray.records import write_atomic
-from ofb_ray.storage import Remote, is_uri, join, parent
 
 BUILDERS: dict[str, Callable[[Results], PaperTable]] = {
     "main": main_table,
@@ -39,28 +37,13 @@ def tables(results: Results, name: str | None = None) -> list[PaperTable]:
     return [table for build in BUILDERS.values() if (table := build(results)).measured]
 
 
-def write(found: Sequence[PaperTable], out: str | Path) -> list[str]:
-    """Write `table-NAME.md`, `.tex` and `.csv` of each table, each atomically; the names of the files.
-
-    Raises:
-        InputError: the files cannot be written.
-    """
-    files: dict[str, str] = {}
+def files(found: Sequence[PaperTable]) -> dict[str, bytes]:
+    """`table-NAME.md`, `.tex` and `.csv` of each table."""
+    made: dict[str, str] = {}
     for table in found:
         stem = f"table-{table.name}"
-        files |= {f"{stem}.md": markdown(table), f"{stem}.tex": latex(table), f"{stem}.csv": as_csv(table)}
-    try:
-        remote = Remote(str(out)) if is_uri(str(out)) else None
-        for name, text in files.items():
-            if remote is not None:
-                remote.write(name, text.encode())
-            else:
-                write_atomic(Path(out) / name, text.encode())
-    except OSError as error:
-        raise InputError(
-            f"cannot write here ({error.strerror or explain(error)}); give another folder with --out", file=str(out)
-        ) from None
-    return list(files)
+        made |= {f"{stem}.md": markdown(table), f"{stem}.tex": latex(table), f"{stem}.csv": as_csv(table)}
+    return {name: text.encode() for name, text in made.items()}
 
 
 def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | Path | None = None) -> str:
@@ -74,9 +57,9 @@ def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | P
     if not found:
         state = "nothing is measured yet" if results.trials else "there is no trial yet"
         return f"{results.name}: {state}. --table shows a table's published rows: {', '.join(BUILDERS)}"
-    place = out or _inside(folders[0] if len(results.folders) == 1 else parent(folders[0]))
-    files = write(found, place)
-    return "\n".join([*map(markdown, found), f"In {place}: {', '.join(files)}"])
+    place, written = out or default_out(folders, results), files(found)
+    save(written, place)
+    return "\n".join([*map(markdown, found), f"In {place}: {', '.join(written)}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,10 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _inside(location: str | Path) -> str | Path:
-    return join(location, "analysis") if isinstance(location, str) else location / "analysis"
 
 
 if __name__ == "__main__":
