@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis import marks
 from analysis.load import Results
@@ -39,7 +40,7 @@ KINDS: tuple[tuple[str, dict[str, None]], ...] = (
     ("svg", {"Date": None}),
 )
 CENTRED: Any = {"ha": "center", "va": "center", "zorder": 9, "bbox": {"fc": "white", "ec": "none"}}
-SIZE, DPI = (8.0, 5.0), 200
+SIZE, WIDE, DPI = (8.0, 5.0), (10.0, 6.2), 200
 REPORTED = "reported only: selection is by held-out top-1"
 
 
@@ -54,6 +55,8 @@ def render(
 def files(figure: Figure, name: str) -> dict[str, bytes]:
     """A figure as PNG, PDF and SVG, the last with its text as text. To be called in the `STYLE` it was drawn in."""
     found: dict[str, bytes] = {}
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the labels have their places: no format may move the axes under them
     for kind, metadata in KINDS:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
@@ -63,10 +66,10 @@ def files(figure: Figure, name: str) -> dict[str, bytes]:
 
 def draw(results: Results, x: str = "macs", y: str = "top1_val", rivals: Sequence[Rival] = ()) -> Figure:
     """The figure: works with no finished trial, with one, and with thousands."""
-    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+    figure = Figure(figsize=WIDE if rivals else SIZE, dpi=DPI, layout="constrained")
     title(figure, results.question or results.name)
     if rivals:
-        note = fill(footnote(rivals), 150)
+        note = fill(footnote(rivals), 190)
         figure.supxlabel(note, x=0.012, ha="left", fontsize=6.5, color="0.3")
     front(results, figure.add_subplot(), x, y, rivals)
     return figure
@@ -122,7 +125,10 @@ def _set_axes(axes: Axes, what: Scene, rivals: Sequence[Rival]) -> marks.Unit:
         axes.set(**{f"{axis}scale": "log" if log else "linear", f"{axis}lim": (low, high)})
         axes.set(**{f"{axis}label": _label(each, name)})
         if log:
-            (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter("{x:g}")
+            ticks = axes.xaxis if axis == "x" else axes.yaxis
+            ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ticks.set_major_formatter("{x:g}")
+            ticks.set_minor_formatter(NullFormatter())
     return marks.Unit(*units)
 
 

@@ -14,7 +14,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from analysis.labels import place
 from analysis.load import Trial
-from analysis.rivals import Rival, classes
+from analysis.rivals import Rival, classes, curves
 from analysis.scale import Mean, Point, Scene
 from analysis.seeds import CONFIDENCE, spread
 
@@ -24,6 +24,7 @@ MARKERS = ("o", "s", "^", "D", "P", "h", "p", "d")
 RIVAL_MARKERS = ("x", "+", "1", "2", "3", "4", "|")
 RED = "#B00000"
 EDGE = 0.035  # height of the marks at the bottom edge, as a share of the axes
+TIGHT = 0.045  # labels above the axes that are closer than this share of them stand upright
 CROWD = 6  # above this number of labels they are the test top-1 alone
 MANY = 60  # above this number of trials the dots are smaller
 
@@ -136,7 +137,7 @@ def bounds(axes: Axes, what: Scene, unit: Unit) -> None:
     for number, (x, label) in enumerate(targets):
         axes.axvline(x, color="0.55", lw=0.8, zorder=1, label="" if number else "budget limit")
         text = axes.text(x, 1.012, label, transform=above, ha="left" if crowded else "center", fontsize=8, color="0.3")
-        text.set_rotation(40 if crowded else 0)
+        text.set_rotation(0 if not crowded else 40 if min(np.diff(places)) > TIGHT else 90)
         text.set_rotation_mode("anchor")
     if (minimum := what.minimum) is not None:
         left = axes.get_xlim()[0]
@@ -168,13 +169,15 @@ def edge(axes: Axes, what: Scene, unit: Unit) -> None:
 
 
 def rivals(axes: Axes, found: Sequence[Rival], unit: Unit) -> None:
-    """Published results in grey, a marker for each fairness class; OFB's own rows larger and black."""
+    """Published results in grey, a marker a fairness class, those of a method joined; OFB's own larger and black."""
     for number, (start, label) in enumerate(classes(found).items()):
         marker = RIVAL_MARKERS[number % len(RIVAL_MARKERS)]
         grey = f"{0.35 + 0.3 * number / max(1, len(classes(found)) - 1):.2f}" if number else "0.35"
         some = [rival for rival in found if rival.start == start and not rival.is_ofb]
         axes.scatter(*_xy(some, unit), s=34, c=grey, marker=marker, lw=1.2, zorder=3.5)
         axes.scatter([], [], s=34, c=grey, marker=marker, lw=1.2, label=f"published: {label}")
+    for curve in curves(found):
+        axes.plot(*_xy(curve, unit), color="0.6", lw=0.7, zorder=2.5)
     own = sorted((rival for rival in found if rival.is_ofb), key=lambda rival: rival.x)
     if own:
         x, y = _xy(own, unit)

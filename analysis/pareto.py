@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
-from analysis import figures, selected, volume
+from analysis import figures, growth, selected
 from analysis.load import Results, read, table
 from analysis.objectives import NAMES, file_part, objective
 from analysis.published import STARTS
@@ -145,7 +145,7 @@ def _write(results: Results, out: str | Path, view: View) -> str:
     else:
         files |= figures.render(results, x, y, name=f"front{pair}")
     with mpl.rc_context(figures.STYLE):
-        grown = volume.draw(results, what.x, what.y)
+        grown = growth.draw(results, what.x, what.y)
         files |= figures.files(grown, f"hypervolume{pair}") if grown else {}
     _save(files, out)
     return screen(results, out, what, list(files), remarks)

@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.load import TRIAL_FILE, Results, Trial
 from analysis.standing import Point, standing
+from analysis.volume import hypervolume
 
 
 @dataclass(frozen=True)
@@ -153,20 +154,11 @@ def replayed(trials: Sequence[Curve], rule: Rule, slots: int) -> Replayed:
         lost.append(best[0] - best[1])
     floor = min((trial.final or 0.0 for trial in finals), default=0.0)
     ceiling = max((max(trial.macs, trial.dense) for trial in finals), default=0)
-    volumes = [hypervolume([(t.final or 0.0, t.macs) for t in some], floor, ceiling) for some in (kept, finals)]
+    volumes = [
+        hypervolume([(t.final or 0.0, t.macs) for t in some], (floor, ceiling), (1, -1)) for some in (kept, finals)
+    ]
     saved = sum(trials[index].each * (len(trials[index].top1) - rule.epochs) for index in ended)
     return Replayed(len(ended), saved, sum(trial.seconds for trial in trials), volumes[0], volumes[1], tuple(lost))
-
-
-def hypervolume(points: Sequence[tuple[float, float]], floor: float, ceiling: float) -> float:
-    """The area above `floor` (top-1) and below `ceiling` (cost) that the points (top-1, cost) dominate."""
-    area, best, last = 0.0, floor, 0.0
-    for top1, cost in sorted(points, key=lambda point: point[1]):
-        if cost >= ceiling:
-            break
-        area += (best - floor) * (cost - last)
-        best, last = max(best, top1), cost
-    return area + (best - floor) * (ceiling - last)
 
 
 def spread(sweeps: Sequence[Sequence[Curve]], rule: Rule, slots: int, orders: int) -> dict[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from analysis.front import non_dominated
 from analysis.load import Results, Trial
 from analysis.published import STARTS, Published, published
 from ofb_ray.errors import InputError
@@ -16,13 +20,13 @@ BACKBONES = {"deit": "DeiT", "swin": "Swin"}
 AXES = {"macs": "macs", "params": "params"}
 ACCURACIES = {"top1_test": "top1", "top5_test": "top5"}
 SAME_COST, SAME_ACCURACY = 0.03, 0.15  # a share, and points: closer rows of one method are the same row
-NEAR = 1.2  # one label names all points of a method whose costs are within this factor
+MANY = 12  # curves that can be told apart
 COLUMNS = ("method", "backbone", "start", "top1", "top5", "params", "macs", "table", "source", "own", "note")
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A published result with a place in the figure; `label` is empty where a neighbour's names it too."""
+    """A published result with a place in the figure; `label` is empty where another's names the method."""
 
     row: Published
     x: float
@@ -110,10 +114,10 @@ def classes(found: Sequence[Rival]) -> dict[str, str]:
 def footnote(found: Sequence[Rival]) -> str:
     """What a reader of the figure must know of the published points."""
     methods = sorted({family(rival.row) for rival in found if not rival.is_ofb})
-    tables = sorted({rival.row.table for rival in found})
+    joined = " Lines join what one method can reach." if curves(found) else ""
     return (
-        f"Published: ImageNet-1k validation split, {len(found)} results of OFB, {', '.join(methods)}; "
-        f"from the tables {', '.join(tables)}; the source of each is in rivals.csv."
+        f"Published, on ImageNet-1k's validation split: {len(found)} results of OFB, {', '.join(methods)}; "
+        f"the source of each is in rivals.csv.{joined}"
     )
 
 
@@ -127,13 +131,29 @@ def table(found: Sequence[Rival]) -> bytes:
 
 
 def family(row: Published) -> str:
-    """A method's name without its sizes and settings: `S2ViTE` for `S2ViTE-B`; a dense network's is its backbone."""
-    if row.method.lower().startswith(("dense", "baseline")) or row.method.split(" (")[0] == row.backbone:
-        return row.backbone
+    """A method's name without its sizes and settings: `S2ViTE` for `S2ViTE-B`, `dense DeiT` for `DeiT-S`."""
+    dense = row.method.lower().startswith(("dense", "baseline"))
+    name = row.backbone if dense else row.method.split(" (")[0]
     if row.method.startswith("OFB"):
-        return row.method.replace("DeiT-", "").replace("Swin-", "")
-    name = re.sub(r"(-\d+%| .*| ?\(.*)$", "", row.method)
-    return re.sub(r"-(JS|PS|[TSBL])$", "", name)
+        return name.replace("DeiT-", "").replace("Swin-", "")
+    if dense or name == row.backbone or name.startswith(f"{row.backbone}-"):
+        return f"dense {re.sub(r'-[TSBL](?=-|$)', '', name)}"
+    name = re.sub(r"(-\d+%| .*)$", "", name)
+    return re.sub(r"(-(JS|PS|[TSBL])|(?<=[A-Z]{3})\d)$", "", name)
+
+
+def curves(found: Sequence[Rival]) -> list[list[Rival]]:
+    """For each method with several results on its own front those, by cost; none where they are too many to follow."""
+    groups: dict[tuple[str, str], list[Rival]] = {}
+    for rival in found:
+        if not rival.is_ofb:
+            groups.setdefault((family(rival.row), rival.start), []).append(rival)
+    made = []
+    for some in groups.values():
+        flags = non_dominated([rival.y for rival in some], [rival.x for rival in some])
+        best = sorted((rival for rival, flag in zip(some, flags, strict=True) if flag), key=lambda rival: rival.x)
+        made += [best] * (len(best) > 1)
+    return made if len(made) <= MANY else []
 
 
 def _once(known: Sequence[tuple[Published, float, float]]) -> list[tuple[Published, float, float]]:
@@ -154,15 +174,19 @@ def _once(known: Sequence[tuple[Published, float, float]]) -> list[tuple[Publish
 
 
 def _labelled(found: Sequence[tuple[Published, float, float]]) -> list[Rival]:
-    """The most accurate of a method's neighbours carries the label."""
-    named: list[tuple[str, float]] = []
-    made: list[Rival] = []
-    for row, cost, accuracy in sorted(found, key=lambda each: -each[2]):
-        name = family(row)
-        near = any(other == name and max(cost / place, place / cost) < NEAR for other, place in named)
-        if not near:
-            named.append((name, cost))
-        made.append(Rival(row, cost, accuracy, "" if near else name))
+    """Each of OFB's rows has a label; of each other method that result which stands farthest from all others."""
+    places = np.array([(math.log(cost), accuracy) for _, cost, accuracy in found]).reshape(-1, 2)
+    places /= np.where(np.ptp(places, axis=0) > 0, np.ptp(places, axis=0), 1) if len(places) else 1
+    room = [float(np.sort(np.hypot(*(places - own).T))[1:3].sum()) for own in places]
+    groups: dict[tuple[str, str], int] = {}
+    for number, (row, _, _) in enumerate(found):
+        key = (family(row), row.start)
+        if key not in groups or room[number] > room[groups[key]]:
+            groups[key] = number
+    made = [
+        Rival(row, cost, accuracy, family(row) if groups[family(row), row.start] == number else "")
+        for number, (row, cost, accuracy) in enumerate(found)
+    ]
     return sorted(made, key=lambda rival: (list(STARTS).index(rival.start), rival.x, -rival.y))
 
 

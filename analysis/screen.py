@@ -48,9 +48,8 @@ def front_notes(what: Scene) -> list[str]:
     """Knee, hypervolume and what is missing or only reported, in sentences."""
     found = []
     if (knee := what.knee) is not None:
-        found.append(
-            f"Knee of the front: {_value(what.x.kind, knee[0])} {what.x.name} at {_value(what.y.kind, knee[1])}."
-        )
+        x, y = (_value(each.kind, value) for each, value in zip((what.x, what.y), knee, strict=True))
+        found.append(f"Knee of the front (farthest from the line that joins its ends): {y} at {x} {what.x.plain}.")
     if (volume := total(what.results, what.x, what.y)) is not None and what.shown:
         found.append(f"Hypervolume of all trials: {volume[0]:.4f} of the area up to {volume[1].text}.")
     if what.unmeasured:
@@ -110,7 +109,7 @@ def _next(results: Results, what: Scene, files: Sequence[str]) -> list[str]:
         steps.append(f"ofb-ray export {shlex.quote(str(best.folder))} --to DIR")
     folders = shlex.join(str(folder) for folder in results.folders)
     steps.append(f"ofb-ray status {shlex.quote(str(results.folders[0]))}")
-    if is_imagenet(results) and what.shown:
+    if is_imagenet(results) and what.shown and not any(file.startswith("rivals") for file in files):
         steps.append(
             f"python -m analysis.pareto {folders} --rivals {backbone_of(results)}    # published results beside"
         )

@@ -8,20 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import moocore  # type: ignore[import-untyped]
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.budgets import dense_networks
 from analysis.load import JOURNAL_FILE, Results, Trial
-from analysis.marks import COLOURS
 from analysis.objectives import Objective
-
-LINES = ("-", "--", "-.", ":")
-NUMBERED = "Trials are in the order of their numbers: not every record says when it was finished."
 
 
 @dataclass(frozen=True)
@@ -107,54 +100,6 @@ def total(results: Results, x: Objective, y: Objective) -> tuple[float, Referenc
     points = [point for trial in results.trials if (point := _point(trial, x, y))]
     share = hypervolume(points, (reference.y, reference.x), (y.goal, x.goal)) / whole if whole else 0.0
     return share, reference
-
-
-def draw(results: Results, x: Objective, y: Objective) -> Figure | None:
-    """Hypervolume over trials and, where the times are known, over hours; None where nothing is finished."""
-    found, reference = growth(results, x, y), reference_of(results, x, y)
-    if not found or reference is None:
-        return None
-    timed = all(each.hours is not None for each in found)
-    figure = Figure(figsize=(8.0 if timed else 4.6, 3.0), dpi=200, layout="constrained")
-    panels: list[Axes] = list(figure.subplots(1, 2 if timed else 1, sharey=True, squeeze=False)[0])
-    over_trials(found, panels[0])
-    panels[0].set_ylabel("hypervolume (share)")
-    if timed:
-        over_time(found, panels[1])
-    if len(found) > 1:
-        panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
-    note = f"1 = the whole area up to the reference point: {reference.text}."
-    figure.supxlabel(note if timed else f"{note}\n{NUMBERED}", x=0.012, ha="left", fontsize=6.5, color="0.3")
-    return figure
-
-
-def over_trials(found: Sequence[Growth], axes: Axes) -> None:
-    """A line a results folder: hypervolume over the number of finished trials."""
-    for number, each in enumerate(found):
-        axes.step(range(1, len(each.volumes) + 1), each.volumes, where="post", **_look(number, each))
-    axes.set_xlabel("finished trials")
-
-
-def over_time(found: Sequence[Growth], axes: Axes) -> None:
-    """A line a results folder: hypervolume over hours since its first trial began."""
-    longest = max((each.hours[-1] for each in found if each.hours), default=1.0)
-    minutes = longest < 2
-    for number, each in enumerate(found):
-        if each.hours:
-            hours = [hour * (60 if minutes else 1) for hour in each.hours]
-            axes.step(hours, each.volumes, where="post", **_look(number, each))
-    axes.set_xlabel(f"{'minutes' if minutes else 'hours'} since the first trial began")
-
-
-def _look(number: int, each: Growth) -> dict[str, Any]:
-    mark = "." if len(each.volumes) <= 60 else ""
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "ls": LINES[number % len(LINES)],
-        "marker": mark,
-        "lw": 1.3,
-        "label": each.name,
-    }
 
 
 def _volumes(

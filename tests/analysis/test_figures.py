@@ -7,11 +7,11 @@ from itertools import combinations
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from analysis import figures
-
 from analysis.labels import place
 from analysis.load import read
 from analysis.objectives import objective
@@ -49,6 +49,46 @@ def test_the_figure_names_budgets_dense_network_selection_and_losses(tmp_path: P
     ):
         assert text in found
     assert sum("test" in text and text.startswith("#") for text in found) == 2
+
+
+def test_several_sweeps_are_told_apart_by_look_and_budgets_by_their_lines(tmp_path: Path) -> None:
+    ratios = [0.2, 0.3, 0.4, 0.5, 0.6, 0.8]
+    folders = [
+        write(tmp_path / name, [each.model_copy(update={"spec": {"sweep": name}}) for each in cloud(12, ratios)], name)
+        for name in ("ofb", "random", "importance")
+    ]
+    found = texts(figures.draw(read(folders)))
+    assert {"ofb (12 trials)", "random (12 trials)", "importance (12 trials)"} <= set(found)
+    assert [text for text in found if text in [str(ratio) for ratio in ratios]] == [str(ratio) for ratio in ratios]
+
+
+def test_seeds_are_drawn_as_means_with_intervals_and_say_so(tmp_path: Path) -> None:
+    trials = [record(n, (0.25, 0.5)[n % 2], 96.0 + n / 2, seed=n // 2, params_explored={}) for n in range(6)]
+    figure = figures.draw(read([write(tmp_path, trials)]))
+    found = texts(figure)
+    assert "Pareto front of the means" in found
+    assert any(text.startswith("mean of 3 seeds") and "95 % t interval" in text for text in found)
+    assert "test 96.7 ± 1.0 %" in found
+    heights = [float(y) for line in figure.axes[0].lines for y in np.asarray(line.get_ydata(), dtype=float)]
+    # t(0.975, 2) / sqrt(3) * 1 = 2.484 below and above the mean 97.0 of the first budget.
+    assert any(abs(height - (97.0 - 2.484)) < 1e-3 for height in heights)
+
+
+def test_any_axes_can_carry_a_front_of_any_two_objectives(tmp_path: Path) -> None:
+    results = read([write(tmp_path, [*cloud(9, [0.25, 0.5, 0.75]), failed(9, 0.5)])])
+    figure = Figure(figsize=(12, 4))
+    left, right = figure.subplots(1, 2)
+    what = figures.front(results, left)
+    figures.front(results, right, x="search_cost", y="params")
+    assert what.front
+    assert left.get_xlabel() == "MACs per image (millions)"
+    assert right.get_xlabel() == "search and fine-tuning, wall time (s)"
+    assert right.get_ylabel() == "parameters (thousands)"
+
+
+def test_the_svg_keeps_its_text(tmp_path: Path) -> None:
+    svg = figures.render(read([write(tmp_path, [record(0)])]))["front.svg"].decode()
+    assert ">held-out top-1 (%)<" in svg
 
 
 def test_without_a_finished_trial_the_figure_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from analysis import gate
 from analysis.front import non_dominated
 from analysis.load import read
-from analysis.replay import Curve, Rule, curves, hypervolume, replayed, stopped
+from analysis.replay import Curve, Rule, curves, replayed, stopped
 from analysis.standing import MET, standing
 from ofb_ray.records import Record
 from ofb_ray.yaml12 import dump
@@ -47,23 +47,6 @@ def curve(number: int, top1: tuple[float, ...], **changes: Any) -> Curve:
     fields: dict[str, Any] = {"group": ("r", "0.5"), "status": "finished", "final": top1[-1], "used": 1.0}
     fields |= {"macs": 500, "dense": 1000, "before": 10.0, "each": 2.0, "epochs": len(top1)}
     return Curve(number=number, top1=top1, **{**fields, **changes})
-
-
-@pytest.mark.parametrize(
-    ("points", "area"),
-    [
-        ([], 0.0),
-        ([(90.0, 4.0)], 10 * 6.0),
-        ([(90.0, 4.0), (95.0, 8.0)], 10 * 4.0 + 15 * 2.0),
-        ([(90.0, 4.0), (85.0, 8.0)], 10 * 6.0),  # a point that another beats adds nothing
-        ([(90.0, 4.0), (90.0, 2.0)], 10 * 8.0),
-        ([(90.0, 10.0), (99.0, 12.0)], 0.0),  # at and beyond the reference
-        ([(80.0, 1.0)], 0.0),
-    ],
-)
-def test_the_hypervolume_is_the_area_that_points_dominate(points: list[tuple[float, float]], area: float) -> None:
-    assert hypervolume(points, floor=80.0, ceiling=10.0) == pytest.approx(area)
-    assert hypervolume(points[::-1], floor=80.0, ceiling=10.0) == pytest.approx(area)
 
 
 @pytest.mark.parametrize("seed", range(20))

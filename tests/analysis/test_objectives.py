@@ -1,0 +1,98 @@
+"""What a front can be drawn of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.load import Results, read
+from analysis.objectives import NAMES, objective
+from analysis.scale import scene
+from ofb_ray.errors import InputError
+from tests.analysis.factory import DENSE, failed, record, write
+
+
+def measured(folder: Path, **changes: Any) -> Results:
+    """Results with two trials, the first with a measured latency."""
+    write(folder, [record(0), record(1)])
+    rows = [
+        {"network": network, "backend": backend, "batch": batch, "median_ms": time}
+        for network, scale in (("dense", 2.0), ("subnet", 1.0))
+        for backend, batch, time in (("torch", 1, 3.0 * scale), ("onnxruntime", 16, 20.0 * scale))
+    ]
+    tree = {"format": 1, "device_name": "a CPU", "threads": 2, "rows": rows, **changes}
+    (folder / "00000" / "latency.json").write_text(json.dumps(tree))
+    return read([folder])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_objective_has_a_label_and_a_goal(tmp_path: Path, name: str) -> None:
+    results = measured(tmp_path)
+    found = objective(name, results)
+    assert found.label
+    assert found.goal == (1 if name.startswith("top") else -1)
+    assert found.of(results.trials[0]) is not None or name.startswith("top5")
+
+
+@pytest.mark.parametrize(("name", "subnet", "dense"), [("latency", 3.0, 6.0), ("latency:onnxruntime:16", 20.0, 40.0)])
+def test_latency_is_the_measured_median_of_its_backend_and_batch(
+    tmp_path: Path, name: str, subnet: float, dense: float
+) -> None:
+    results = measured(tmp_path)
+    found = objective(name, results)
+    assert [found.of(trial) for trial in results.trials] == [subnet, None]
+    assert found.dense(results.trials[0]) == dense
+    assert "a CPU" in found.label
+    what = scene(results, found, objective("top1_val", results))
+    assert what.unmeasured == 1
+    assert [x for _, x, _ in what.dense] == [dense]
+    assert found.remedy == f"`ofb-ray latency {tmp_path}` measures it"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": 3}', '{"rows": [{"network": "subnet"}]}', '{"rows": ["a"]}'])
+def test_a_torn_or_foreign_latency_file_is_no_value(tmp_path: Path, text: str) -> None:
+    write(tmp_path, [record(0)])
+    (tmp_path / "00000" / "latency.json").write_text(text)
+    results = read([tmp_path])
+    assert objective("latency", results).of(results.trials[0]) is None
+
+
+def test_latencies_of_different_machines_are_said_not_to_compare(tmp_path: Path) -> None:
+    results = measured(tmp_path)
+    tree = json.loads((tmp_path / "00000" / "latency.json").read_text())
+    (tmp_path / "00001" / "latency.json").write_text(json.dumps({**tree, "threads": 8}))
+    assert objective("latency", results).notes
+    assert "do not compare" in objective("latency", read([tmp_path])).notes[0] if results.trials else False
+    (tmp_path / "00001" / "latency.json").write_text(json.dumps(tree))
+    assert objective("latency", read([tmp_path])).notes == ()
+
+
+def test_search_cost_is_gpu_time_only_where_every_record_has_it(tmp_path: Path) -> None:
+    both = [record(n, gpu_seconds={"dense": 1.0, "search": 2.0, "finetune": 3.0}) for n in range(2)]
+    results = read([write(tmp_path / "gpu", [*both, failed(2)])])
+    found = objective("search_cost", results)
+    assert (found.of(results.trials[0]), "GPU time" in found.label, found.notes) == (5.0, True, ())
+    results = read([write(tmp_path / "mixed", [both[0], record(1)])])
+    found = objective("search_cost", results)
+    assert [found.of(trial) for trial in results.trials] == [18.5, 18.5]  # 12.5 s of search, 6 s of fine-tuning
+    assert "wall time" in found.label
+    assert found.notes
+    assert found.dense(results.trials[0]) is None
+
+
+def test_unknown_objectives_name_the_option_and_what_is_allowed(tmp_path: Path) -> None:
+    results = read([write(tmp_path, [record(0)])])
+    for name in ("flops", "latency:torch", "latency:torch:0", "latency:torch:x", "latency:tpu:1", ""):
+        with pytest.raises(InputError, match=r"--y.*latency:onnxruntime:16"):
+            objective(name, results, "y")
+
+
+def test_the_dense_network_is_placed_by_every_objective_it_has(tmp_path: Path) -> None:
+    results = read([write(tmp_path, [record(0)])])
+    for x, value in (("macs", DENSE.macs), ("params", DENSE.params), ("search_cost", None)):
+        what = scene(results, objective(x, results), objective("top1_val", results))
+        assert [place for _, place, _ in what.dense] == [value]
+    assert scene(results, objective("params", results), objective("top1_val", results)).minimum is None
