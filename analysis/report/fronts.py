@@ -98,6 +98,7 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
         Legend(
             items=[LegendItem(label=label, renderers=list(renderers)) for label, renderers in legend],
             ncols=2,
+            location="top_left",
             click_policy="hide",
             border_line_color=None,
             label_text_font_size="11px",
@@ -165,6 +166,7 @@ def _points(
         members = [place[trial.folder] for trial in group.trials if trial.record and trial.record.subnet]
         if not members:
             continue
+        members.sort(key=lambda each: results.trials[each] is group.best)  # drawn last, over the others
         source = ColumnDataSource(_columns(group, members, results, facts, axes))
         colour = COLOURS[number % len(COLOURS)]
         mark = plot.scatter(
