@@ -89,7 +89,7 @@ def transfer_table(results: Results) -> PaperTable:
         here = [each for each in ours if data_name(first(each)) == name]
         known = tuple(_published(row) for row in rows if row.data == name)
         sections.append(known + _dense_rows(here) + tuple(_measured(each) for each in here))
-    notes = (_MEAN, _EMPTY, "Nobody published OFB on these data sets.", *unfinished(results))
+    notes = (_MEAN, _EMPTY, "OFB's own numbers on these data sets are not known to this project.", *unfinished(results))
     return PaperTable("transfer", "Transfer to other data sets", _ACCURACY, tuple(sections), len(ours), notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 
@@ -62,6 +63,13 @@ def test_every_class_has_rows_and_classes_keep_apart_what_does_not_compare() -> 
     assert {row.start for row in rows if row.table == "token_pruning"} == {"tokens"}
     assert {row.start for row in rows if row.table == "ofb_main_deit"} == {"plain"}
     assert {row.start for row in rows if "22k" in row.method} == {"extra-data"}
+
+
+def test_the_page_beside_the_files_counts_their_rows() -> None:
+    text = (files("analysis") / "reference" / "README.md").read_text(encoding="utf-8")
+    counted = {name: int(rows) for name, rows in re.findall(r"`(\w+)\.csv` \((\d+)", text)}
+    assert counted == {table: len(published(table)) for table in TABLES}
+    assert all(f"| `{start}` |" in text for start in STARTS)
 
 
 @pytest.mark.parametrize("table", TABLES)
