@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from analysis import marks
+from analysis import captions, marks
 from analysis.load import Results
 from analysis.objectives import Objective, objective
 from analysis.rivals import Rival, footnote
@@ -101,7 +101,7 @@ def front(results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", ri
     marks.rivals(axes, rivals, unit)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=8)
-    marks.labels(axes, what, rivals, unit)
+    captions.write(axes, what, rivals, unit)
     return what
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.load import Results
 from analysis.marks import COLOURS
@@ -40,6 +41,7 @@ def over_trials(found: Sequence[Growth], axes: Axes) -> None:
     """A line a results folder: hypervolume over the number of finished trials."""
     for number, each in enumerate(found):
         axes.step(range(1, len(each.volumes) + 1), each.volumes, where="post", **_look(number, each))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("finished trials")
 
 

@@ -131,6 +131,16 @@ def settings(results: Results) -> list[Setting]:
     return found
 
 
+def pooled(results: Results) -> str:
+    """Which sweeps are taken as one experiment, as one sentence; empty where none are."""
+    sweeps = {trial.folder.parent: trial.sweep for trial in results.trials}
+    groups: dict[str, list[str]] = {}
+    for folder, name in experiments(results).items():
+        groups.setdefault(name, []).append(sweeps[folder])
+    several = [", ".join(members) for members in groups.values() if len(members) > 1]
+    return f"One experiment, but for the seeds: {'; '.join(several)}." if several else ""
+
+
 def most_seeds(found: Sequence[Setting]) -> list[Setting]:
     """Those of each experiment and budget that were run with the most seeds: a mean of few is high by chance."""
     most: dict[tuple[str, Any], int] = {}

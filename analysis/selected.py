@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.budgets import Budget, Dense, budgets, dense_networks, seeds_note
 from analysis.load import Results
-from analysis.seeds import spread, treatment
+from analysis.seeds import pooled, spread, treatment
 from ofb_ray.records import Record
 
 HEAD = (
@@ -77,7 +77,7 @@ def notes(results: Results) -> list[str]:
         return []
     chosen = [budget.setting for budget in budgets(results) if budget.setting]
     deviation = ["± is the standard deviation over seeds."] * bool(chosen)
-    return [RULE, " ".join([*filter(None, [treatment(chosen)]), *deviation, note])]
+    return [RULE, " ".join([*filter(None, [pooled(results), treatment(chosen)]), *deviation, note])]
 
 
 def behind(results: Results) -> list[str]:

@@ -12,7 +12,7 @@ from analysis.load import read
 from analysis.objectives import objective
 from analysis.pareto import front_table
 from analysis.scale import Scene, scene
-from analysis.seeds import experiments, most_seeds, settings, spread, treatment
+from analysis.seeds import experiments, most_seeds, pooled, settings, spread, treatment
 from analysis.selected import behind, escape, markdown, rows
 from ofb_ray.records import Record
 from tests.analysis.factory import failed, record, write
@@ -82,6 +82,7 @@ def test_suggested_parameters_are_no_settings_but_each_seeds_selected_trial_is(t
     ]
     results = read(folders)
     assert set(experiments(results).values()) == {""}
+    assert pooled(results) == "One experiment, but for the seeds: digits-0, digits-1, digits-2."
     (setting,) = settings(results)
     assert [str(trial.name) for trial in setting.trials] == ["digits-0/1", "digits-1/1", "digits-2/1"]
     assert setting.chosen
@@ -119,6 +120,7 @@ def test_sweeps_that_are_not_one_experiment_stay_apart(tmp_path: Path, other: li
         write(tmp_path / "b", other, name="b"),
     ]
     assert list(experiments(read(folders)).values()) == ["a", "b"], name
+    assert pooled(read(folders)) == ""
 
 
 def test_the_same_data_elsewhere_are_the_same_experiment(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""What is written at the points of the front's figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from analysis.labels import place
+from analysis.marks import Unit
+from analysis.rivals import Rival
+from analysis.scale import Mean, Point, Scene
+from analysis.seeds import spread
+
+CROWD = 6  # above this number of labels they are the test top-1 alone
+
+
+def write(axes: Axes, what: Scene, published: Sequence[Rival], unit: Unit) -> None:
+    """Name and test top-1 of each selected trial or mean, and the names of the rivals, where they cover nothing."""
+    chosen: list[Point] | list[Mean]
+    if what.means:
+        chosen = [mean for mean in what.means if mean.selected]
+        wanted = [(*unit(mean.x.mean, mean.y.mean), _mean_text(what, mean, len(chosen))) for mean in chosen]
+    else:
+        chosen = [point for point in what.shown if point.selected]
+        wanted = [(*unit(point.x, point.y), _point_text(what, point, len(chosen))) for point in chosen]
+    wanted += [(*unit(rival.x, rival.y), rival.label) for rival in published if rival.label]
+    dots = [unit(point.x, point.y) for point in what.shown]
+    dots += [unit(mean.x.mean, mean.y.mean) for mean in what.means] + [unit(rival.x, rival.y) for rival in published]
+    stars = [unit(x, y) for _, x, y in what.dense if x is not None and y is not None]
+    steps = [unit(*each) for each in what.front]
+    lines = [(x, y) for (left, y), (right, _) in pairwise(steps) for x in np.linspace(left, right, 24)]
+    lines += [(x, y) for (_, low), (x, high) in pairwise(steps) for y in np.linspace(low, high, 24)]
+    lines += [(x, y) for _, y in stars[:1] for x in np.linspace(*axes.get_xlim(), 48)]
+    for mean in what.means:
+        (x, y), half = unit(mean.x.mean, mean.y.mean), (mean.y.interval or 0.0) / unit.y
+        lines += [(x, each) for each in np.linspace(y - half, y + half, 24)]
+        half = (mean.x.interval or 0.0) / unit.x
+        lines += [(each, y) for each in np.linspace(x - half, x + half, 24)]
+    place(axes, wanted, dots + stars, lines)
+
+
+def _point_text(what: Scene, point: Point, count: int) -> str:
+    trial = point.trial
+    name = f"{trial.sweep} #{trial.number}".strip()
+    test = trial.record.subnet.top1_test if trial.record and trial.record.subnet else None
+    if test is None or what.y.is_test:
+        return f"#{trial.number}" if count > CROWD else name
+    return f"{test:.1f}" if count > CROWD else f"{name}: test {test:.1f} %"
+
+
+def _mean_text(what: Scene, mean: Mean, count: int) -> str:
+    column = what.y.name if what.y.is_test else "top1_test"
+    subnets = [trial.record.subnet for trial in mean.setting.trials if trial.record]
+    test = spread([getattr(subnet, column) for subnet in subnets])
+    if test is None:
+        return f"n = {mean.setting.n}"
+    if count > CROWD:
+        return f"{test.mean:.1f}"
+    deviation = "" if test.deviation is None else f" ± {test.deviation:.1f}"
+    number = f" (n = {test.n})" if len({mean.setting.n for mean in what.means}) > 1 else ""
+    return f"test {test.mean:.1f}{deviation} %{number}"
