@@ -13,6 +13,7 @@ import json
 import math
 import os
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,10 +104,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="at most, for each backend and batch size")
     parser.add_argument("--batch", type=int, action="append")
     parser.add_argument("--backend", choices=BACKENDS, action="append")
+    parser.add_argument("--only", nargs="+", help="these networks beside the dense one, such as '0.5 released'")
+    parser.add_argument("--cpu-time", action="store_true", help="count the cores' time: for a machine that is busy")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     networks, macs = networks_of(timm.create_model(arguments.model).eval(), arguments.head_width, arguments.seed)
+    networks = {name: net for name, net in networks.items() if name in (DENSE, *(arguments.only or networks))}
     print(f"{arguments.model}, 224 px, {torch.get_num_threads()} threads")
     print("network       backend    batch  ms a batch (10 to 90 %)      images/s   time ratio (10 to 90 %) MAC ratio")
     rows = []
@@ -117,12 +121,14 @@ def main() -> None:
         batches=arguments.batch or (1, 16),
         device=pick_device(),
         cap_seconds=arguments.seconds,
+        clock=time.process_time if arguments.cpu_time else time.perf_counter,
     ):
         for row in rows_of(result, macs):
             show(row)
             rows.append(row)
-    facts = {"benchmark": "latency", "model": arguments.model, "threads": torch.get_num_threads()}
-    print(json.dumps({**facts, "load_average": list(os.getloadavg()), "rows": rows}))
+    clock = "cores" if arguments.cpu_time else "wall"
+    facts = {"benchmark": "latency", "model": arguments.model, "threads": torch.get_num_threads(), "clock": clock}
+    print(json.dumps({**facts, "load_average": [round(load, 2) for load in os.getloadavg()], "rows": rows}))
 
 
 if __name__ == "__main__":

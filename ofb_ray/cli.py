@@ -91,8 +91,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--backend", choices=BACKENDS, action="append", help="may be repeated (default: all)")
         command.add_argument("--threads", type=_count, help="of torch and onnxruntime (default: torch's)")
-        command.add_argument("--seconds", type=float, default=30.0, help="at most for each backend and batch size")
+        command.add_argument("--seconds", type=_duration, default=30.0, help="at most for each backend and batch size")
     return parser
+
+
+def _duration(text: str) -> float:
+    if not (value := float(text)) > 0:
+        raise argparse.ArgumentTypeError("above 0")
+    return value
 
 
 def _count(text: str) -> int:

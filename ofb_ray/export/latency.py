@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,8 +17,9 @@ import torch
 from torch import nn
 
 from ofb_ray.errors import InputError
+from ofb_ray.export import timing
 from ofb_ray.export.network import LATENCY_FILE, Arch, build, input_size_of
-from ofb_ray.export.timing import BACKENDS, Backend, Times, check_backend, make_call, onnx_provider, run_interleaved
+from ofb_ray.export.timing import BACKENDS, Backend, Clock, Times, onnx_provider
 from ofb_ray.records import RECORD_FILE, Record, read_record, trial_folders, write_json
 from ofb_ray.storage import Remote, is_uri, join, readable
 
@@ -65,6 +67,7 @@ def measure(
     device: torch.device,
     cap_seconds: float = SECONDS,
     show: Show = lambda _: None,
+    clock: Clock = time.perf_counter,
 ) -> Iterator[Measured]:
     """Time the networks against each other: one interleaved run for each backend and batch size.
 
@@ -73,11 +76,12 @@ def measure(
         input_size: C, height and width of an image; images are random.
         cap_seconds: of one run; compiling and warming up come on top.
         show: told what comes next, in a short line.
+        clock: what is timed, see `run_interleaved`.
     Raises:
         InputError: a backend cannot run on the device.
     """
     for backend in backends:
-        check_backend(backend, device)
+        timing.check_backend(backend, device)
     for net in networks.values():
         net.to(device).eval()
     for backend in backends:
@@ -86,9 +90,9 @@ def measure(
             calls = {}
             for name, net in networks.items():
                 show(f"{backend}, batch {batch}: preparing {name}")
-                calls[name] = make_call(net, images, backend)
+                calls[name] = timing.make_call(net, images, backend)
             show(f"{backend}, batch {batch}: warming up and timing {len(calls)} networks in turn")
-            yield Measured(backend, batch, run_interleaved(calls, cap_seconds=cap_seconds))
+            yield Measured(backend, batch, timing.run_interleaved(calls, cap_seconds=cap_seconds, clock=clock))
             torch.compiler.reset()
 
 

@@ -23,6 +23,7 @@ from ofb_ray.export.program import INPUT, onnx_bytes
 Backend = Literal["torch", "compile", "onnxruntime"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 Call = Callable[[], object]
+Clock = Callable[[], float]
 _WARM_UP = 3
 _LEAST_ROUNDS = 15
 _STABLE = 0.01
@@ -47,37 +48,43 @@ class Times:
 
 
 def run_interleaved(
-    calls: Mapping[str, Call], *, cap_seconds: float, least_rounds: int = _LEAST_ROUNDS
+    calls: Mapping[str, Call],
+    *,
+    cap_seconds: float,
+    least_rounds: int = _LEAST_ROUNDS,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Times]:
     """Time every call once a round, in turn, until each median is known within 1 % or `cap_seconds` have passed.
 
-    A call that is too short for the clock is repeated within its turn. Where the cap comes first there are still three
-    rounds at least.
+    A call that is too short for the clock is repeated within its turn. Three rounds are timed even if the cap comes
+    first.
 
     Args:
+        cap_seconds: by the clock on the wall, whatever `clock` is.
         least_rounds: before the medians are looked at.
+        clock: what is timed; `time.process_time` counts the cores' time where other work keeps them busy.
     """
     repeats = {}
     for name, call in calls.items():
         for _ in range(_WARM_UP - 1):
             call()
-        repeats[name] = max(1, math.ceil(_LEAST_CALL_SECONDS / _seconds(call, 1)))
+        repeats[name] = max(1, math.ceil(_LEAST_CALL_SECONDS / max(_seconds(call, 1, clock), 1e-9)))
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     end, rounds = time.perf_counter() + cap_seconds, 0
     while True:
         for name, call in calls.items():
-            seconds[name].append(_seconds(call, repeats[name]))
+            seconds[name].append(_seconds(call, repeats[name], clock))
         rounds += 1
         settled = rounds >= least_rounds and all(map(_is_stable, seconds.values()))
         if settled or (rounds >= 3 and time.perf_counter() > end):
             return {name: Times(np.array(values)) for name, values in seconds.items()}
 
 
-def _seconds(call: Call, repeats: int) -> float:
-    start = time.perf_counter()
+def _seconds(call: Call, repeats: int, clock: Clock) -> float:
+    start = clock()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
 def _is_stable(seconds: Sequence[float]) -> bool:
