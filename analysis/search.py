@@ -1,0 +1,163 @@
+"""`python -m analysis.search RESULTS... [--trial N] [--axes A,B] [--out DIR]`: what the search found, in pictures."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from analysis import figures, importances, maps, slices, trajectories, widths
+from analysis.budgets import budgets
+from analysis.explored import groups
+from analysis.found import decisions, importance_line, kept
+from analysis.load import Results, Trial, read
+from analysis.output import as_given, default_out, save
+from analysis.trace import TRACE_FILE, SearchTrace, read_trace
+from ofb_ray.errors import InputError
+from ofb_ray.storage import fetched, is_uri, join, readable
+
+MOST_MAPS = 4
+_WIDTH, _LINES = 100, 8
+
+
+@dataclass(frozen=True)
+class View:
+    """What to show: one trial (a number, or sweep/number where several sweeps are read) instead of the selected ones.
+
+    Args:
+        axes: of the maps, by name; none: `maps.MOST` of them, spread over the network.
+        order: of the units in the maps.
+    """
+
+    trial: str | None = None
+    axes: tuple[str, ...] = ()
+    order: maps.Order = "rank"
+
+
+def analyse(folders: Sequence[str | Path], out: str | Path | None = None, view: View | None = None) -> str:
+    """Write `widths`, `maps-<trial>`, `trajectories`, `importances`, `slices` (PNG, PDF, SVG) and `importances.csv`.
+
+    Args:
+        folders: results folders or their URIs; the sweeps may still be running.
+        out: where the files go, a folder or a URI; by default `analysis` in the folder, or beside the first of several.
+    Returns:
+        A few sentences of facts, and the names of the files.
+    Raises:
+        InputError: no results folder, no such trial or axis, or the files cannot be written.
+    """
+    results, view = read(folders), view or View()
+    shown = _shown(results, view.trial)
+    files, facts = _overview(results)
+    tried = [(_title(trial), record) for trial in shown if (record := trial.record) is not None]
+    with mpl.rc_context(figures.STYLE):
+        files |= figures.files(trajectories.figure(tried), "trajectories")
+        for trial in _spread(shown):
+            trace = _trace(trial, folders)
+            if trace is None:
+                facts.append(
+                    f"Trial {trial.name} has no {TRACE_FILE}: it is older, or its search did not end; no maps."
+                )
+                continue
+            made = maps.figure(trace, f"What the search saw: trial {_title(trial)}", view.axes, view.order)
+            files |= figures.files(made, f"maps-{_file_part(str(trial.name))}")
+    facts += [decisions(record, f"Trial {title}") for title, record in tried]
+    place = out or default_out(folders, results)
+    save(files, place)
+    return as_given(_screen(results, facts, list(files), place), folders)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line: 0, or 2 with one line on stderr for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__)
+    parser.add_argument(
+        "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")
+    parser.add_argument("--trial", metavar="N", help="maps and trajectory of this trial (default: the selected ones)")
+    parser.add_argument("--axes", default="", metavar="A,B,...", help="axes of the maps, such as embed,blocks.0.mlp")
+    parser.add_argument("--order", choices=("rank", "index"), default="rank", help="of the units (default: rank)")
+    arguments = parser.parse_args(argv)
+    axes = tuple(name for name in arguments.axes.split(",") if name)
+    try:
+        print(analyse(arguments.results, arguments.out, View(arguments.trial, axes, arguments.order)))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _overview(results: Results) -> tuple[dict[str, bytes], list[str]]:
+    """What does not depend on single trials: widths, importances, slices; and what they say."""
+    explored, facts = groups(results), []
+    found = [importances.importance(group) for group in explored]
+    files = {"importances.csv": importances.table(found).encode()}
+    rows = widths.subnets(results)
+    with mpl.rc_context(figures.STYLE):
+        drawn: dict[str, Figure] = {"importances": importances.figure(found), "slices": slices.figure(explored)}
+        for number, same in enumerate(rows or [[]], 1):
+            drawn["widths" if number == 1 else f"widths-{number}"] = widths.figure(same)
+            facts += [kept(same)] if same else []
+        for name, figure in drawn.items():
+            files |= figures.files(figure, name)
+    return files, facts + [importance_line(each) for each in found[:_LINES]]
+
+
+def _shown(results: Results, wanted: str | None) -> list[Trial]:
+    """The wanted trial, else the selected one of each budget.
+
+    Raises:
+        InputError: there is no such trial, or it has no record yet.
+    """
+    if wanted is None:
+        return [budget.best for budget in budgets(results) if budget.best is not None]
+    known = {str(trial.name): trial for trial in results.trials}
+    if wanted not in known:
+        few = ", ".join(list(known)[:5]) + ", ..." * (len(known) > 5)
+        raise InputError(f"there is no trial {wanted}; there are {few or 'none'}", key="--trial")
+    if known[wanted].record is None:
+        raise InputError(f"trial {wanted} has no record yet ({known[wanted].status}); choose another", key="--trial")
+    return [known[wanted]]
+
+
+def _spread(trials: Sequence[Trial]) -> list[Trial]:
+    """At most `MOST_MAPS`, both ends among them."""
+    last = len(trials) - 1
+    if last < MOST_MAPS:
+        return list(trials)
+    return [trials[round(last * step / (MOST_MAPS - 1))] for step in range(MOST_MAPS)]
+
+
+def _trace(trial: Trial, folders: Sequence[str | Path]) -> SearchTrace | None:
+    """The trial's trace; of a store it is fetched, because records alone are."""
+    folder = trial.folder
+    for given in folders:
+        if is_uri(str(given)) and readable(given).resolve() == folder.parent.resolve():
+            folder = fetched(join(str(given), folder.name), [TRACE_FILE])
+    return read_trace(folder)
+
+
+def _title(trial: Trial) -> str:
+    return f"#{trial.name} (budget {trial.budget})"
+
+
+def _file_part(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name).strip("-")
+
+
+def _screen(results: Results, facts: Sequence[str], files: Sequence[str], out: str | Path) -> str:
+    lines = [f"{results.name}: {len(results.trials)} trials, {len(results.by_status('finished'))} finished"]
+    lines += [line for fact in facts for line in wrap(fact, _WIDTH)] or ["No trial has ended: nothing to say yet."]
+    lines += [f"Note: {problem}" for problem in results.problems[:2]]
+    names = dict.fromkeys(name.rpartition(".")[0] for name in files if not name.endswith(".csv"))
+    return "\n".join([*lines, "", f"In {out}: importances.csv, and as png, pdf and svg: {', '.join(names)}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What a search went through: `search.npz` of a trial folder, axis by axis, in units of the dense network.
+
+The file is written by `ofb_ray.train.trace`, which states its format; trials of earlier versions have none.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofb_ray.errors import InputError
+
+TRACE_FILE = "search.npz"
+FORMAT = 1
+_CUT, _UNIT_SCALE, _GATE_SCALE = 255, 254, 127
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AxisTrace:
+    """One axis over T snapshots: `heads` x `width` units U in the dense network, and candidates P.
+
+    Args:
+        score: (T, U): the importance S in [0, 1], from snapshot `decided` on the size of the gate in [0, 2]; NaN where
+            the unit is cut.
+        sparsity: (T, U): V in [0, 1]; NaN where the unit is cut.
+        candidates: (heads, width) of each.
+        p: (T, P): their probabilities.
+        decided: the first snapshot after the decision; None where there is none.
+    """
+
+    name: str
+    kind: str
+    heads: int
+    width: int
+    score: Array
+    sparsity: Array
+    candidates: tuple[tuple[int, int], ...]
+    p: Array
+    decided: int | None
+
+    @property
+    def living(self) -> NDArray[np.bool_]:
+        """(T, U): which units there are."""
+        return np.asarray(~np.isnan(self.score))
+
+
+@dataclass(frozen=True)
+class SearchTrace:
+    """A search's snapshots: `epoch` (T,) epochs done, `lam` (T,) lambda, and its axes by name."""
+
+    epoch: NDArray[np.int32]
+    lam: Array
+    axes: dict[str, AxisTrace]
+
+
+def read_trace(folder: Path) -> SearchTrace | None:
+    """The trace in a trial folder, or None where there is none.
+
+    Raises:
+        InputError: the file is torn, or of another version.
+    """
+    path = folder / TRACE_FILE
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, NDArray[Any]] = dict(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        raise InputError("this is no search trace; remove it, or copy it again", file=str(path)) from None
+    if int(arrays.get("format", -1)) != FORMAT:
+        raise InputError(f"this search trace is not of format {FORMAT}; remove it to go on without", file=str(path))
+    return SearchTrace(arrays["epoch"], arrays["lam"].astype(np.float64), _axes(arrays))
+
+
+def _axes(arrays: dict[str, NDArray[Any]]) -> dict[str, AxisTrace]:
+    found, start = {}, 0
+    for number, name in enumerate(arrays["axis"].tolist()):
+        heads, width, decided = (int(arrays[key][number]) for key in ("heads", "width", "decided"))
+        units = slice(start, start := start + heads * width)
+        mine = arrays["candidate_axis"] == number
+        sizes = zip(arrays["candidate_heads"][mine].tolist(), arrays["candidate_width"][mine].tolist(), strict=True)
+        scales = np.full((len(arrays["epoch"]), 1), _UNIT_SCALE, dtype=float)
+        if decided >= 0:
+            scales[decided:] = _GATE_SCALE
+        found[name] = AxisTrace(
+            name=name,
+            kind=str(arrays["kind"][number]),
+            heads=heads,
+            width=width,
+            score=_values(arrays["score"][:, units]) / scales,
+            sparsity=_values(arrays["sparsity"][:, units]) / _UNIT_SCALE,
+            candidates=tuple(sizes),
+            p=arrays["p"][:, mine].astype(np.float64),
+            decided=decided if decided >= 0 else None,
+        )
+    return found
+
+
+def _values(codes: NDArray[Any]) -> Array:
+    return np.where(codes == _CUT, np.nan, codes.astype(np.float64))

@@ -1,0 +1,190 @@
+"""The widths that each subnet kept, layer by layer, as one picture: units as numbers, shares of the dense as shades."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from analysis.load import Results, Trial
+from analysis.selected import human
+from ofb_ray.records import Record
+
+Size = tuple[int, int]  # heads, channels per head
+MOST_ROWS = 12
+MAP = "Blues"
+_BLOCK = re.compile(r"(?:layers\.(\d+)\.)?blocks\.(\d+)\.(\w+)")
+_NAMES = {"attn": "", "attn_in": " (inner)", "attn_out": " (outer)", "mlp": "MLP", "mlp_in": "MLP (inner)"}
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A row of the picture: the sizes of its axes by name, and those of the dense network."""
+
+    label: str
+    sizes: Mapping[str, Size]
+    dense: Mapping[str, Size]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`units` kept of `dense` between two borders of the columns, which are the blocks of the network."""
+
+    left: int
+    right: int
+    units: int
+    dense: int
+
+
+def subnet_of(record: Record, label: str = "") -> Subnet | None:
+    """What a trial's search kept; None where there is no architecture.
+
+    The dense sizes are those that the search started from: of an axis without an event there is only one size.
+    """
+    if record.arch is None:
+        return None
+    sizes = {name: (int(size["heads"]), int(size["width"])) for name, size in record.arch["widths"].items()}
+    dense = dict(sizes)
+    for event in reversed(record.events):
+        dense[event["axis"]] = (int(event["from"][0]), int(event["from"][1]))
+    return Subnet(label or f"#{record.trial}", sizes, dense)
+
+
+def subnets(results: Results) -> list[list[Subnet]]:
+    """The subnets on the front, the smallest first; those of networks with other layers in lists of their own."""
+    chosen = [trial for trial, on_front in zip(results.trials, results.on_front, strict=True) if on_front]
+    groups: dict[tuple[tuple[str, Size], ...], list[Subnet]] = {}
+    for trial in sorted(chosen, key=lambda trial: _macs(trial)):
+        label = f"{trial.budget}  #{trial.name}  {human(_macs(trial))} MACs"
+        if trial.record is not None and (made := subnet_of(trial.record, label)) is not None:
+            groups.setdefault(tuple(made.dense.items()), []).append(made)
+    return list(groups.values())
+
+
+def thinned(rows: Sequence[Subnet], most: int = MOST_ROWS) -> list[Subnet]:
+    """At most so many, evenly spread, both ends among them."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[round(index)] for index in np.linspace(0, len(rows) - 1, most)]
+
+
+def panels(subnet: Subnet) -> dict[str, list[Cell]]:
+    """The cells of a subnet by panel: embeddings, heads, channels per head, MLP."""
+    blocks = list(dict.fromkeys(found.group(0).rpartition(".")[0] for found in _blocks(subnet)))
+    stages = [name.partition(".blocks")[0] for name in blocks]
+    made: dict[str, list[Cell]] = {}
+    for name, size in subnet.sizes.items():
+        dense = subnet.dense[name]
+        found = _BLOCK.fullmatch(name)
+        if found is None:
+            title, left, right = _embedding(name, stages)
+            made.setdefault(title, []).append(Cell(left, right, size[1], dense[1]))
+            continue
+        place, role = blocks.index(name.rpartition(".")[0]), found.group(3)
+        parts = [(_NAMES.get(role, role), 1)]
+        if role.startswith("attn"):
+            suffix = _NAMES.get(role, f" ({role})")
+            parts = [(f"heads{suffix}", 0), (f"channels per head{suffix}", 1)]
+        for title, index in parts:
+            made.setdefault(title, []).append(Cell(place, place + 1, size[index], dense[index]))
+    return made
+
+
+def columns(subnet: Subnet) -> list[str]:
+    """The labels of the blocks: the number in the module's name, with the stage in front where there are stages."""
+    names = [(found.group(1), found.group(2)) for found in _blocks(subnet)]
+    return [block if stage is None else f"{stage}.{block}" for stage, block in dict.fromkeys(names)]
+
+
+def draw_panel(axes: Axes, cells: Sequence[Sequence[Cell]], labels: Sequence[str], ticks: Sequence[str]) -> Any:
+    """One panel: a row for each subnet, the first on top; returns what a colour bar needs.
+
+    Args:
+        cells: of each subnet.
+        labels: of the subnets. ticks: of the blocks; empty leaves them out.
+    """
+    boxes, shares = [], []
+    width = axes.bbox.width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    count = max(cell.right for row in cells for cell in row)
+    for number, row in enumerate(cells):
+        for cell in row:
+            boxes.append(Rectangle((cell.left, number), cell.right - cell.left, 1))
+            share = cell.units / cell.dense
+            shares.append(share)
+            room = width * (cell.right - cell.left) / count * 72  # points
+            size = min(7.0, room / (0.62 * max(2, len(str(cell.dense)))))
+            if size >= 3.5:
+                colour = "white" if share > 0.6 else "black"
+                middle = (cell.left + cell.right) / 2
+                axes.text(middle, number + 0.5, str(cell.units), ha="center", va="center", fontsize=size, color=colour)
+    filled = PatchCollection(boxes, cmap=MAP, edgecolor="white", linewidth=0.8)
+    filled.set_array(np.array(shares))
+    filled.set_clim(0, 1)
+    axes.add_collection(filled)
+    axes.set(xlim=(0, count), ylim=(len(cells), 0))
+    axes.set_yticks(np.arange(len(cells)) + 0.5, labels, fontsize=7)
+    axes.set_xticks(np.arange(len(ticks)) + 0.5, ticks, fontsize=7)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return filled
+
+
+def draw(axes: Sequence[Axes], rows: Sequence[Subnet]) -> Any:
+    """The picture on as many axes as `panels` of a row has entries; returns what a colour bar needs."""
+    each = [panels(row) for row in rows]
+    shades = None
+    for number, (ax, title) in enumerate(zip(axes, each[0], strict=True)):
+        dense = sorted({cell.dense for cell in each[0][title]})
+        ticks = columns(rows[0]) if number == len(each[0]) - 1 else []
+        shades = draw_panel(ax, [panel[title] for panel in each], [row.label for row in rows], ticks)
+        whole = "/".join(str(size) for size in dense)
+        ax.set_title(f"{title} (dense: {whole})", loc="left", fontsize=8, pad=3)
+    return shades
+
+
+def figure(rows: Sequence[Subnet], of: str = "") -> Figure:
+    """The picture of one list of `subnets`; an empty one says so."""
+    if not rows:
+        made = Figure(figsize=(8.0, 2.0))
+        made.text(0.5, 0.5, "No finished trial: no widths yet", ha="center", va="center", fontsize=14, color="0.35")
+        return made
+    shown = thinned(rows)
+    names, blocks = list(panels(shown[0])), len(columns(shown[0]))
+    height = len(names) * (0.2 * len(shown) + 0.42) + 0.9
+    made = Figure(figsize=(max(7.0, min(12.0, 2.8 + 0.34 * blocks)), height), layout="constrained")
+    axes = made.subplots(len(names), 1, squeeze=False)[:, 0]
+    shades = draw(list(axes), shown)
+    axes[-1].set_xlabel("stage.block" if any("." in column for column in columns(shown[0])) else "block", fontsize=8)
+    bar = made.colorbar(shades, ax=list(axes), shrink=min(1.0, 2.2 / height), pad=0.015, aspect=18)
+    bar.set_label("share of the dense width", fontsize=8)
+    hidden = f", {len(shown)} of {len(rows)}" if len(shown) < len(rows) else ""
+    title = f"Widths of the subnets on the front{f' of {of}' if of else ''}{hidden}: units kept"
+    made.suptitle(title, x=0.012, ha="left", fontsize=10, fontweight="bold")
+    return made
+
+
+def _blocks(subnet: Subnet) -> Iterator[re.Match[str]]:
+    return (found for name in subnet.sizes if (found := _BLOCK.fullmatch(name)))
+
+
+def _embedding(name: str, stages: Sequence[str]) -> tuple[str, int, int]:
+    """The panel of an axis that is in no block, and the columns that it spans: those of its stage, or all."""
+    part = name.partition(".")[2]
+    if part.isdecimal():
+        mine = [index for index, stage in enumerate(stages) if stage == f"layers.{part}"]
+        if mine:
+            return "embedding", mine[0], mine[-1] + 1
+    return f"embedding ({part})" if part else "embedding", 0, max(1, len(stages))
+
+
+def _macs(trial: Trial) -> int:
+    return trial.record.subnet.macs if trial.record and trial.record.subnet else 0
