@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, median, variance
 
 from analysis.load import Results, Trial
+from analysis.once import once
 from analysis.seeds import Setting, budget_of, experiments, is_measured, most_seeds, rank, settings, spread
 from ofb_ray.records import BudgetOutcome, Record
 
@@ -51,6 +52,7 @@ class Dense:
         return found.mean if found else None
 
 
+@once
 def budgets(results: Results) -> list[Budget]:
     """The budgets that have a record, the smallest first; those of MACs before those of parameters.
 
@@ -91,6 +93,7 @@ def best_of(trials: list[Trial]) -> Trial | None:
     return min((trial for trial in trials if trial.met_budget and is_measured(trial)), key=rank, default=None)
 
 
+@once
 def dense_networks(results: Results) -> list[Dense]:
     """One entry per size and training. Trials that share a dense network (same seed and accuracies) count it once."""
     sizes: dict[tuple[int, int, str], dict[tuple[int, float | None, float | None], list[Trial]]] = {}
@@ -109,6 +112,7 @@ def _dense(macs: int, params: int, seen: dict[tuple[int, float | None, float | N
     return Dense(macs, params, *means, len(seen), tuple(map(tuple, seen.values())), deviations)
 
 
+@once
 def seeds_note(results: Results) -> str:
     """How large a difference of top-1 must be to mean something: from repeated seeds, else from the split's size."""
     records = [trial.record for trial in results.by_status("finished") if trial.record and is_measured(trial)]

@@ -14,6 +14,7 @@ from typing import Any
 from scipy.special import stdtrit
 
 from analysis.load import Results, Trial
+from analysis.once import once
 from ofb_ray.records import Record
 
 CONFIDENCE = 0.95
@@ -68,6 +69,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known))
 
 
+@once
 def experiments(results: Results) -> dict[Path, str]:
     """The experiment of each results folder, by a name that is empty where all folders are one experiment.
 
@@ -98,6 +100,7 @@ def experiments(results: Results) -> dict[Path, str]:
     return {folder: name for name, (_, _, members) in zip(named, groups, strict=True) for folder in members}
 
 
+@once
 def settings(results: Results) -> list[Setting]:
     """Every setting with at least one trial that finished within its budget.
 

@@ -185,3 +185,11 @@ def test_dense_networks_of_several_seeds_have_a_deviation(tmp_path: Path) -> Non
 
 def test_deviations_are_set_in_latex() -> None:
     assert escape("98.00 ± 1.00") == r"98.00 $\pm$ 1.00"
+
+
+def test_groups_are_derived_once_for_the_same_results_and_anew_for_others(tmp_path: Path) -> None:
+    folder = write(tmp_path, repeated())
+    first, second = read([folder]), read([folder])
+    assert budgets(first) is budgets(first)
+    assert budgets(first) is not budgets(second)
+    assert first == second
