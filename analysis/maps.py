@@ -112,7 +112,8 @@ def figure(trace: SearchTrace | None, title: str, names: Sequence[str] = (), by:
         axis = axes[number]
         meshes = [draw(above, trace, axis, "importance", by, scale), draw(below, trace, axis, "sparsity", by)]
         left, size = int(axis.living[-1].sum()), f"{axis.heads} x {axis.width}" if axis.heads > 1 else str(axis.width)
-        above.set_title(f"{axis.name}: {left} of {size}", fontsize=7.5, pad=3)
+        gap = " " if len(axis.name) < 16 else "\n"
+        above.set_title(f"{axis.name}:{gap}{left} of {size}", fontsize=7.5, pad=3)
         above.set_xticklabels([])
         if column == 0:
             above.set_ylabel("importance", fontsize=8)

@@ -55,17 +55,17 @@ def analyse(folders: Sequence[str | Path], out: str | Path | None = None, view: 
     results, view = read(folders), view or View()
     shown = _shown(results, view.trial)
     files, facts = _overview(results)
-    tried = [(_title(trial), record) for trial in shown if (record := trial.record) is not None]
+    tried = [(title_of(trial), record) for trial in shown if (record := trial.record) is not None]
     with mpl.rc_context(figures.STYLE):
         files |= figures.files(trajectories.figure(tried), "trajectories")
         for trial in _spread(shown):
-            trace = _trace(trial, folders)
+            trace = trace_of(trial, folders)
             if trace is None:
                 facts.append(
                     f"Trial {trial.name} has no {TRACE_FILE}: it is older, or its search did not end; no maps."
                 )
                 continue
-            made = maps.figure(trace, f"What the search saw: trial {_title(trial)}", view.axes, view.order)
+            made = maps.figure(trace, f"What the search saw: trial {title_of(trial)}", view.axes, view.order)
             files |= figures.files(made, f"maps-{_file_part(str(trial.name))}")
     facts += [decisions(record, f"Trial {title}") for title, record in tried]
     place = out or default_out(folders, results)
@@ -106,7 +106,9 @@ def _overview(results: Results) -> tuple[dict[str, bytes], list[str]]:
             facts += [kept(same)] if same else []
         for name, figure in drawn.items():
             files |= figures.files(figure, name)
-    return files, facts + [importance_line(each) for each in found[:_LINES]]
+    if any(group.parameters for group in explored):
+        facts += [importance_line(each) for each in found[:_LINES]]
+    return files, facts
 
 
 def _shown(results: Results, wanted: str | None) -> list[Trial]:
@@ -134,16 +136,16 @@ def _spread(trials: Sequence[Trial]) -> list[Trial]:
     return [trials[round(last * step / (MOST_MAPS - 1))] for step in range(MOST_MAPS)]
 
 
-def _trace(trial: Trial, folders: Sequence[str | Path]) -> SearchTrace | None:
+def trace_of(trial: Trial, folders: Sequence[str | Path]) -> SearchTrace | None:
     """The trial's trace; of a store it is fetched, because records alone are."""
     folder = trial.folder
     for given in folders:
         if is_uri(str(given)) and readable(given).resolve() == folder.parent.resolve():
             folder = fetched(join(str(given), folder.name), [TRACE_FILE])
-    return read_trace(folder)
+    return readtrace_of(folder)
 
 
-def _title(trial: Trial) -> str:
+def title_of(trial: Trial) -> str:
     return f"#{trial.name} (budget {trial.budget})"
 
 

@@ -21,7 +21,7 @@ Size = tuple[int, int]  # heads, channels per head
 MOST_ROWS = 12
 MAP = "Blues"
 _BLOCK = re.compile(r"(?:layers\.(\d+)\.)?blocks\.(\d+)\.(\w+)")
-_NAMES = {"attn": "", "attn_in": " (inner)", "attn_out": " (outer)", "mlp": "MLP", "mlp_in": "MLP (inner)"}
+_NAMES = {"attn": "", "attn_in": ", inner", "attn_out": ", outer", "mlp": "MLP", "mlp_in": "MLP, inner"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def panels(subnet: Subnet) -> dict[str, list[Cell]]:
         place, role = blocks.index(name.rpartition(".")[0]), found.group(3)
         parts = [(_NAMES.get(role, role), 1)]
         if role.startswith("attn"):
-            suffix = _NAMES.get(role, f" ({role})")
+            suffix = _NAMES.get(role, f", {role}")
             parts = [(f"heads{suffix}", 0), (f"channels per head{suffix}", 1)]
         for title, index in parts:
             made.setdefault(title, []).append(Cell(place, place + 1, size[index], dense[index]))
@@ -183,7 +183,7 @@ def _embedding(name: str, stages: Sequence[str]) -> tuple[str, int, int]:
         mine = [index for index, stage in enumerate(stages) if stage == f"layers.{part}"]
         if mine:
             return "embedding", mine[0], mine[-1] + 1
-    return f"embedding ({part})" if part else "embedding", 0, max(1, len(stages))
+    return f"embedding, {part}" if part else "embedding", 0, max(1, len(stages))
 
 
 def _macs(trial: Trial) -> int:

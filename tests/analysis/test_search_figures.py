@@ -87,7 +87,7 @@ def write_trace(folder: Path, **changes: Any) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "search.npz").open("wb") as file:
-        np.savez_compressed(file, **{**arrays, **changes})  # type: ignore[arg-type]
+        np.savez_compressed(file, **{**arrays, **changes})
 
 
 def said(figure: Figure) -> str:
@@ -95,15 +95,25 @@ def said(figure: Figure) -> str:
     return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text) if isinstance(text, mpl.text.Text))
 
 
+def _named(figure: Figure, name: str) -> dict[str, bytes]:
+    return {f"{name}.{kind}": b"x" for kind in ("png", "pdf", "svg")}
+
+
+def _laid_out(figure: Figure, name: str) -> dict[str, bytes]:
+    figure.draw_without_rendering()
+    return _named(figure, name)
+
+
 @pytest.fixture
-def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are laid out and not rendered three times: what is tested is which there are."""
+def laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and not rendered three times."""
+    monkeypatch.setattr(figures, "files", _laid_out)
 
-    def files(figure: Figure, name: str) -> dict[str, bytes]:
-        figure.draw_without_rendering()
-        return {f"{name}.{kind}": b"x" for kind in ("png", "pdf", "svg")}
 
-    monkeypatch.setattr(figures, "files", files)
+@pytest.fixture
+def only_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are not laid out either: what is tested is which there are."""
+    monkeypatch.setattr(figures, "files", _named)
 
 
 def test_a_trace_is_read_in_units_of_the_dense_network(tmp_path: Path) -> None:
@@ -197,13 +207,13 @@ SWIN |= {f"layers.1.blocks.{b}.{part}": size for b in (0, 1) for part, size in (
 TNT = {"embed.inner": (1, 8), "embed.outer": (1, 16), "blocks.0.attn_in": (2, 4), "blocks.0.mlp_in": (1, 32)}
 TNT |= {"blocks.0.attn_out": (2, 8), "blocks.0.mlp": (1, 64)}
 TNT_PANELS = [
-    "embedding (inner)",
-    "embedding (outer)",
-    "heads (inner)",
-    "channels per head (inner)",
-    "MLP (inner)",
-    "heads (outer)",
-    "channels per head (outer)",
+    "embedding, inner",
+    "embedding, outer",
+    "heads, inner",
+    "channels per head, inner",
+    "MLP, inner",
+    "heads, outer",
+    "channels per head, outer",
     "MLP",
 ]
 
@@ -322,7 +332,7 @@ STATES: dict[str, list[Record]] = {
 }
 
 
-@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.usefixtures("laid_out")
 @pytest.mark.parametrize("state", STATES)
 def test_every_state_of_a_sweep_gives_all_pictures(tmp_path: Path, state: str) -> None:
     folder = write(tmp_path / "r", STATES[state])
@@ -339,7 +349,7 @@ def test_every_state_of_a_sweep_gives_all_pictures(tmp_path: Path, state: str) -
         )
 
 
-@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.usefixtures("only_named")
 def test_two_sweeps_have_prefixed_trials_and_their_maps(tmp_path: Path) -> None:
     folders = [write(tmp_path / name, [searched(sweep=name)], name) for name in ("a", "b")]
     for folder in folders:
@@ -348,7 +358,7 @@ def test_two_sweeps_have_prefixed_trials_and_their_maps(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").glob("maps*")} == {f"maps-b-0.{k}" for k in ("png", "pdf", "svg")}
 
 
-@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.usefixtures("only_named")
 def test_the_trace_of_a_store_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     folder = write(tmp_path / "r", [searched()])
@@ -383,7 +393,7 @@ def test_the_command_writes_pictures_and_needs_no_torch(tmp_path: Path) -> None:
         (["r", "--out", "file"], "cannot write here"),
     ],
 )
-@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.usefixtures("only_named")
 def test_bad_input_is_one_line_and_nothing_is_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
