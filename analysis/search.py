@@ -137,15 +137,22 @@ def _spread(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def trace_of(trial: Trial, folders: Sequence[str | Path]) -> SearchTrace | None:
-    """The trial's trace; of a store it is fetched, because records alone are."""
+    """The trial's trace, or None where there is none; of a store it is fetched, because only records are copied.
+
+    Args:
+        folders: as the user gave them to `read`.
+    Raises:
+        InputError: the file is torn, or the store cannot be read.
+    """
     folder = trial.folder
     for given in folders:
         if is_uri(str(given)) and readable(given).resolve() == folder.parent.resolve():
             folder = fetched(join(str(given), folder.name), [TRACE_FILE])
-    return readtrace_of(folder)
+    return read_trace(folder)
 
 
 def title_of(trial: Trial) -> str:
+    """`#7 (budget 0.25)`."""
     return f"#{trial.name} (budget {trial.budget})"
 
 
