@@ -58,16 +58,14 @@ def analyse(folders: Sequence[str | Path], out: str | Path | None = None, view: 
     tried = [(title_of(trial), record) for trial in shown if (record := trial.record) is not None]
     with mpl.rc_context(figures.STYLE):
         files |= figures.files(trajectories.figure(tried), "trajectories")
-        for trial in _spread(shown):
-            trace = trace_of(trial, folders)
-            if trace is None:
-                facts.append(
-                    f"Trial {trial.name} has no {TRACE_FILE}: it is older, or its search did not end; no maps."
-                )
-                continue
-            made = maps.figure(trace, f"What the search saw: trial {title_of(trial)}", view.axes, view.order)
-            files |= figures.files(made, f"maps-{_file_part(str(trial.name))}")
-    facts += [decisions(record, f"Trial {title}") for title, record in tried]
+        traces = {str(trial.name): (trial, trace_of(trial, folders)) for trial in _spread(shown)}
+        for name, (trial, trace) in traces.items():
+            if trace is not None:
+                made = maps.figure(trace, f"What the search saw: trial {title_of(trial)}", view.axes, view.order)
+                files |= figures.files(made, f"maps-{_file_part(name)}")
+    if missing := [name for name, (_, trace) in traces.items() if trace is None]:
+        facts.append(f"No maps of {', '.join(missing)}: no {TRACE_FILE} (an older trial, or its search did not end).")
+    facts += [decisions(record, f"Trial {title}") for title, record in tried[:_LINES]]
     place = out or default_out(folders, results)
     save(files, place)
     return as_given(_screen(results, facts, list(files), place), folders)

@@ -70,17 +70,19 @@ def _accuracies(group: Group) -> tuple[float, float]:
 
 def figure(groups: Sequence[Group]) -> Figure:
     """Budgets from top to bottom, parameters from left to right; says so where there is nothing."""
-    shown = list(groups[:MOST_BUDGETS])
-    keys = list(dict.fromkeys(each.key for group in shown for each in group.parameters))
-    if not keys:
+    explored = [group for group in groups if group.parameters]
+    shown = explored[:MOST_BUDGETS]
+    if not shown:
         made = Figure(figsize=(8.0, 2.0))
-        text = "Nothing was explored" if shown else "No trial has ended: nothing to say yet"
+        text = "Nothing was explored" if groups else "No trial has ended: nothing to say yet"
         made.text(0.5, 0.5, text, ha="center", va="center", fontsize=14, color="0.35")
         return made
+    keys = list(dict.fromkeys(each.key for group in shown for each in group.parameters))
     columns = keys[:MOST_PARAMETERS]
-    size = (max(4.5, 2.3 * len(columns) + 0.6), 1.7 * len(shown) + 1.0)
+    last = {each.key: row for row, group in enumerate(shown) for each in group.parameters}
+    size = (max(4.5, 2.3 * len(columns) + 0.6), 1.7 * len(shown) + 1.2)
     made = Figure(figsize=size, layout="constrained")
-    grid = made.subplots(len(shown), len(columns), squeeze=False, sharex="col", sharey="row")
+    grid = made.subplots(len(shown), len(columns), squeeze=False, sharey="row")
     for row, group in enumerate(shown):
         by_key = {each.key: each for each in group.parameters}
         for column, key in enumerate(columns):
@@ -88,13 +90,17 @@ def figure(groups: Sequence[Group]) -> Figure:
             axes.set_visible(key in by_key)
             if key in by_key:
                 draw(axes, group, by_key[key], row)
-            if row == len(shown) - 1:
-                axes.set_xlabel(key, fontsize=8)
-        grid[row, 0].set_ylim(*_accuracies(group))
-        grid[row, 0].set_ylabel(f"budget {group.label}\ntop-1 (%)", fontsize=8)
-    hidden = [f"{len(shown)} of {len(groups)} budgets"] * (len(shown) < len(groups))
+                axes.tick_params(labelbottom=last[key] == row)
+                axes.set_xlabel(key if last[key] == row else "", fontsize=8)
+        first = next(axes for axes in grid[row] if axes.get_visible())
+        first.set_ylim(*_accuracies(group))
+        first.tick_params(labelleft=True)
+        first.set_ylabel(f"budget {group.label}\ntop-1 (%)", fontsize=8)
+    hidden = [f"{len(shown)} of {len(explored)} budgets"] * (len(shown) < len(explored))
     hidden += [f"{len(columns)} of {len(keys)} parameters"] * (len(columns) < len(keys))
+    title = "Held-out top-1 by parameter" + f" ({', '.join(hidden)})" * bool(hidden)
+    made.suptitle(title, x=0.012, ha="left", fontsize=10, fontweight="bold")
     lost = any(top1 is None for group in shown for top1 in group.top1)
-    note = "black edge: best" + "; cross: failed or stopped" * lost
-    made.suptitle(f"Held-out top-1 by parameter ({'; '.join([*hidden, note])})", x=0.012, ha="left", fontsize=9)
+    note = "black edge: best of its budget" + "; cross: failed or stopped" * lost
+    made.supxlabel(note, x=0.988, ha="right", fontsize=6.5, color="0.3")
     return made

@@ -343,7 +343,7 @@ def test_every_state_of_a_sweep_gives_all_pictures(tmp_path: Path, state: str) -
     assert all(len(line) <= 130 or str(tmp_path) in line for line in text.splitlines())
     if state == "one":
         said_so = " ".join(text.split())
-        assert "has no search.npz" in said_so
+        assert "No maps of 0: no search.npz" in said_so
         assert (
             "3 cuts of 160 units; 1 of 3 widths decided by elimination (epoch 3); 2 of 3 by the projection" in said_so
         )
@@ -416,3 +416,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 
 def test_facts_of_a_search_without_cuts() -> None:
     assert decisions(record(0), "Trial #0") == "Trial #0: no cut."
+
+
+def test_budgets_that_explored_other_parameters_have_their_own_panels() -> None:
+    some, other = group([90.0, 91.0], lr=[0.1, 0.2]), group([90.0, 91.0], decay=[0.1, 0.2])
+    figure = slices.figure([some, Group("0.7", (), ({},), (90.0,)), other])
+    shown = [(axes.get_xlabel(), bool(axes.get_ylabel())) for axes in figure.axes if axes.get_visible()]
+    assert shown == [("lr", True), ("decay", True)]
