@@ -92,7 +92,7 @@ def figure(groups: Sequence[Group]) -> Figure:
                 draw(axes, group, by_key[key], row)
                 axes.tick_params(labelbottom=last[key] == row)
                 axes.set_xlabel(key if last[key] == row else "", fontsize=8)
-        first = next(axes for axes in grid[row] if axes.get_visible())
+        first = next((axes for axes in grid[row] if axes.get_visible()), grid[row, 0])
         first.set_ylim(*_accuracies(group))
         first.tick_params(labelleft=True)
         first.set_ylabel(f"budget {group.label}\ntop-1 (%)", fontsize=8)
