@@ -124,7 +124,7 @@ def test_the_command_writes_beside_the_record_and_measures_anew(
     line = ["latency", str(trial), "--backend", "torch", "--batch", "2", "--threads", "1", "--seconds", "0.05"]
     assert main(line) == 0
     out = capsys.readouterr().out.splitlines()
-    assert "1 threads" in out[0]
+    assert "threads: 1" in out[0]
     assert out[2].split()[:3] == ["00000", "torch", "2"]
     first = (trial / "latency.json").read_text()
     assert json.loads(first)["ratios"][0]["batch"] == 2

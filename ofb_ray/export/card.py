@@ -205,12 +205,17 @@ def _latency(latency: Mapping[str, Any]) -> str:
     for each in latency["ratios"]:
         dense, subnet = (rows[each["backend"], each["batch"], name] for name in ("dense", "subnet"))
         speed = f"{subnet['images_per_second']:.1f}"
-        ratios = [f"{each['time_ratio']:.3f}", f"{each['mac_ratio']:.3f}"]
+        ratios = [time_ratio(each), f"{each['mac_ratio']:.3f}"]
         body.append([each["backend"], str(each["batch"]), cell(dense), cell(subnet), speed, *ratios])
     head = ["backend", "batch", "dense (ms)", "subnet (ms)", "subnet images/s", "time ratio", "MAC ratio"]
-    place = f"{latency['device_name']}, {latency['threads']} threads, images {latency['input_size']}"
+    place = f"{latency['device_name']}, threads: {latency['threads']}, images {latency['input_size']}"
     versions = ", ".join(f"{name} {version}" for name, version in latency["versions"].items())
     return f"{place}; {versions}. Medians with 10 and 90 % quantiles of one interleaved run.\n\n{_table(head, body)}"
+
+
+def time_ratio(ratio: Mapping[str, Any]) -> str:
+    """An entry of the `ratios` of `latency.json`: the median and, in brackets, the 10 and 90 % quantiles."""
+    return f"{ratio['time_ratio']:.3f} ({ratio['time_ratio_low']:.2f} to {ratio['time_ratio_high']:.2f})"
 
 
 def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:

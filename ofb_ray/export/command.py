@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ofb_ray.export.card import time_ratio
 from ofb_ray.export.folder import Document, export_trial
 from ofb_ray.export.program import ONNX_FILE, OPSET, ExportFailed
 from ofb_ray.train.run import pick_device
@@ -69,7 +70,7 @@ def table(documents: dict[str, Document]) -> Iterator[str]:
     """Lines of a table: a row a trial, backend and batch; times are medians, in brackets the 10 and 90 % quantiles."""
     head = next(iter(documents.values()))
     size = " x ".join(map(str, head["input_size"]))
-    yield f"{head['device_name']}, {head['threads']} threads, images {size}; milliseconds a batch (10 to 90 %)"
+    yield f"{head['device_name']}, threads: {head['threads']}, images {size}; milliseconds a batch (10 to 90 %)"
     names = ("trial", "backend", "batch", "dense", "subnet", "images/s", "time ratio", "MAC ratio")
     rows = [names, *(row for location, document in documents.items() for row in _rows(location, document))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(names))]
@@ -89,7 +90,7 @@ def _rows(location: str, document: Document) -> Iterable[tuple[str, ...]]:
     for each in document["ratios"]:
         dense, subnet = (rows[each["backend"], each["batch"], name] for name in ("dense", "subnet"))
         speed = f"{subnet['images_per_second']:.1f}"
-        ratios = (f"{each['time_ratio']:.3f}", f"{each['mac_ratio']:.3f}")
+        ratios = (time_ratio(each), f"{each['mac_ratio']:.3f}")
         yield (
             location.rstrip("/").rpartition("/")[2],
             each["backend"],
