@@ -61,12 +61,18 @@ class PaperTable:
         return list(dict.fromkeys(cell.text for cell in cells))
 
 
-def markdown(table: PaperTable) -> str:
-    """GitHub's Markdown; the group of a column stands in front of its head."""
+def texts(table: PaperTable) -> tuple[list[str], list[list[str]], list[str]]:
+    """Heads, rows and lines below as text; the group of a column stands in front of its head."""
     heads = [f"{column.group} {column.head}".strip() for column in table.columns]
-    lines = [f"**{table.title}**", "", _line(heads), _line(["---" if _left(c) else "---:" for c in table.columns])]
-    lines += [_line(cells) for section in _texts(table) for cells in section]
     below = [*table.notes, *(f"[{number}] {text}" for number, text in enumerate(table.sources, 1))]
+    return heads, [cells for section in _texts(table) for cells in section], below
+
+
+def markdown(table: PaperTable) -> str:
+    """GitHub's Markdown."""
+    heads, rows, below = texts(table)
+    lines = [f"**{table.title}**", "", _line(heads), _line(["---" if _left(c) else "---:" for c in table.columns])]
+    lines += [_line(cells) for cells in rows]
     return "\n".join([*lines, *(part for line in below for part in ("", line)), ""])
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from analysis.load import SWEEP_FILE, Results, read
 from analysis.output import default_out, save
+from analysis.papertable import texts
 from analysis.report.facts import cost_of, environment_of, facts_of, seeds_of
 from analysis.report.fronts import interactive
 from analysis.report.page import Page, Table, render
 from analysis.report.pictures import pictures
+from analysis.rivals import is_imagenet
 from analysis.selected import HEAD, counts, notes, rows
+from analysis.tables import tables
 from ofb_ray.storage import readable
 
 REPORT_FILE = "report.html"
@@ -20,6 +23,8 @@ RETRY = (
     "A trial that failed for its numbers (NaN) fails again; after another cause the sweep's command with "
     "--retry-failed goes on from its checkpoint."
 )
+# Their published rows say something beside trials on ImageNet alone.
+IMAGENET_TABLES = ("main", "swin", "search-cost")
 UNFINISHED = ("running", "queued", "died")
 
 
@@ -33,18 +38,19 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> str:
         InputError: no results folder, or the file cannot be written.
     """
     results = read(folders)
-    data = page_of(results, {readable(folder).resolve(): str(folder) for folder in folders})
+    data = page_of(results, folders)
     place = out or default_out(folders, results)
     save({REPORT_FILE: data}, place)
     return f"{counts(results)}\nwrote {REPORT_FILE} ({len(data) / 1e6:.1f} MB) in {place}; open it in a browser"
 
 
-def page_of(results: Results, given: dict[Path, str]) -> bytes:
+def page_of(results: Results, folders: Sequence[str | Path]) -> bytes:
     """The page as bytes.
 
     Args:
-        given: what the user calls each folder, by its resolved path.
+        folders: as the user gave them: commands on the page name these.
     """
+    given = {readable(folder).resolve(): str(folder) for folder in folders}
     facts = facts_of(results, {folder: given.get(folder.resolve(), str(folder)) for folder in results.folders})
     environment = [("seeds", seeds_of(results)), *environment_of(results)] if results.trials else []
     page = Page(
@@ -55,7 +61,7 @@ def page_of(results: Results, given: dict[Path, str]) -> bytes:
         open=any(results.by_status(status) for status in UNFINISHED),
         facts=facts,
         tables=_tables(results),
-        pictures=pictures(results),
+        pictures=pictures(results, folders),
         notes=notes(results),
         problems=results.problems,
         environment=environment,
@@ -70,7 +76,9 @@ def _tables(results: Results) -> list[Table]:
     dense, selected = rows(results)
     if not (dense or selected):
         return []
-    return [Table("The selected trial of each budget", HEAD, [*dense, *selected], notes(results))]
+    found = [Table("The selected trial of each budget", HEAD, [*dense, *selected], notes(results))]
+    shown = [table for table in tables(results) if is_imagenet(results) or table.name not in IMAGENET_TABLES]
+    return found + [Table(table.title, *texts(table)) for table in shown]
 
 
 def _sweep_files(results: Results) -> dict[str, str]:

@@ -3,29 +3,76 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image
 
-from analysis import figures, growth
+from analysis import figures, growth, importances, maps, slices, trajectories, widths
+from analysis.budgets import budgets
+from analysis.explored import groups
 from analysis.load import Results
 from analysis.objectives import objective
 from analysis.report.page import Picture
+from analysis.search import title_of, trace_of
 
 DPI = 110
+FRONT = "Every trial, the front and what limits it; with several seeds, means with their 95 % t intervals."
+GROWN = "How the front grew, over trials and, where their times are known, over time."
+WIDTHS = "What is left of each layer in the subnets on the front, relative to the dense network."
+TRAJECTORIES = (
+    "The selected trial of each budget: held-out accuracy, expected MACs against the target, cuts and lambda."
+)
+MAPS = (
+    "Importance of every unit and the sparsity that its rank gives it, over the epochs of the search; blank: cut out. "
+    "`python -m analysis.search` draws other trials and axes."
+)
+IMPORTANCES = "Share of the variance of held-out top-1 that each explored parameter explains (fANOVA)."
+SLICES = "Held-out top-1 over each explored parameter."
 
 
-def pictures(results: Results) -> list[Picture]:
-    """What can be drawn of these results; nothing where no trial has finished."""
-    found: list[Picture] = []
+def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
+    """What can be drawn of these results; nothing where no trial has finished.
+
+    Args:
+        folders: as they were given: a trial's trace is fetched from a store.
+    """
+    if not any(trial.met_budget for trial in results.trials):
+        return []
     with mpl.rc_context(figures.STYLE):
-        grown = growth.draw(results, objective("macs", results), objective("top1_val", results))
-        if grown is not None:
-            found.append(Picture("Hypervolume", "How the front grew, over trials and over time.", _png(grown)))
-    return found
+        drawn: list[tuple[str, str, Figure | None]] = [
+            ("The front", FRONT, figures.draw(results)),
+            ("Hypervolume", GROWN, growth.draw(results, objective("macs", results), objective("top1_val", results))),
+            *(("Widths of the subnets", WIDTHS, widths.figure(same)) for same in widths.subnets(results)),
+            *_selected(results, folders),
+        ]
+        explored = [group for group in groups(results) if group.parameters]
+        if explored:
+            found = [importances.importance(group) for group in explored]
+            drawn += [("What the explored parameters matter", IMPORTANCES, importances.figure(found))]
+            drawn += [("Explored parameters", SLICES, slices.figure(explored))]
+        return [Picture(title, text, _png(figure)) for title, text, figure in drawn if figure is not None]
+
+
+def _selected(results: Results, folders: Sequence[str | Path]) -> list[tuple[str, str, Figure | None]]:
+    """The searches that led to the selected trials, and the maps of the most accurate of them."""
+    best = [budget.best for budget in budgets(results) if budget.best and budget.best.record]
+    if not best:
+        return []
+    shown = [(title_of(trial), trial.record) for trial in best if trial.record]
+    drawn: list[tuple[str, str, Figure | None]] = [("Searches", TRAJECTORIES, trajectories.figure(shown))]
+    for trial in best[:1]:
+        if (trace := trace_of(trial, folders)) is not None:
+            drawn.append((f"Score maps of trial {title_of(trial)}", MAPS, maps.figure(trace, "")))
+    return drawn
 
 
 def _png(drawn: Figure) -> bytes:
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    """256 colours: a third of the size, and nothing that an eye would miss in a drawing."""
+    full, small = io.BytesIO(), io.BytesIO()
+    drawn.savefig(full, format="png", dpi=DPI)
+    with Image.open(full) as image:
+        image.convert("RGB").quantize(256).save(small, format="PNG", optimize=True)
+    return small.getvalue()
