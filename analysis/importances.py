@@ -19,23 +19,28 @@ from analysis.marks import COLOURS
 FEWEST = 8  # finished trials; below it a forest only repeats chance
 SEED = 0
 COLUMNS = 4
+MOST = 150
 
 
 @dataclass(frozen=True)
 class Importance:
     """The share of the variance of top-1 val that each parameter explains within a budget, largest first; sums to 1.
 
-    `shares` is empty where `reason` says why there is nothing to say.
+    `shares` is empty where `reason` says why there is nothing to say. `trials` finished, `used` of them were looked at.
     """
 
     label: str
     trials: int
     shares: dict[str, float]
     reason: str = ""
+    used: int = 0
 
 
 def importance(group: Group) -> Importance:
-    """fANOVA, its seed fixed, over the finished trials and the parameters that all of them have and that changed."""
+    """fANOVA, its seed fixed, over the finished trials and the parameters that all of them have and that changed.
+
+    Its time grows with the square of the trials: of many, `MOST` evenly spread over the sweep are looked at.
+    """
     finished = group.finished
     count = len(finished)
     moving = [each for each in group.parameters if _moves(each, [values for values, _ in finished])]
@@ -49,7 +54,8 @@ def importance(group: Group) -> Importance:
         return Importance(group.label, count, {}, "all trials have the same top-1")
     if not moving:
         return Importance(group.label, count, {}, "no parameter was varied in all trials")
-    return Importance(group.label, count, _fanova(moving, finished))
+    some = [finished[place * count // MOST] for place in range(MOST)] if count > MOST else finished
+    return Importance(group.label, count, _fanova(moving, some), used=len(some))
 
 
 def _moves(parameter: Parameter, trials: Sequence[dict[str, object]]) -> bool:
@@ -94,7 +100,7 @@ def table(found: Sequence[Importance]) -> str:
     writer.writerow(["budget", "parameter", "importance", "trials", "note"])
     for each in found:
         for key, share in each.shares.items():
-            writer.writerow([each.label, key, f"{share:.4f}", each.trials, ""])
+            writer.writerow([each.label, key, f"{share:.4f}", each.used, ""])
         if each.reason:
             writer.writerow([each.label, "", "", each.trials, each.reason])
     return text.getvalue()
@@ -102,7 +108,8 @@ def table(found: Sequence[Importance]) -> str:
 
 def draw(axes: Axes, found: Importance) -> None:
     """One budget as bars; the dashed line is what each would have if all mattered alike."""
-    axes.set_title(f"budget {found.label} (n = {found.trials})", loc="left", fontsize=8)
+    part = f"{found.used} of " if found.shares and found.used < found.trials else ""
+    axes.set_title(f"budget {found.label} (n = {part}{found.trials})", loc="left", fontsize=8)
     axes.grid(visible=False, axis="y")
     if not found.shares:
         axes.text(0.5, 0.5, found.reason, ha="center", va="center", transform=axes.transAxes, fontsize=8, color="0.35")

@@ -51,7 +51,8 @@ def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
         explored = [group for group in groups(results) if group.parameters]
         if explored:
             found = [importances.importance(group) for group in explored]
-            drawn += [("What the explored parameters matter", IMPORTANCES, importances.figure(found))]
+            if any(each.shares for each in found):
+                drawn += [("What the explored parameters matter", IMPORTANCES, importances.figure(found))]
             drawn += [("Explored parameters", SLICES, slices.figure(explored))]
         return [Picture(title, text, _png(figure)) for title, text, figure in drawn if figure is not None]
 
