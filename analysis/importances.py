@@ -19,7 +19,7 @@ from analysis.marks import COLOURS
 FEWEST = 8  # finished trials; below it a forest only repeats chance
 SEED = 0
 COLUMNS = 4
-MOST = 150
+MOST = 100
 
 
 @dataclass(frozen=True)

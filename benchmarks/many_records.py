@@ -71,7 +71,7 @@ def record(number: int, chance: random.Random) -> Record:
         key=f"{number:016x}",
         status="failed" if lost else "finished",
         reason="the loss is not finite (search, epoch 3)" if lost else "",
-        spec={"model": {"name": "vit_tiny_patch16_224"}, "data": {"name": "digits"}, "budget": {"macs_ratio": ratio}},
+        spec=spec(ratio),
         params_explored={"search.one_hot_weight": chance.uniform(0.1, 2), "search.alpha_travel": chance.uniform(2, 12)},
         seed=0,
         budget=BudgetOutcome(label=f"{ratio:g}", resource="macs", target=target, used=macs / target, minimum=106_368),
@@ -84,6 +84,13 @@ def record(number: int, chance: random.Random) -> Record:
         environment={"torch": "2.14.1", "device": "cpu", "val_images": 216},
         finished=f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}+00:00",
     )
+
+
+def spec(ratio: float) -> dict[str, Any]:
+    """What the analysis reads of a spec."""
+    search = {"epochs": 30, "mask_warmup": 0.2, "lambda_start": 0.99, "lambda_end": 0.1}
+    model, data = {"name": "vit_tiny_patch16_224", "args": {}}, {"name": "digits"}
+    return {"model": model, "data": data, "search": search, "budget": {"macs_ratio": ratio}}
 
 
 def arch(chance: random.Random) -> dict[str, Any]:
