@@ -22,6 +22,9 @@ DENSE = Network(macs=1_000_000, params=202_186, top1_val=98.6, top5_val=100.0, t
 BUDGETS = (0.25, 0.5, 0.75)
 PHASES = (("dense", 60), ("search", 30), ("finetune", 20))
 BLOCKS = 4
+FULL = {"embed": [1, 64]} | {
+    f"blocks.{block}.{kind}": size for block in range(BLOCKS) for kind, size in (("attn", [4, 16]), ("mlp", [1, 256]))
+}
 LIMITS = {"seconds": 20.0, "gigabytes": 1.0, "report_megabytes": 5.0}
 
 
@@ -113,9 +116,9 @@ def row(phase: str, epoch: int, chance: random.Random) -> dict[str, Any]:
 
 
 def event(number: int, chance: random.Random) -> dict[str, Any]:
-    """One cut."""
-    axis = f"blocks.{number % BLOCKS}.mlp"
-    sizes = {"from": [1, 256], "to": [1, 224], "living": 6, "decided": False}
+    """One cut of each axis in turn."""
+    axis, size = list(FULL.items())[number % len(FULL)]
+    sizes = {"from": size, "to": [size[0], size[1] - 1], "living": 6, "decided": False}
     return {"epoch": 7 + number // 4, "axis": axis, **sizes, "output_gap": round(chance.random(), 6)}
 
 
