@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from analysis import captions, marks
+from analysis.drawing import captions, marks
+from analysis.fronts.objectives import Objective, objective
+from analysis.fronts.rivals import Rival, footnote
+from analysis.fronts.scale import Scene, limits, scene, unit_of
 from analysis.load import Results
-from analysis.objectives import Objective, objective
-from analysis.rivals import Rival, footnote
-from analysis.scale import Scene, limits, scene, unit_of
 
 STYLE: Any = {
     "font.size": 9,
@@ -79,10 +79,10 @@ def front(results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", ri
     """Draw the front of `y` over `x` on the axes, legend at their right, and say what was drawn.
 
     Trials are dots, over-budget ones hollow, failed and collapsed ones marks at the lower edge. With several seeds the
-    large marks and the front are means (`analysis.seeds`), with 95 % t intervals.
+    large marks and the front are means (`analysis.fronts.seeds`), with 95 % t intervals.
 
     Args:
-        x, y: names of objectives (`analysis.objectives.NAMES`).
+        x, y: names of objectives (`analysis.fronts.objectives.NAMES`).
         rivals: published results to show beside, in the units of `x` and `y`.
 
     Raises:

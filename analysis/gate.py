@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from analysis.gates.replay import Curve, Rule, curves, spread
 from analysis.load import SWEEP_FILE, Results, read
-from analysis.replay import Curve, Rule, curves, spread
+from analysis.output import save
 from ofb_ray.errors import InputError
-from ofb_ray.records import write_atomic
 from ofb_ray.storage import readable
 from ofb_ray.yaml12 import load as load_yaml
 
@@ -157,10 +157,7 @@ def analyse(results: Results, epochs: Sequence[int], keep: Sequence[float], argu
         lines += _table(rows, arguments)
     if arguments.out:
         table = pd.DataFrame([*correlations, *rows])
-        try:
-            write_atomic(Path(arguments.out) / "gate.csv", table.to_csv(index=False).encode())
-        except OSError as error:
-            raise InputError(f"cannot write here ({error.strerror}); give another --out", file=arguments.out) from None
+        save({"gate.csv": table.to_csv(index=False).encode()}, arguments.out)
     return "\n".join([*lines, json.dumps({"agreement": correlations, "replay": rows})])
 
 

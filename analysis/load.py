@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.front import non_dominated
+from analysis.fronts.front import non_dominated
 from ofb_ray.errors import InputError
 from ofb_ray.records import RECORD_FILE, Record, read_record, trial_folders
 from ofb_ray.storage import readable

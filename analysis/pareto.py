@@ -11,19 +11,19 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
-from analysis import figures, growth, selected
+from analysis import figures
+from analysis.drawing import growth
+from analysis.fronts import selected
+from analysis.fronts.objectives import NAMES, file_part, objective
+from analysis.fronts.rivals import Rival, backbone_of, own_starts, rivals
+from analysis.fronts.rivals import table as rivals_table
+from analysis.fronts.scale import Scene, scene
+from analysis.fronts.screen import screen
+from analysis.fronts.seeds import Spread, settings, spread
 from analysis.load import Results, read, table
-from analysis.objectives import NAMES, file_part, objective
-from analysis.published import STARTS
-from analysis.rivals import Rival, backbone_of, own_starts, rivals
-from analysis.rivals import table as rivals_table
-from analysis.scale import Scene, scene
-from analysis.screen import screen
-from analysis.seeds import Spread, settings, spread
+from analysis.output import as_given, default_out, save
+from analysis.paper.published import STARTS
 from ofb_ray.errors import InputError
-from ofb_ray.outages import explain
-from ofb_ray.records import write_atomic
-from ofb_ray.storage import Remote, is_uri, join, parent, readable
 
 X, Y, AUTO = "macs", "top1_val", "auto"
 
@@ -59,12 +59,8 @@ def analyse_all(folders: Sequence[str | Path], out: str | Path | None = None, vi
         view: other objectives than held-out top-1 over MACs have files of their own.
     """
     results = read(folders)
-    one = len(results.folders) == 1
-    text = _write(results, out or _inside(folders[0] if one else parent(folders[0])), view or View())
-    for folder in folders:
-        if is_uri(str(folder)):  # commands that the reader can use name the URI, not its local copy
-            text = text.replace(str(readable(folder)), str(folder))
-    return text
+    text = _write(results, out or default_out(folders, results), view or View())
+    return as_given(text, folders)
 
 
 def front_table(results: Results, what: Scene) -> pd.DataFrame:
@@ -128,10 +124,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _inside(location: str | Path) -> str | Path:
-    return join(location, "analysis") if isinstance(location, str) else location / "analysis"
-
-
 def _write(results: Results, out: str | Path, view: View) -> str:
     x, y = view.x, view.y or ("top1_test" if view.rivals else Y)
     found, remarks = _rivals(results, view, x, y)
@@ -147,7 +139,7 @@ def _write(results: Results, out: str | Path, view: View) -> str:
     with mpl.rc_context(figures.STYLE):
         grown = growth.draw(results, what.x, what.y)
         files |= figures.files(grown, f"hypervolume{pair}") if grown else {}
-    _save(files, out)
+    save(files, out)
     return screen(results, out, what, list(files), remarks)
 
 
@@ -164,21 +156,6 @@ def _rivals(results: Results, view: View, x: str, y: str) -> tuple[list[Rival], 
     if data - {"folder"}:
         remarks.append(f"The trials' data are {', '.join(sorted(data))}, not ImageNet: the accuracies do not compare.")
     return found, remarks
-
-
-def _save(files: dict[str, bytes], out: str | Path) -> None:
-    try:
-        if is_uri(str(out)):
-            remote = Remote(str(out))
-            for name, data in files.items():
-                remote.write(name, data)
-        else:
-            for name, data in files.items():
-                write_atomic(Path(out) / name, data)
-    except OSError as error:
-        raise InputError(
-            f"cannot write here ({error.strerror or explain(error)}); give another folder with --out", file=str(out)
-        ) from None
 
 
 if __name__ == "__main__":

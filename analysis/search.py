@@ -13,13 +13,14 @@ from textwrap import wrap
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from analysis import figures, importances, maps, slices, trajectories, widths
-from analysis.budgets import budgets
-from analysis.explored import groups
-from analysis.found import decisions, importance_line, kept
+from analysis import figures
+from analysis.fronts.budgets import budgets
 from analysis.load import Results, Trial, read
 from analysis.output import as_given, default_out, save
-from analysis.trace import TRACE_FILE, SearchTrace, read_trace
+from analysis.searches import importances, maps, slices, trajectories, widths
+from analysis.searches.explored import groups
+from analysis.searches.found import decisions, importance_line, kept
+from analysis.searches.trace import TRACE_FILE, SearchTrace, read_trace
 from ofb_ray.errors import InputError
 from ofb_ray.storage import fetched, is_uri, join, readable
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from analysis.ablations import QUESTIONS, ablation_table
 from analysis.load import Results, read
 from analysis.output import default_out, save
-from analysis.paper import main_table, search_cost_table, swin_table, transfer_table
-from analysis.papertable import PaperTable, as_csv, latex, markdown
+from analysis.paper.ablations import QUESTIONS, ablation_table
+from analysis.paper.layout import PaperTable, as_csv, latex, markdown
+from analysis.paper.rows import main_table, search_cost_table, swin_table, transfer_table
 from ofb_ray.errors import InputError
 
 BUILDERS: dict[str, Callable[[Results], PaperTable]] = {

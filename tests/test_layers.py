@@ -32,7 +32,7 @@ LAYERS = [
     {"ofb_ray.__main__"},
 ]
 # Outside of tuning, and only when it is asked for numbers: Optuna's parameter importances.
-OPTUNA_TOO = {("analysis.importances", "optuna")}
+OPTUNA_TOO = {("analysis.searches.importances", "optuna")}
 MODULES = sorted(path for folder in ("ofb_ray", "analysis") for path in (ROOT / folder).rglob("*.py"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.ablations import QUESTIONS
+from analysis.paper.ablations import QUESTIONS
 from analysis.tables import BUILDERS
 from ofb_ray.cli import main
 from ofb_ray.spec.space import expand

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from analysis.fronts.rivals import is_imagenet
+from analysis.fronts.selected import HEAD, counts, notes, rows
 from analysis.load import SWEEP_FILE, Results, read
 from analysis.output import default_out, save
-from analysis.papertable import texts
+from analysis.paper.layout import texts
 from analysis.report.facts import cost_of, environment_of, facts_of, seeds_of
 from analysis.report.fronts import interactive
 from analysis.report.page import Page, Table, render
 from analysis.report.pictures import pictures
-from analysis.rivals import is_imagenet
-from analysis.selected import HEAD, counts, notes, rows
 from analysis.tables import tables
 from ofb_ray.storage import readable
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.fronts.selected import human, widths_summary
 from analysis.load import LOG_FILE, Results, Trial
-from analysis.selected import human, widths_summary
 from ofb_ray.records import Record
 
 LOST = ("failed", "stopped", "died", "unreadable")

@@ -20,11 +20,11 @@ from bokeh.models.widgets import Select
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from analysis.budgets import Budget, budgets
-from analysis.front import front_of
+from analysis.drawing.marks import COLOURS
+from analysis.fronts.budgets import Budget, budgets
+from analysis.fronts.front import front_of
+from analysis.fronts.objectives import Objective, objective
 from analysis.load import Results, Trial
-from analysis.marks import COLOURS
-from analysis.objectives import Objective, objective
 from analysis.report.facts import Facts
 
 MARKERS = ("circle", "square", "triangle", "diamond", "plus", "hex", "star", "inverted_triangle")

@@ -10,13 +10,15 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
-from analysis import figures, growth, importances, maps, slices, trajectories, widths
-from analysis.budgets import budgets
-from analysis.explored import groups
+from analysis import figures
+from analysis.drawing import growth
+from analysis.fronts.budgets import budgets
+from analysis.fronts.objectives import objective
 from analysis.load import Results
-from analysis.objectives import objective
 from analysis.report.page import Picture
 from analysis.search import title_of, trace_of
+from analysis.searches import importances, maps, slices, trajectories, widths
+from analysis.searches.explored import groups
 
 DPI = 110
 MOST_NETWORKS = 4

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis.standing import standing
+from analysis.gates.standing import standing
 from ofb_ray import records
 from ofb_ray.outages import patiently
 from ofb_ray.spec import GateSpec, Json

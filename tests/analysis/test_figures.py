@@ -12,10 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import figures
-from analysis.labels import place
+from analysis.drawing.labels import place
+from analysis.fronts.objectives import objective
+from analysis.fronts.scale import accuracy_limits, scene, size_limits, unit_of
 from analysis.load import read
-from analysis.objectives import objective
-from analysis.scale import accuracy_limits, scene, size_limits, unit_of
 from ofb_ray.records import Record
 from tests.analysis.factory import failed, record, write
 

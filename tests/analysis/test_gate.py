@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from analysis import gate
-from analysis.front import non_dominated
+from analysis.fronts.front import non_dominated
+from analysis.gates.replay import Curve, Rule, curves, replayed, stopped
+from analysis.gates.standing import MET, standing
 from analysis.load import read
-from analysis.replay import Curve, Rule, curves, replayed, stopped
-from analysis.standing import MET, standing
 from ofb_ray.records import Record
 from ofb_ray.yaml12 import dump
 from tests.analysis import factory

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from analysis.fronts.objectives import NAMES, objective
+from analysis.fronts.scale import scene
 from analysis.load import Results, read
-from analysis.objectives import NAMES, objective
-from analysis.scale import scene
 from ofb_ray.errors import InputError
 from tests.analysis.factory import DENSE, failed, record, write
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from analysis import figures
+from analysis.fronts.objectives import objective
+from analysis.fronts.scale import scene
+from analysis.fronts.screen import screen
+from analysis.fronts.selected import escape, human, latex, markdown, widths_summary
 from analysis.load import read
-from analysis.objectives import objective
 from analysis.pareto import View, analyse, analyse_all, main
-from analysis.scale import scene
-from analysis.screen import screen
-from analysis.selected import escape, human, latex, markdown, widths_summary
 from ofb_ray.records import Network, Record
 from tests.analysis.factory import DENSE, failed, record, widths, write, write_open
 

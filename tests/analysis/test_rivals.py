@@ -11,13 +11,13 @@ import matplotlib as mpl
 import pytest
 
 from analysis import figures
+from analysis.fronts.objectives import objective
+from analysis.fronts.rivals import backbone_of, classes, family, is_imagenet, own_starts, rivals, table
+from analysis.fronts.scale import scene
+from analysis.fronts.screen import screen
 from analysis.load import Results, read
-from analysis.objectives import objective
+from analysis.paper.published import STARTS
 from analysis.pareto import View, analyse_all
-from analysis.published import STARTS
-from analysis.rivals import backbone_of, classes, family, is_imagenet, own_starts, rivals, table
-from analysis.scale import scene
-from analysis.screen import screen
 from ofb_ray.records import BudgetOutcome, Network, Record
 from tests.analysis.factory import record, write
 

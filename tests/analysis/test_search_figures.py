@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import figures, importances, maps, search, slices, trajectories, widths
-from analysis.explored import Group, Parameter, groups
-from analysis.found import decisions, kept
+from analysis import figures, search
 from analysis.load import read
-from analysis.trace import AxisTrace, SearchTrace, read_trace
+from analysis.searches import importances, maps, slices, trajectories, widths
+from analysis.searches.explored import Group, Parameter, groups
+from analysis.searches.found import decisions, kept
+from analysis.searches.trace import AxisTrace, SearchTrace, read_trace
 from ofb_ray.errors import InputError
 from ofb_ray.records import Record, trial_folder, write_json
 from ofb_ray.storage import CACHE_VARIABLE, Remote

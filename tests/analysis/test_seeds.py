@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.budgets import best_setting, budgets, dense_networks
+from analysis.fronts.budgets import best_setting, budgets, dense_networks
+from analysis.fronts.objectives import objective
+from analysis.fronts.scale import Scene, scene
+from analysis.fronts.seeds import experiments, most_seeds, pooled, settings, spread, treatment
+from analysis.fronts.selected import behind, escape, markdown, rows
 from analysis.load import read
-from analysis.objectives import objective
 from analysis.pareto import front_table
-from analysis.scale import Scene, scene
-from analysis.seeds import experiments, most_seeds, pooled, settings, spread, treatment
-from analysis.selected import behind, escape, markdown, rows
 from ofb_ray.records import Record
 from tests.analysis.factory import failed, record, write
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from analysis.fronts.seeds import Spread
 from analysis.load import read
-from analysis.papertable import Column, PaperTable, Source, as_csv, latex, markdown
-from analysis.published import published
-from analysis.seeds import Spread
+from analysis.paper.layout import Column, PaperTable, Source, as_csv, latex, markdown
+from analysis.paper.published import published
 from analysis.tables import BUILDERS, main, tables
 from ofb_ray.records import Network, Record, trial_folder, write_json
 from tests.analysis import factory

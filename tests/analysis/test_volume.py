@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.growth import draw
+from analysis.drawing.growth import draw
+from analysis.fronts.objectives import Objective, objective
+from analysis.fronts.volume import growth, hypervolume, reference_of, total
 from analysis.load import Results, read
-from analysis.objectives import Objective, objective
-from analysis.volume import growth, hypervolume, reference_of, total
 from tests.analysis.factory import DENSE, failed, record, write
 
 

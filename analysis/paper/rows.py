@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from analysis.fronts.seeds import Setting, Spread
 from analysis.load import Results
-from analysis.measured import (
+from analysis.paper.layout import OURS, PUBLISHED, Cell, Column, PaperTable, Source
+from analysis.paper.measured import (
     FULL_METHOD,
     data_label,
     data_name,
@@ -25,9 +27,7 @@ from analysis.measured import (
     subnet,
     unfinished,
 )
-from analysis.papertable import OURS, PUBLISHED, Cell, Column, PaperTable, Source
-from analysis.published import Published, published
-from analysis.seeds import Setting, Spread
+from analysis.paper.published import Published, published
 from ofb_ray.records import Record
 
 _PRINTED = 0.05e9  # OFB prints its MACs to a tenth of a G

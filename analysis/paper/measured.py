@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from analysis.fronts.seeds import Setting, Spread, settings, spread
 from analysis.load import Results, Trial
-from analysis.seeds import Setting, Spread, settings, spread
 from ofb_ray.records import Network, Record
 
 # What an ablation changes, with the values of the full method (ofb_ray.spec.train).

@@ -13,8 +13,8 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from analysis.fronts.selected import human
 from analysis.load import Results, Trial
-from analysis.selected import human
 from ofb_ray.records import Record
 
 Size = tuple[int, int]  # heads, channels per head

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten, wrap
 
-from analysis.budgets import best_of
+from analysis.fronts.budgets import best_of
+from analysis.fronts.rivals import backbone_of, is_imagenet
+from analysis.fronts.scale import Scene
+from analysis.fronts.selected import HEAD, counts, human, notes, rows
+from analysis.fronts.volume import total
 from analysis.load import Results, Trial
-from analysis.rivals import backbone_of, is_imagenet
-from analysis.scale import Scene
-from analysis.selected import HEAD, counts, human, notes, rows
-from analysis.volume import total
 
 COLUMNS = (0, 1, 3, 4, 5, 6, 7, 8, 9)
 WIDTH, LINES = 100, 30

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.seeds import Spread
-from analysis.selected import escape, human
+from analysis.fronts.seeds import Spread
+from analysis.fronts.selected import escape, human
 
 PUBLISHED, OURS = "published", "ours"
 Kind = Literal["text", "points", "count", "seconds", "days", "plain", "whole"]

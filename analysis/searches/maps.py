@@ -11,7 +11,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analysis.trace import AxisTrace, SearchTrace
+from analysis.searches.trace import AxisTrace, SearchTrace
 from ofb_ray.errors import InputError, nearest
 
 Order = Literal["rank", "index"]

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.labels import place
-from analysis.marks import Unit
-from analysis.rivals import Rival
-from analysis.scale import Mean, Point, Scene
-from analysis.seeds import spread
+from analysis.drawing.labels import place
+from analysis.drawing.marks import Unit
+from analysis.fronts.rivals import Rival
+from analysis.fronts.scale import Mean, Point, Scene
+from analysis.fronts.seeds import spread
 
 CROWD = 6  # above this number of labels they are the test top-1 alone
 

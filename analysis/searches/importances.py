@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.explored import Group, Parameter
-from analysis.marks import COLOURS
+from analysis.drawing.marks import COLOURS
+from analysis.searches.explored import Group, Parameter
 
 FEWEST = 8  # finished trials; below it a forest only repeats chance
 SEED = 0

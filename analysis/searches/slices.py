@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import blended_transform_factory
 
-from analysis.explored import Group, Parameter
-from analysis.marks import COLOURS, MARKERS, RED
+from analysis.drawing.marks import COLOURS, MARKERS, RED
+from analysis.searches.explored import Group, Parameter
 
 MOST_BUDGETS, MOST_PARAMETERS = 6, 6
 

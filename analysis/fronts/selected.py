@@ -8,9 +8,9 @@ from statistics import fmean
 from textwrap import shorten
 from typing import Any
 
-from analysis.budgets import Budget, Dense, budgets, dense_networks, seeds_note
+from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks, seeds_note
+from analysis.fronts.seeds import pooled, spread, treatment
 from analysis.load import Results
-from analysis.seeds import pooled, spread, treatment
 from ofb_ray.records import Record
 
 HEAD = (

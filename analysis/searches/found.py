@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from analysis.importances import Importance
-from analysis.trajectories import cuts
-from analysis.widths import Subnet
+from analysis.searches.importances import Importance
+from analysis.searches.trajectories import cuts
+from analysis.searches.widths import Subnet
 from ofb_ray.records import Record
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.fronts.seeds import Spread, settings
 from analysis.load import Results, Trial
-from analysis.measured import data_label, dense, first, over, rest, subnet, unfinished, value
-from analysis.papertable import OURS, PUBLISHED, Cell, Column, PaperTable
-from analysis.seeds import Spread, settings
+from analysis.paper.layout import OURS, PUBLISHED, Cell, Column, PaperTable
+from analysis.paper.measured import data_label, dense, first, over, rest, subnet, unfinished, value
 from ofb_ray.records import Record
 
 

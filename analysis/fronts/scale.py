@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, field
 from statistics import median
 
-from analysis.budgets import Budget, Dense, budgets, dense_networks
-from analysis.front import front_of, knee
+from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks
+from analysis.fronts.front import front_of, knee
+from analysis.fronts.objectives import Objective
+from analysis.fronts.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
 from analysis.load import Results, Trial
-from analysis.objectives import Objective
-from analysis.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
 
 LOG_SPAN = 30  # sizes that span more than this factor are drawn on a logarithmic axis
 
@@ -81,7 +81,7 @@ class Scene:
 
     @property
     def knee(self) -> tuple[float, float] | None:
-        """The knee of the front: see `analysis.front.knee`."""
+        """The knee of the front: see `analysis.fronts.front.knee`."""
         front = self.front
         return knee([y for _, y in front], [x for x, _ in front], self.goals) if front else None
 

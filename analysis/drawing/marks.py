@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 
+from analysis.fronts.rivals import Rival, classes, curves
+from analysis.fronts.scale import Point, Scene
+from analysis.fronts.seeds import CONFIDENCE
 from analysis.load import Trial
-from analysis.rivals import Rival, classes, curves
-from analysis.scale import Point, Scene
-from analysis.seeds import CONFIDENCE
 
 # Okabe and Ito's colours without yellow and black; the markers differ too, so that the figure reads in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

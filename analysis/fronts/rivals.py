@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.front import non_dominated
+from analysis.fronts.front import non_dominated
 from analysis.load import Results, Trial
-from analysis.published import STARTS, Published, published
+from analysis.paper.published import STARTS, Published, published
 from ofb_ray.errors import InputError
 
 BACKBONES = {"deit": "DeiT", "swin": "Swin"}
@@ -52,7 +52,7 @@ def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequenc
     Args:
         backbone: `deit` or `swin`.
         x, y: objectives; published are `macs` and `params`, `top1_test` and `top5_test`.
-        starts: fairness classes (`analysis.published.STARTS`), or `all`.
+        starts: fairness classes (`analysis.paper.published.STARTS`), or `all`.
 
     Raises:
         InputError: an unknown class or backbone, or an objective that nobody publishes.

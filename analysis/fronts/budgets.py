@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, variance
 
+from analysis.fronts.seeds import Setting, budget_of, experiments, is_measured, most_seeds, rank, settings, spread
 from analysis.load import Results, Trial
 from analysis.once import once
-from analysis.seeds import Setting, budget_of, experiments, is_measured, most_seeds, rank, settings, spread
 from ofb_ray.records import BudgetOutcome, Record
 
 
@@ -56,7 +56,7 @@ class Dense:
 def budgets(results: Results) -> list[Budget]:
     """The budgets that have a record, the smallest first; those of MACs before those of parameters.
 
-    Folders that are one experiment share their budgets (`analysis.seeds.experiments`).
+    Folders that are one experiment share their budgets (`analysis.fronts.seeds.experiments`).
     """
     named = experiments(results)
     groups: dict[tuple[str, str, int, str], list[Trial]] = {}

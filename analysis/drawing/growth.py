@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.marks import COLOURS
+from analysis.fronts.objectives import Objective
+from analysis.fronts.volume import Growth, growth, reference_of
 from analysis.load import Results
-from analysis.marks import COLOURS
-from analysis.objectives import Objective
-from analysis.volume import Growth, growth, reference_of
 
 LINES = ("-", "--", "-.", ":")
 NUMBERED = "Trials are in the order of their numbers: not every record says when it was finished."

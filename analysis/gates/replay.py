@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.fronts.volume import hypervolume
+from analysis.gates.standing import Point, standing
 from analysis.load import TRIAL_FILE, Results, Trial
-from analysis.standing import Point, standing
-from analysis.volume import hypervolume
 
 
 @dataclass(frozen=True)

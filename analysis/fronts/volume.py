@@ -12,9 +12,9 @@ from pathlib import Path
 import moocore  # type: ignore[import-untyped]
 import numpy as np
 
-from analysis.budgets import dense_networks
+from analysis.fronts.budgets import dense_networks
+from analysis.fronts.objectives import Objective
 from analysis.load import JOURNAL_FILE, Results, Trial
-from analysis.objectives import Objective
 
 
 @dataclass(frozen=True)

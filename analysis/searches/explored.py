@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.budgets import budgets
+from analysis.fronts.budgets import budgets
 from analysis.load import SWEEP_FILE, TRIAL_FILE, Results, Trial
 from ofb_ray.errors import InputError
 from ofb_ray.yaml12 import load as load_yaml

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from analysis.marks import COLOURS
+from analysis.drawing.marks import COLOURS
 from ofb_ray.records import Record
 
 NAMES = {"dense": "dense", "search": "search", "finetune": "fine-tune"}

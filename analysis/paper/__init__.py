@@ -1,0 +1,1 @@
+"""The paper's tables: published numbers with their sources beside one's own."""

@@ -1,0 +1,1 @@
+"""What the searches found: widths, score maps, trajectories, what the explored parameters matter."""
