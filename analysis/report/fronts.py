@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from analysis.drawing.marks import COLOURS
 from analysis.fronts.budgets import Budget, budgets
-from analysis.fronts.front import front_of
 from analysis.fronts.objectives import Objective, objective
+from analysis.fronts.scale import Scene, scene
 from analysis.load import Results, Trial
 from analysis.report.facts import Facts
 
@@ -47,6 +47,7 @@ for (const source of sources) {
     source.data = data;
 }
 front.data = fronts[pair];
+means.data = averages[pair];
 dense.data = {...dense.data, x: dense.data[x.value], y: dense.data[y.value]};
 plot.below[0].axis_label = labels[x.value];
 plot.left[0].axis_label = labels[y.value];
@@ -86,12 +87,17 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
     plot.axis.axis_label_text_font_style = "normal"
     plot.xaxis.axis_label, plot.yaxis.axis_label = _label(x_axes[0]), _label(y_axes[0])
     plot.xaxis.formatter = CustomJSTickFormatter(code=TICKS)
-    fronts = {f"{y.name}|{x.name}": _front(results, y, x) for y in y_axes for x in x_axes}
-    front = ColumnDataSource(fronts[f"{y_axes[0].name}|{x_axes[0].name}"])
+    scenes = {f"{y.name}|{x.name}": scene(results, x, y) for y in y_axes for x in x_axes}
+    fronts = {pair: _front(each) for pair, each in scenes.items()}
+    averages = {pair: _means(each) for pair, each in scenes.items()}
+    first = f"{y_axes[0].name}|{x_axes[0].name}"
+    front, means = ColumnDataSource(fronts[first]), ColumnDataSource(averages[first])
     line = plot.step("x", "y", source=front, mode="after", color="#333333", line_width=2)
-    legend: list[tuple[str, list[Any]]] = [("Pareto front", [line])]
+    of_means = " of the means" if means.data["x"] else ""
+    legend: list[tuple[str, list[Any]]] = [(f"Pareto front{of_means}", [line])]
     sources, drawn = _points(plot, results, facts, [*x_axes, *y_axes])
     legend += drawn
+    legend += _draw_means(plot, means)
     dense, star = _dense(plot, results, [*x_axes, *y_axes])
     legend += [("dense network", [star])]
     plot.add_layout(
@@ -116,6 +122,8 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
             "y": choose[1],
             "sources": sources,
             "front": front,
+            "means": means,
+            "averages": averages,
             "dense": dense,
             "fronts": fronts,
             "labels": names,
@@ -147,13 +155,36 @@ def _values(trials: Sequence[Trial], each: Objective) -> NDArray[np.float64]:
     return np.array([np.nan if (value := each.of(trial)) is None else value for trial in trials], dtype=float)
 
 
-def _front(results: Results, y: Objective, x: Objective) -> dict[str, list[float]]:
-    """The front among the finished trials that met their budget, from the left."""
-    able = np.array([trial.met_budget for trial in results.trials], dtype=bool)
-    up, across = (np.where(able, _values(results.trials, each), np.nan) for each in (y, x))
-    on_front = front_of(up, across, (y.goal, x.goal))
-    points = sorted(zip(across[on_front].tolist(), up[on_front].tolist(), strict=True))
-    return {"x": [each for each, _ in points], "y": [each for _, each in points]}
+def _front(drawn: Scene) -> dict[str, list[float]]:
+    """The front from the left: of the means where there are several seeds, else of the trials."""
+    return {"x": [each for each, _ in drawn.front], "y": [each for _, each in drawn.front]}
+
+
+def _means(drawn: Scene) -> dict[str, list[Any]]:
+    """The means over seeds with their 95 % t intervals."""
+    found = [mean for mean in drawn.means if mean.setting.n > 1]
+    half = [mean.y.interval or 0.0 for mean in found]
+    return {
+        "x": [mean.x.mean for mean in found],
+        "y": [mean.y.mean for mean in found],
+        "low": [mean.y.mean - each for mean, each in zip(found, half, strict=True)],
+        "high": [mean.y.mean + each for mean, each in zip(found, half, strict=True)],
+        "setting": [mean.setting.place for mean in found],
+        "text": [f"{mean.y.mean:.2f} ± {each:.2f}" for mean, each in zip(found, half, strict=True)],
+        "n": [str(mean.setting.n) for mean in found],
+    }
+
+
+def _draw_means(plot: Any, means: ColumnDataSource) -> list[tuple[str, list[Any]]]:
+    """Black rings with bars; nothing where there is one seed."""
+    if not means.data["x"]:
+        return []
+    bars = plot.segment("x", "low", "x", "high", source=means, color="#333333", line_width=1.5)
+    look = {"marker": "circle", "size": 17, "fill_alpha": 0, "line_color": "black", "line_width": 2}
+    rings = plot.scatter("x", "y", source=means, **look)
+    tooltips = [("mean over seeds", "@setting"), ("95 % t interval", "@text (n = @n)")]
+    plot.add_tools(HoverTool(renderers=[rings], tooltips=tooltips))
+    return [("mean over seeds, 95 % t interval", [rings, bars])]
 
 
 def _points(

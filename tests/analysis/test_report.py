@@ -80,7 +80,22 @@ def test_another_axis_moves_the_marks_and_the_front(chromium: Browser, page: Pat
     )
     assert labels[0] == "parameters"
     assert "takes no part in the selection" in labels[1]
-    assert labels[2] == [51250, 102500]
+    assert labels[2] == [51250, 102500]  # the selected ones of each budget
+    assert shown.complaints == []
+
+
+def test_several_seeds_are_a_mean_with_its_interval(chromium: Browser, tmp_path: Path) -> None:
+    trials = [record(seed, 0.5, top1, seed=seed) for seed, top1 in enumerate((96.0, 97.0, 98.0))]
+    report([write(tmp_path / "r", trials)])
+    shown = opened(chromium, tmp_path / "r" / "analysis" / "report.html", 1440, 1000)
+    means = shown.page.evaluate(
+        "() => Bokeh.index.query_one(v => v.model.type == 'Figure').model.renderers"
+        ".map(each => each.data_source.data).find(data => data.low)"
+    )
+    # Standard deviation 1, three seeds: half the interval is t(0.975, 2) / sqrt(3) = 4.3027 / 1.7321.
+    assert means["text"] == ["97.00 ± 2.48"]
+    assert means["n"] == ["3"]
+    assert means["low"][0] == pytest.approx(97 - 2.484, abs=1e-3)
     assert shown.complaints == []
 
 
