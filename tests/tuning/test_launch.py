@@ -77,6 +77,7 @@ def finished(results: Path) -> int:
     return folder.count_records(results, 100)
 
 
+@pytest.mark.slow
 def test_failures_are_told_apart_and_only_a_dead_process_is_tried_again(tmp_path: Path) -> None:
     """Seed 0 is well, 13 diverges, 14 always raises, 15 is killed with -9 once after its first epoch."""
     line = command(tmp_path, seeds=[0, 13, 14, 15], budgets=[0.5], failure={"retries": 1}, loggers=["csv"])

@@ -54,6 +54,7 @@ def test_a_killed_worker_costs_nothing_that_was_finished(tmp_path: Path) -> None
         assert whole[key] == killed[key], key
 
 
+@pytest.mark.slow
 def test_bad_input_ends_a_trial_at_its_first_attempt_and_says_why(tmp_path: Path) -> None:
     """An image that cannot be read, in a folder that is named from where the command is given."""
     make_folder(tmp_path / "pictures")
