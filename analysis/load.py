@@ -20,6 +20,7 @@ from ofb_ray.yaml12 import load as load_yaml
 COLUMNS = ["trial", "status", "budget", "target_macs", "macs", "params", "top1_val", "top1_test", "seed", "on_front"]
 INTEGERS = ("target_macs", "macs", "params", "seed")
 TRIAL_FILE, PROGRESS_FILE, LOG_FILE = "trial.json", "progress.json", "trial.log"
+PROMOTES = "promotes"
 SWEEP_FILE, JOURNAL_FILE = "sweep.yaml", "study.journal"
 
 
@@ -28,7 +29,7 @@ class Trial:
     """One trial folder. `status` is the record's, or running, queued, died or unreadable where there is no record.
 
     `sweep` is empty in the analysis of one folder; `budget` is the label; `target` is in `resource` and None until a
-    record states it.
+    record states it; `promoted`: the sweep let it fine-tune longer than the trial whose search it took over.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Trial:
     seed: int | None = None
     explored: dict[str, Any] | None = None
     reason: str = ""
+    promoted: bool = False
 
     @property
     def name(self) -> int | str:
@@ -211,7 +213,8 @@ def _read_trial(folder: Path) -> Trial:
         explored |= record.params_explored
         budget, reason = record.budget.label, record.reason
         known_budget = record if record.budget.target else None  # a trial that died may never have known its target
-        return Trial(folder, number, record.status, known_budget, "", budget, record.seed, explored, reason)
+        promoted = PROMOTES in known
+        return Trial(folder, number, record.status, known_budget, "", budget, record.seed, explored, reason, promoted)
     progress = _read_json(folder / PROGRESS_FILE)
     died = progress.get("phase") == "died"
     status = "died" if died else "running" if progress else "queued"
@@ -219,7 +222,7 @@ def _read_trial(folder: Path) -> Trial:
     budget = str(known.get("label", "")).partition(", ")[0]
     seed = spec["seed"] if isinstance(spec.get("seed"), int) else None
     reason = str(progress.get("message", "")) if died else ""
-    return Trial(folder, number, status, None, "", budget, seed, explored | params, reason)
+    return Trial(folder, number, status, None, "", budget, seed, explored | params, reason, PROMOTES in known)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

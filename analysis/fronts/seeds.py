@@ -104,9 +104,9 @@ def experiments(results: Results) -> dict[Path, str]:
 def settings(results: Results) -> list[Setting]:
     """Every setting with at least one trial that finished within its budget.
 
-    Trials of one experiment, budget and point of the grid that differ in the seed only are one setting. Where a sampler
-    suggested parameters, they differ from seed to seed, and then the point of the grid is the setting, with the
-    selected trial of each seed (highest top-1 val).
+    Trials of one experiment, budget and point of the grid that differ in the seed only are one setting; promoted trials,
+    which learned for longer, are never in one with others. Where a sampler suggested parameters, they differ from seed
+    to seed, and then the point of the grid is the setting, with the selected trial of each seed (highest top-1 val).
     """
     named = experiments(results)
     cells: dict[tuple[Any, ...], list[Trial]] = {}
@@ -114,12 +114,12 @@ def settings(results: Results) -> list[Setting]:
         if trial.record and trial.met_budget and is_measured(trial):
             grid = {k: v for k, v in (trial.explored or {}).items() if k not in trial.record.params_explored}
             budget = budget_of(trial.record)
-            key = (named[trial.folder.parent], budget, json.dumps(grid, sort_keys=True))
+            key = (named[trial.folder.parent], budget, json.dumps(grid, sort_keys=True), trial.promoted)
             cells.setdefault(key, []).append(trial)
     found = []
-    for (experiment, budget, grid_text), trials in cells.items():
+    for (experiment, budget, grid_text, promoted), trials in cells.items():
         grid = json.loads(grid_text)
-        place = ", ".join([budget[1], *(f"{key}={value}" for key, value in grid.items())])
+        place = ", ".join([budget[1], *(f"{key}={value}" for key, value in grid.items()), *["promoted"] * promoted])
         by_params: dict[str, list[Trial]] = {}
         for trial in trials:
             by_params.setdefault(_params(trial), []).append(trial)

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.fronts.budgets import budgets
-from analysis.load import SWEEP_FILE, TRIAL_FILE, Results, Trial
+from analysis.load import SWEEP_FILE, Results, Trial
 from ofb_ray.errors import InputError
 from ofb_ray.yaml12 import load as load_yaml
-
-_PROMOTES = "promotes"
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Group:
-    """The trials of one budget that explored: their values, and top-1 val in percent (None: it did not finish)."""
+    """The trials of one budget that explored: their values, and top-1 val in percent (None: no subnet within the budget)."""
 
     label: str
     parameters: tuple[Parameter, ...]
@@ -38,7 +36,7 @@ class Group:
 
     @property
     def finished(self) -> list[tuple[dict[str, Any], float]]:
-        """The values and top-1 val of the trials that finished."""
+        """The values and top-1 val of the trials that finished within the budget."""
         return [(values, top1) for values, top1 in zip(self.values, self.top1, strict=True) if top1 is not None]
 
 
@@ -47,7 +45,7 @@ def groups(results: Results) -> list[Group]:
     ranges = {folder: _ranges(folder) for folder in {trial.folder.parent for trial in results.trials}}
     found = []
     for budget in budgets(results):
-        trials = [trial for trial in budget.trials if trial.record and not _is_promoted(trial)]
+        trials = [trial for trial in budget.trials if trial.record and not trial.promoted]
         values = [{key: as_choice(value) for key, value in (trial.explored or {}).items()} for trial in trials]
         known = [ranges[folder] for folder in dict.fromkeys(trial.folder.parent for trial in trials)]
         keys = dict.fromkeys(key for each in values for key in each)
@@ -62,16 +60,7 @@ def as_choice(value: Any) -> Any:
 
 
 def _top1(trial: Trial) -> float | None:
-    record = trial.record
-    return record.subnet.top1_val if record and record.status == "finished" and record.subnet else None
-
-
-def _is_promoted(trial: Trial) -> bool:
-    try:
-        tree = json.loads((trial.folder / TRIAL_FILE).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(tree, dict) and _PROMOTES in tree
+    return trial.record.subnet.top1_val if trial.met_budget and trial.record and trial.record.subnet else None
 
 
 def _ranges(folder: Path) -> dict[str, Any]:

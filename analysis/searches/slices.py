@@ -101,6 +101,6 @@ def figure(groups: Sequence[Group]) -> Figure:
     title = "Held-out top-1 by parameter" + f" ({', '.join(hidden)})" * bool(hidden)
     made.suptitle(title, x=0.012, ha="left", fontsize=10, fontweight="bold")
     lost = any(top1 is None for group in shown for top1 in group.top1)
-    note = "black edge: best of its budget" + "; cross: failed or stopped" * lost
+    note = "black edge: best of its budget" + "; cross: failed, stopped or over budget" * lost
     made.supxlabel(note, x=0.988, ha="right", fontsize=6.5, color="0.3")
     return made

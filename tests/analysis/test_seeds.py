@@ -146,6 +146,33 @@ def test_a_mean_of_few_seeds_is_not_selected_over_one_of_many(tmp_path: Path) ->
     assert chosen.n == 2
 
 
+def test_a_promoted_trial_is_in_no_mean_of_trials_that_learned_for_less_long(tmp_path: Path) -> None:
+    longer = record(3, 0.5, 99.9, seed=1, params_explored={"finetune.epochs": 300}, spec={**DATA, "seed": 1})
+    folder = write(tmp_path, [*repeated(0.5), longer])
+    (folder / "00003" / "trial.json").write_text('{"promotes": 1, "params": {"finetune.epochs": 300}}')
+    results = read([folder])
+    found = {setting.place: [trial.number for trial in setting.trials] for setting in settings(results)}
+    assert found == {"0.5": [0, 1, 2], "0.5, promoted": [3]}
+    (budget,) = budgets(results)
+    assert budget.setting is not None
+    assert not budget.setting.chosen
+    assert rows(results)[1][0][7] == "98.00 ± 1.00"
+
+
+def test_the_setting_is_selected_by_held_out_accuracy(tmp_path: Path) -> None:
+    def tried(first: int, val: float, test: float) -> list[Record]:
+        subnet = record(0, 0.5, val).subnet
+        assert subnet is not None
+        told = subnet.model_copy(update={"top1_test": test})
+        spec = {"params_explored": {"search.lr": val}, "spec": DATA, "subnet": told}
+        return [record(first + seed, 0.5, val, seed=seed, **spec) for seed in range(2)]
+
+    results = read([write(tmp_path, [*tried(0, 97.0, 99.0), *tried(2, 98.0, 90.0)])])
+    chosen = best_setting(settings(results))
+    assert chosen is not None
+    assert [trial.number for trial in chosen.trials] == [2, 3]
+
+
 def test_failed_and_over_budget_seeds_are_not_in_the_mean(tmp_path: Path) -> None:
     trials = [
         *repeated(0.5, (97.0, 98.0)),
