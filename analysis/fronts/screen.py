@@ -51,7 +51,8 @@ def front_notes(what: Scene) -> list[str]:
         x, y = (_value(each.kind, value) for each, value in zip((what.x, what.y), knee, strict=True))
         found.append(f"Knee of the front (farthest from the line that joins its ends): {y} at {x} {what.x.plain}.")
     if (volume := total(what.results, what.x, what.y)) is not None and what.shown:
-        found.append(f"Hypervolume of all trials: {volume[0]:.4f} of the area up to {volume[1].text}.")
+        of = "the selected" if what.x.is_test or what.y.is_test else "all"
+        found.append(f"Hypervolume of {of} trials: {volume[0]:.4f} of the area up to {volume[1].text}.")
     if what.unmeasured:
         missing = [each for each in (what.x, what.y) if each.remedy]
         remedy = f": {missing[0].remedy}" if missing else ""

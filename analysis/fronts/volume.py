@@ -12,7 +12,7 @@ from pathlib import Path
 import moocore  # type: ignore[import-untyped]
 import numpy as np
 
-from analysis.fronts.budgets import dense_networks
+from analysis.fronts.budgets import budgets, dense_networks
 from analysis.fronts.objectives import Objective
 from analysis.load import JOURNAL_FILE, Results, Trial
 
@@ -68,9 +68,12 @@ def reference_of(results: Results, x: Objective, y: Objective) -> Reference | No
 
 
 def growth(results: Results, x: Objective, y: Objective) -> list[Growth]:
-    """One entry a results folder, over its finished trials within their budgets in the order in which they ended."""
+    """One entry a results folder, over its finished trials within their budgets in the order in which they ended.
+
+    None where test accuracy is an objective: the best so far would be chosen by it.
+    """
     reference = reference_of(results, x, y)
-    if reference is None or not any(_point(trial, x, y) for trial in results.trials):
+    if reference is None or x.is_test or y.is_test or not any(_point(trial, x, y) for trial in results.trials):
         return []
     best = tuple(100.0 if each.kind == "percent" else 0.0 for each in (y, x))
     whole = hypervolume([(best[0], best[1])], (reference.y, reference.x), (y.goal, x.goal))
@@ -91,13 +94,18 @@ def growth(results: Results, x: Objective, y: Objective) -> list[Growth]:
 
 
 def total(results: Results, x: Objective, y: Objective) -> tuple[float, Reference] | None:
-    """The hypervolume of all finished trials within their budgets together, as a share, and its reference."""
+    """The hypervolume of all finished trials within their budgets together, as a share, and its reference.
+
+    Where test accuracy is an objective, of the selected trials alone: the best of all would be chosen by it.
+    """
     reference = reference_of(results, x, y)
     if reference is None:
         return None
     best = tuple(100.0 if each.kind == "percent" else 0.0 for each in (y, x))
     whole = hypervolume([(best[0], best[1])], (reference.y, reference.x), (y.goal, x.goal))
-    points = [point for trial in results.trials if (point := _point(trial, x, y))]
+    selected = [budget.best for budget in budgets(results) if budget.best]
+    trials = selected if x.is_test or y.is_test else results.trials
+    points = [point for trial in trials if (point := _point(trial, x, y))]
     share = hypervolume(points, (reference.y, reference.x), (y.goal, x.goal)) / whole if whole else 0.0
     return share, reference
 

@@ -12,6 +12,7 @@ from analysis.drawing.growth import draw
 from analysis.fronts.objectives import Objective, objective
 from analysis.fronts.volume import growth, hypervolume, reference_of, total
 from analysis.load import Results, read
+from ofb_ray.records import Record
 from tests.analysis.factory import DENSE, failed, record, write
 
 
@@ -51,6 +52,19 @@ def test_the_share_of_a_sweep_by_hand(tmp_path: Path) -> None:
     assert growth(results, *pair(results))[0].volumes == pytest.approx((80 * 600 / 1e5, 0.51, 0.51))
 
 
+def test_test_accuracy_chooses_no_trial_of_the_hypervolume(tmp_path: Path) -> None:
+    def told(number: int, val: float, test: float) -> Record:
+        made = record(number, 0.5, val, macs=400_000)
+        assert made.subnet is not None
+        return made.model_copy(update={"subnet": made.subnet.model_copy(update={"top1_test": test})})
+
+    results = read([write(tmp_path, [told(0, 90.0, 80.0), told(1, 89.0, 95.0)])])
+    found = total(results, *pair(results, y="top1_test"))
+    assert found is not None
+    assert found[0] == pytest.approx(0.8 * 0.6)  # of trial 0, which held-out accuracy selects
+    assert growth(results, *pair(results, y="top1_test")) == []
+
+
 def test_it_never_falls_and_ends_at_the_total(tmp_path: Path) -> None:
     draw_ = random.Random(3)
     trials = [
@@ -61,7 +75,7 @@ def test_it_never_falls_and_ends_at_the_total(tmp_path: Path) -> None:
     raw = [hypervolume(points[:count], (0.0, 1e6), (1, -1)) for count in range(len(points))]
     assert raw == sorted(raw)
     results = read([write(tmp_path, trials)])
-    for names in (("macs", "top1_val"), ("params", "top1_test"), ("search_cost", "top1_val"), ("top1_test", "params")):
+    for names in (("macs", "top1_val"), ("params", "top1_val"), ("search_cost", "top1_val"), ("top1_val", "params")):
         (found,) = growth(results, *pair(results, *names))
         whole = total(results, *pair(results, *names))
         assert list(found.volumes) == sorted(found.volumes)
