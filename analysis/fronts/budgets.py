@@ -79,13 +79,14 @@ def budgets(results: Results) -> list[Budget]:
 
 
 def best_setting(found: Sequence[Setting]) -> Setting | None:
-    """The setting of highest mean top-1 val, then fewest MACs, of those with the most seeds; None for one seed."""
-
-    def order(setting: Setting) -> tuple[float, float]:
-        subnets = [trial.record.subnet for trial in setting.trials if trial.record and trial.record.subnet]
-        return -fmean(subnet.top1_val or 0.0 for subnet in subnets), fmean(subnet.macs for subnet in subnets)
-
+    """The first by `order` of those with the most seeds; None for one seed."""
     return min((each for each in most_seeds(found) if each.n > 1), key=order, default=None)
+
+
+def order(setting: Setting) -> tuple[float, float]:
+    """The order of selection over seeds: highest mean top-1 val, then fewest MACs."""
+    subnets = [trial.record.subnet for trial in setting.trials if trial.record and trial.record.subnet]
+    return -fmean(subnet.top1_val or 0.0 for subnet in subnets), fmean(subnet.macs for subnet in subnets)
 
 
 def best_of(trials: list[Trial]) -> Trial | None:

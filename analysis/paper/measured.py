@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analysis.fronts.seeds import Setting, Spread, settings, spread
+from analysis.fronts.budgets import order
+from analysis.fronts.seeds import Setting, Spread, most_seeds, settings, spread
 from analysis.load import Results, Trial
 from ofb_ray.records import Network, Record
 
@@ -25,12 +26,15 @@ _NO_SHAPE = {"num_classes", "in_chans", "img_size", "drop_path_rate"}
 
 
 def full_method(results: Results) -> list[Setting]:
-    """The settings in which nothing of the method is switched off."""
-    return [
-        each
-        for each in settings(results)
-        if all(value(first(each), key) in (wanted, None) for key, wanted in FULL_METHOD.items())
-    ]
+    """The settings in which nothing of the method is switched off: one for each budget and point of the grid.
+
+    Of several that a sampler suggested, it is the selected one: the most seeds, then the highest top-1 val.
+    """
+    found: dict[tuple[str, str, tuple[str, str, int]], list[Setting]] = {}
+    for each in settings(results):
+        if all(value(first(each), key) in (wanted, None) for key, wanted in FULL_METHOD.items()):
+            found.setdefault((each.experiment, each.place, each.budget), []).append(each)
+    return [min(most_seeds(same), key=order) for same in found.values()]
 
 
 def first(setting: Setting) -> Record:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from analysis.fronts.budgets import order
 from analysis.fronts.seeds import Setting, Spread
 from analysis.load import Results
 from analysis.paper.layout import OURS, PUBLISHED, Cell, Column, PaperTable, Source
@@ -114,7 +115,8 @@ def _accuracy(name: str, title: str, family: str, results: Results, belongs: Cal
     ours = [each for each in full_method(results) if belongs(first(each)) and not is_transfer(first(each))]
     rows = [row for row in published() if row.backbone.startswith(family) and _comparable(row)]
     rows.sort(key=lambda row: (-(row.macs or 0), row.method))
-    placed: dict[str, Setting] = {row.method: each for row in rows for each in ours if _is_row(each, row)}
+    best = sorted(ours, key=order, reverse=True)
+    placed: dict[str, Setting] = {row.method: each for row in rows for each in best if _is_row(each, row)}
     left = [each for each in ours if each not in placed.values()]
     sections = (
         tuple(_published(row, placed.get(row.method)) for row in rows),
@@ -198,6 +200,7 @@ def _name(setting: Setting) -> str:
     record = first(setting)
     grid = {k: v for k, v in (setting.trials[0].explored or {}).items() if k not in record.params_explored}
     place = [record.budget.label, *(f"{key}={grid[key]}" for key in grid if key not in FULL_METHOD)]
+    place += ["promoted"] * setting.trials[0].promoted
     return f"{_sweep(setting)} at {', '.join(place)}"
 
 

@@ -122,6 +122,31 @@ def test_ours_stands_in_the_published_row_of_its_target(tmp_path: Path) -> None:
     assert [name for name in rows if name.startswith("digits at")] == ["digits at 2.0 GMACs"]
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_of_suggested_trials_the_selected_one_is_the_row(seeds: int, tmp_path: Path) -> None:
+    """Held-out top-1 chooses, whatever the order of the trials; the best on the test split has no row of its own."""
+    found = [
+        trial(3 * seed + number, top1, seed=seed).model_copy(update={"params_explored": {"search.lr": number / 10}})
+        for seed in range(seeds)
+        for number, top1 in enumerate((95.0, 97.0, 96.0))
+    ]
+    rows = [row for row in cells(factory.write(tmp_path / "r", found), "main") if row["top1_test"]]
+    assert [(row["network"], row["seeds"]) for row in rows[1:]] == [("digits at 0.5", str(seeds))]
+    assert float(rows[1]["top1_test"]) == pytest.approx(96.7)
+
+
+def test_a_published_row_has_the_selected_of_suggested_trials(tmp_path: Path) -> None:
+    found = [
+        imagenet(number, "deit_small_patch16_224", 0.9, top1, 0).model_copy(
+            update={"params_explored": {"search.lr": number / 10}}
+        )
+        for number, top1 in enumerate((74.0, 75.0, 73.0))
+    ]
+    rows = [row for row in cells(factory.write(tmp_path / "r", found), "main") if row["top1_test"]]
+    assert [row["network"] for row in rows] == ["OFB-DeiT-A"]
+    assert float(rows[0]["top1_test"]) == pytest.approx(74.7)
+
+
 @pytest.mark.parametrize(
     ("model", "data", "name"),
     [
@@ -165,6 +190,19 @@ def test_trials_that_differ_in_more_are_no_ablation(tmp_path: Path) -> None:
     other = trial(1, 95.0, {"mask": "importance", "epochs": 10})
     folder = write(tmp_path / "r", [trial(0, 96.0), other])
     assert all(row["seeds"] == "" for row in cells(folder, "ablation-mask"))
+
+
+def test_a_switch_that_a_sampler_suggested_is_no_row(tmp_path: Path) -> None:
+    found = []
+    for seed, masks in enumerate((("both", "importance"), ("importance", "sparsity"))):
+        for place, mask in enumerate(masks):
+            made = trial(2 * seed + place, 97.0 - place, {"mask": mask}, seed=seed)
+            found.append(
+                made.model_copy(update={"params_explored": {"search.mask": mask, "search.lr": 0.1 * len(found)}})
+            )
+    folder = factory.write(tmp_path / "r", found)
+    assert all(row["seeds"] == "" for row in cells(folder, "ablation-mask"))
+    assert [row["network"] for row in cells(folder, "main") if row["seeds"]] == []
 
 
 def test_a_row_of_two_merged_sweeps_counts_once(tmp_path: Path) -> None:
