@@ -110,6 +110,8 @@ def _next(results: Results, what: Scene, files: Sequence[str]) -> list[str]:
         steps.append(f"ofb-ray export {shlex.quote(str(best.folder))} --to DIR")
     folders = shlex.join(str(folder) for folder in results.folders)
     steps.append(f"ofb-ray status {shlex.quote(str(results.folders[0]))}")
+    if best:
+        steps.append(f"python -m analysis.report {folders}    # all of it on one page")
     if is_imagenet(results) and what.shown and not any(file.startswith("rivals") for file in files):
         steps.append(
             f"python -m analysis.pareto {folders} --rivals {backbone_of(results)}    # published results beside"
