@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.fronts.compare import data_of
 from analysis.fronts.front import non_dominated
 from ofb_ray.errors import InputError
 from ofb_ray.records import RECORD_FILE, Record, read_record, trial_folders
@@ -70,6 +71,12 @@ class Results:
     def by_status(self, status: str) -> list[Trial]:
         """The trials with this status, in their order."""
         return [trial for trial in self.trials if trial.status == status]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether sweeps learned from different data, so that their accuracies do not compare."""
+        found = {(trial.sweep, data_of(trial.record)) for trial in self.trials if trial.record}
+        return len({sweep for sweep, _ in found}) > 1 and len({data for _, data in found}) > 1
 
     @property
     def on_front(self) -> list[bool]:
@@ -144,12 +151,11 @@ def read(folders: Sequence[str | Path]) -> Results:
         prefix = part.name if count[part.name] == 1 else str(part.folders[0])
         trials += [replace(trial, sweep=prefix) for trial in part.trials]
     problems = [problem for part in parts for problem in part.problems]
-    data = {json.dumps(trial.record.spec.get("data"), sort_keys=True) for trial in trials if trial.record}
-    if len(data) > 1:
-        problems.append("The sweeps use different data: their accuracies do not compare.")
     questions = dict.fromkeys(part.question for part in parts if part.question)
     name = ", ".join(dict.fromkeys(part.name for part in parts))
-    return Results(tuple(unique), name, " / ".join(questions), tuple(trials), tuple(problems))
+    merged = Results(tuple(unique), name, " / ".join(questions), tuple(trials), tuple(problems))
+    mixed = "The sweeps use different data: their accuracies do not compare, a front over all of them means nothing."
+    return replace(merged, problems=(mixed, *problems)) if merged.mixed else merged
 
 
 def check(folder: Path, given: str = "") -> None:

@@ -81,8 +81,8 @@ class Scene:
 
     @property
     def knee(self) -> tuple[float, float] | None:
-        """The knee of the front: see `analysis.fronts.front.knee`."""
-        front = self.front
+        """The knee of the front: see `analysis.fronts.front.knee`; None where the trials do not compare."""
+        front = [] if self.results.mixed else self.front
         return knee([y for _, y in front], [x for x, _ in front], self.goals) if front else None
 
     @property

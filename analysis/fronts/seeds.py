@@ -13,6 +13,7 @@ from typing import Any
 
 from scipy.special import stdtrit
 
+from analysis.fronts.compare import data_of
 from analysis.load import Results, Trial
 from analysis.once import once
 from ofb_ray.records import Record
@@ -104,8 +105,8 @@ def experiments(results: Results) -> dict[Path, str]:
 def settings(results: Results) -> list[Setting]:
     """Every setting with at least one trial that finished within its budget.
 
-    Trials of one experiment, budget and point of the grid that differ in the seed only are one setting; promoted trials,
-    which learned for longer, are never in one with others. Where a sampler suggested parameters, they differ from seed
+    Trials of one experiment, budget and point of the grid that differ in the seed only are one setting; promoted
+    trials, which learned for longer, are never in one with others. Where a sampler suggested parameters, they differ from seed
     to seed, and then the point of the grid is the setting, with the selected trial of each seed (highest top-1 val).
     """
     named = experiments(results)
@@ -119,7 +120,8 @@ def settings(results: Results) -> list[Setting]:
     found = []
     for (experiment, budget, grid_text, promoted), trials in cells.items():
         grid = json.loads(grid_text)
-        place = ", ".join([budget[1], *(f"{key}={value}" for key, value in grid.items()), *["promoted"] * promoted])
+        point = [f"{key}={value}" for key, value in grid.items()]
+        place = ", ".join([budget[1], *point, *["promoted"] * promoted])
         by_params: dict[str, list[Trial]] = {}
         for trial in trials:
             by_params.setdefault(_params(trial), []).append(trial)
@@ -196,14 +198,14 @@ def _params(trial: Trial) -> str:
 def _base(trials: Sequence[Trial]) -> str:
     """What the trials of a folder have in common: which keys they explore, and all else of their specs."""
     keys = sorted({key for trial in trials for key in trial.explored or {}})
-    bases = {_without(trial.record.spec, keys) for trial in trials if trial.record and trial.status != "failed"}
+    bases = {_without(trial.record, keys) for trial in trials if trial.record and trial.status != "failed"}
     return json.dumps([keys, sorted(bases)]) if bases else ""
 
 
-def _without(spec: dict[str, Any], keys: Sequence[str]) -> str:
+def _without(record: Record, keys: Sequence[str]) -> str:
     """The spec as text, without its seed, budget and the explored keys. Data count wherever they lie."""
-    tree = {key: value for key, value in spec.items() if key not in ("seed", "budget", "name")}
-    tree = json.loads(json.dumps(tree))
+    tree = {key: value for key, value in record.spec.items() if key not in ("seed", "budget", "name")}
+    tree = json.loads(json.dumps(tree | {"data": json.loads(data_of(record))}))
     for key in keys:
         *parents, last = key.split(".")
         part = tree
@@ -211,8 +213,6 @@ def _without(spec: dict[str, Any], keys: Sequence[str]) -> str:
             part = part.get(parent) if isinstance(part, dict) else None
         if isinstance(part, dict):
             part.pop(last, None)
-    if isinstance(tree.get("data"), dict):
-        tree["data"].pop("root", None)
     return json.dumps(tree, sort_keys=True)
 
 

@@ -70,10 +70,11 @@ def reference_of(results: Results, x: Objective, y: Objective) -> Reference | No
 def growth(results: Results, x: Objective, y: Objective) -> list[Growth]:
     """One entry a results folder, over its finished trials within their budgets in the order in which they ended.
 
-    None where test accuracy is an objective: the best so far would be chosen by it.
+    None where test accuracy is an objective, as the best so far would be chosen by it, or where the data are mixed.
     """
     reference = reference_of(results, x, y)
-    if reference is None or x.is_test or y.is_test or not any(_point(trial, x, y) for trial in results.trials):
+    unfit = x.is_test or y.is_test or results.mixed
+    if reference is None or unfit or not any(_point(trial, x, y) for trial in results.trials):
         return []
     best = tuple(100.0 if each.kind == "percent" else 0.0 for each in (y, x))
     whole = hypervolume([(best[0], best[1])], (reference.y, reference.x), (y.goal, x.goal))
@@ -96,10 +97,11 @@ def growth(results: Results, x: Objective, y: Objective) -> list[Growth]:
 def total(results: Results, x: Objective, y: Objective) -> tuple[float, Reference] | None:
     """The hypervolume of all finished trials within their budgets together, as a share, and its reference.
 
-    Where test accuracy is an objective, of the selected trials alone: the best of all would be chosen by it.
+    Where test accuracy is an objective, of the selected trials alone: the best of all would be chosen by it. None where
+    the data are mixed.
     """
     reference = reference_of(results, x, y)
-    if reference is None:
+    if reference is None or results.mixed:
         return None
     best = tuple(100.0 if each.kind == "percent" else 0.0 for each in (y, x))
     whole = hypervolume([(best[0], best[1])], (reference.y, reference.x), (y.goal, x.goal))

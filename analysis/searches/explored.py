@@ -27,7 +27,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Group:
-    """The trials of one budget that explored: their values, and top-1 val in percent (None: no subnet within the budget)."""
+    """The trials of one budget that explored: their values, and top-1 val (None: no subnet within the budget)."""
 
     label: str
     parameters: tuple[Parameter, ...]

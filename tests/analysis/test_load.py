@@ -104,7 +104,16 @@ def test_sweeps_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
 def test_different_data_is_pointed_out(tmp_path: Path) -> None:
     one = write(tmp_path / "a", [record(0)], name="a")
     two = write(tmp_path / "b", [record(0, spec={"data": {"name": "folder"}})], name="b")
+    (two / "00001").mkdir()
+    (two / "00001" / "record.json").write_text("{")
     assert "do not compare" in read([one, two]).problems[0]
+    assert len(read([one, two]).problems) == 2
+    assert not read([one]).mixed
+    elsewhere = write(tmp_path / "c", [record(0, spec={"data": {"name": "digits", "root": "/c"}})], name="c")
+    assert read([one, elsewhere]).problems == ()
+    roots = [{"data": {"name": "folder", "root": f"/data/{name}"}} for name in ("cifar10", "flowers")]
+    other = [write(tmp_path / f"d{n}", [record(0, spec=spec)], name=f"d{n}") for n, spec in enumerate(roots)]
+    assert read(other).mixed
 
 
 def test_what_is_no_results_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -65,6 +65,15 @@ def test_test_accuracy_chooses_no_trial_of_the_hypervolume(tmp_path: Path) -> No
     assert growth(results, *pair(results, y="top1_test")) == []
 
 
+def test_accuracies_on_different_data_have_no_common_hypervolume(tmp_path: Path) -> None:
+    one = write(tmp_path / "a", [record(n, ratio, 90.0 + n) for n, ratio in enumerate((0.25, 0.5, 0.75))], name="a")
+    two = write(tmp_path / "b", [record(0, 0.5, 60.0, spec={"data": {"name": "cifar10"}})], name="b")
+    results = read([one, two])
+    assert total(results, *pair(results)) is None
+    assert growth(results, *pair(results)) == []
+    assert total(read([one]), *pair(read([one]))) is not None
+
+
 def test_it_never_falls_and_ends_at_the_total(tmp_path: Path) -> None:
     draw_ = random.Random(3)
     trials = [
