@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.fronts.front import non_dominated
 from analysis.load import Results, Trial
+from analysis.paper.measured import start_of
 from analysis.paper.published import STARTS, Published, published
 from ofb_ray.errors import InputError
 
@@ -79,11 +80,9 @@ def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequenc
 
 
 def own_starts(results: Results) -> tuple[str, ...]:
-    """The fairness class that one's own trials compare with: `teacher` where one taught them, else `plain`."""
-    specs = [trial.record.spec for trial in results.trials if trial.record]
-    parts = [spec.get(part) for spec in specs for part in ("dense", "search", "finetune")]
-    taught = any(isinstance(part, dict) and part.get("distill") for part in parts)
-    return ("teacher",) if taught else ("plain",)
+    """The fairness classes of one's own trials, in the order of `STARTS`; `plain` where there is none yet."""
+    found = {start_of(trial.record) for trial in results.trials if trial.record}
+    return tuple(start for start in STARTS if start in found) or ("plain",)
 
 
 def backbone_of(results: Results) -> str:

@@ -105,8 +105,10 @@ def _sections(question: Question, results: Results) -> list[dict[tuple[Any, ...]
     found: dict[tuple[str, str], dict[tuple[Any, ...], Trials]] = {}
     for setting in settings(results):
         record = first(setting)
-        chosen = tuple(value(record, key) for key in question.keys)
-        if chosen in question.rows:
+        known = {tuple(value(trial.record, key) for key in question.keys) for trial in setting.trials if trial.record}
+        chosen = known.pop()
+        # Seeds that do not agree on the switch (a sampler suggested it) are no row.
+        if chosen in question.rows and not known:
             place = (rest(record, question.keys), json.dumps(setting.budget))
             row = found.setdefault(place, {}).setdefault(chosen, {})
             for trial in setting.trials:

@@ -32,7 +32,9 @@ def full_method(results: Results) -> list[Setting]:
     """
     found: dict[tuple[str, str, tuple[str, str, int]], list[Setting]] = {}
     for each in settings(results):
-        if all(value(first(each), key) in (wanted, None) for key, wanted in FULL_METHOD.items()):
+        # A sampler may have suggested the switch itself: then the seeds of a setting need not agree on it.
+        records = [trial.record for trial in each.trials if trial.record]
+        if all(value(record, key) in (wanted, None) for record in records for key, wanted in FULL_METHOD.items()):
             found.setdefault((each.experiment, each.place, each.budget), []).append(each)
     return [min(most_seeds(same), key=order) for same in found.values()]
 
@@ -82,7 +84,25 @@ def dense(column: str) -> Callable[[Record], float | None]:
 
 def is_imagenet(record: Record) -> bool:
     """Whether the trial learned from ImageNet-1k: the one data set of 1,281,167 training images."""
-    return bool(value(record, "data.train_images") == IMAGENET_IMAGES and value(record, "data.train_limit") is None)
+    counts = [record.environment.get(f"{split}_images") for split in ("train", "val")]
+    there = sum(count for count in counts if isinstance(count, int))
+    images = (value(record, "data.train_images"), there)
+    return IMAGENET_IMAGES in images and value(record, "data.train_limit") is None
+
+
+def start_of(record: Record) -> str:
+    """The fairness class of a trial, a key of `analysis.paper.published.STARTS`.
+
+    `teacher`: distilled weights, or a teacher in any phase. `extra-data`: pretrained weights whose tag, or the default
+    one of their name in timm, tells of more than ImageNet-1k. Else `plain`.
+    """
+    name, _, tag = str(value(record, "model.name")).partition(".")
+    if "distilled" in name or any(value(record, f"{phase}.distill") for phase in ("dense", "search", "finetune")):
+        return "teacher"
+    if not (value(record, "model.pretrained") or value(record, "model.weights")):
+        return "plain"
+    in1k = tag.endswith("in1k") and "_ft_" not in tag if tag else name.startswith(("deit", "swin_tiny"))
+    return "plain" if in1k else "extra-data"
 
 
 def is_transfer(record: Record) -> bool:

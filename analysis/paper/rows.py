@@ -25,8 +25,10 @@ from analysis.paper.measured import (
     is_transfer,
     model_label,
     over,
+    start_of,
     subnet,
     unfinished,
+    value,
 )
 from analysis.paper.published import Published, published
 from ofb_ray.records import Record
@@ -136,9 +138,10 @@ def _comparable(row: Published) -> bool:
 
 
 def _is_row(setting: Setting, row: Published) -> bool:
-    """Whether ours has the target of an OFB row, on the same data."""
+    """Whether ours has the target of an OFB row, on the same data, from DeiT's or Swin's weights without a teacher."""
     record = first(setting)
     same = row.method.startswith("OFB") and is_imagenet(record) and record.budget.resource == "macs"
+    same = same and start_of(record) == "plain" and str(value(record, "model.name")).startswith(("deit_", "swin_"))
     return same and abs(record.budget.target - (row.macs or 0)) < _PRINTED
 
 

@@ -16,6 +16,7 @@ from analysis.fronts.rivals import backbone_of, classes, family, is_imagenet, ow
 from analysis.fronts.scale import scene
 from analysis.fronts.screen import screen
 from analysis.load import Results, read
+from analysis.paper.measured import start_of
 from analysis.paper.published import STARTS
 from analysis.pareto import View, analyse_all
 from ofb_ray.records import BudgetOutcome, Network, Record
@@ -119,4 +120,17 @@ def test_class_and_backbone_follow_the_trials(tmp_path: Path) -> None:
         read([write(tmp_path / str(n), [record(0, spec=spec)])]) for n, spec in enumerate((IMAGENET, taught, swin))
     )
     assert [own_starts(plain), own_starts(teacher)] == [("plain",), ("teacher",)]
+    pretrained = {
+        "deit_small_patch16_224": "plain",
+        "deit_small_patch16_224.fb_in1k": "plain",
+        "deit_small_distilled_patch16_224.fb_in1k": "teacher",
+        "vit_tiny_patch16_224": "extra-data",
+        "vit_tiny_patch16_224.augreg_in21k_ft_in1k": "extra-data",
+        "vit_small_patch16_224.augreg_in1k": "plain",
+        "swin_tiny_patch4_window7_224": "plain",
+        "swin_base_patch4_window7_224": "extra-data",
+        "swin_base_patch4_window7_224.ms_in1k": "plain",
+    }
+    for name, start in pretrained.items():
+        assert start_of(record(0, spec={"model": {"name": name, "pretrained": True}})) == start, name
     assert [backbone_of(plain), backbone_of(other)] == ["deit", "swin"]

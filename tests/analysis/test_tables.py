@@ -147,6 +147,33 @@ def test_a_published_row_has_the_selected_of_suggested_trials(tmp_path: Path) ->
     assert float(rows[0]["top1_test"]) == pytest.approx(74.7)
 
 
+def test_nothing_else_stands_in_a_published_row(tmp_path: Path) -> None:
+    found = [
+        imagenet(0, "vit_tiny_patch16_224.augreg_in21k_ft_in1k", 0.9, 75.0, 0),
+        imagenet(1, "deit_small_distilled_patch16_224.fb_in1k", 1.1, 77.0, 0),
+    ]
+    other = imagenet(2, "deit_small_patch16_224.fb_in1k", 1.7, 99.0, 0)
+    data = {"name": "folder", "root": "/data/flowers", "train_images": 1020}
+    found.append(other.model_copy(update={"spec": {**other.spec, "data": data, "model": {"name": "deit_small"}}}))
+    rows = cells(write(tmp_path / "r", found), "main")
+    assert [row["network"] for row in rows if row["network"].startswith("OFB") and row["seeds"]] == []
+    assert sum("GMACs" in row["network"] for row in rows) == 3
+
+
+def test_imagenet_is_known_by_its_images_where_nobody_declared_them(tmp_path: Path) -> None:
+    made = imagenet(0, "deit_small_patch16_224.fb_in1k", 0.9, 75.0, 0)
+    spec = {**made.spec, "data": {"name": "folder", "root": "/data/in1k"}}
+    there = {"train_images": 1_153_050, "val_images": 128_117}
+    folder = write(tmp_path / "r", [made.model_copy(update={"spec": spec, "environment": there})])
+    assert {row["network"]: row["seeds"] for row in cells(folder, "main")}["OFB-DeiT-A"] == "1"
+
+
+def test_gpu_days_are_the_searchs_alone(tmp_path: Path) -> None:
+    gpu = {"dense": 9e9, "search": 43_200.0, "finetune": 9e9}
+    *_, row = cells(write(tmp_path / "r", [trial(0, 97.0, gpu_seconds=gpu)]), "search-cost")
+    assert (float(row["gpu_days"]), float(row["search_seconds"])) == (0.5, 12.5)
+
+
 @pytest.mark.parametrize(
     ("model", "data", "name"),
     [
@@ -193,7 +220,7 @@ def test_trials_that_differ_in_more_are_no_ablation(tmp_path: Path) -> None:
 
 
 def test_a_switch_that_a_sampler_suggested_is_no_row(tmp_path: Path) -> None:
-    found = []
+    found: list[Record] = []
     for seed, masks in enumerate((("both", "importance"), ("importance", "sparsity"))):
         for place, mask in enumerate(masks):
             made = trial(2 * seed + place, 97.0 - place, {"mask": mask}, seed=seed)
