@@ -62,17 +62,18 @@ def seeds_of(results: Results) -> str:
 
 
 def cost_of(results: Results) -> list[tuple[str, str]]:
-    """Hours that the trials took, by phase; the dense network counts once where trials share it."""
+    """Hours that the trials took, by phase; a dense network or a search that trials share counts once."""
     phases: Counter[str] = Counter()
     gpu: Counter[str] = Counter()
-    dense: set[float] = set()
+    shared: set[tuple[str, float]] = set()
     for trial in results.trials:
         if (record := trial.record) is None:
             continue
         for phase, seconds in record.seconds.items():
-            if phase == "dense" and seconds in dense:
+            if (phase, seconds) in shared:
                 continue
-            dense |= {seconds} if phase == "dense" else set()
+            if phase != "finetune":
+                shared.add((phase, seconds))
             phases[phase] += seconds  # type: ignore[assignment]
             gpu[phase] += record.gpu_seconds.get(phase, 0.0)  # type: ignore[assignment]
     lines = [(phase, _hours(seconds)) for phase, seconds in phases.items()]

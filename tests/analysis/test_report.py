@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from analysis.load import read
 from analysis.report.__main__ import main
 from analysis.report.build import report
+from analysis.report.facts import cost_of
 from tests.analysis.browser import browser, opened, place_of, pointed_at
 from tests.analysis.factory import failed, record, write, write_open
 
@@ -137,6 +139,14 @@ def test_what_the_results_hold_cannot_run_in_the_page(chromium: Browser, tmp_pat
 
 
 @pytest.mark.slow
+def test_what_trials_share_costs_once(tmp_path: Path) -> None:
+    own = record(0, seconds={"dense": 50.0, "search": 100.0, "finetune": 10.0})
+    promoted = record(1, seconds={"dense": 50.0, "search": 100.0, "finetune": 200.0})
+    other = record(2, seconds={"dense": 50.0, "search": 90.0, "finetune": 10.0})
+    found = read([write(tmp_path / "r", [own, promoted, other])])
+    assert cost_of(found) == [("dense", "50 s"), ("search", "190 s"), ("finetune", "220 s")]
+
+
 def test_two_thousand_trials_stay_below_five_megabytes(tmp_path: Path) -> None:
     folder = write(tmp_path / "r", [])
     for number in range(2000):
