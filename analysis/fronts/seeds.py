@@ -105,9 +105,9 @@ def experiments(results: Results) -> dict[Path, str]:
 def settings(results: Results) -> list[Setting]:
     """Every setting with at least one trial that finished within its budget.
 
-    Trials of one experiment, budget and point of the grid that differ in the seed only are one setting; promoted
-    trials, which learned for longer, are never in one with others. Where a sampler suggested parameters, they differ from seed
-    to seed, and then the point of the grid is the setting, with the selected trial of each seed (highest top-1 val).
+    Trials of one experiment, budget and point of the grid that differ in the seed only are one setting; promoted trials
+    learned for longer and are never in one with others. Where a sampler suggested parameters, they differ from seed to
+    seed, and then the point of the grid is the setting, with the selected trial of each seed (highest top-1 val).
     """
     named = experiments(results)
     cells: dict[tuple[Any, ...], list[Trial]] = {}

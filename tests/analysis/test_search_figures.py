@@ -145,7 +145,7 @@ def test_a_trace_of_another_format_is_bad_input(tmp_path: Path) -> None:
 
 
 def test_units_are_ordered_by_life_then_importance_and_heads_stay_together() -> None:
-    score = np.array([[0.1, 0.9, 0.5, 0.4, 0.2, 0.8], [0.2, NAN, NAN, 0.4, 0.3, 0.8]])
+    score = np.array([[0.1, 0.9, 0.5, 0.4, 0.7, 0.8], [0.2, NAN, NAN, 0.4, 0.3, 0.8]])
     axis = AxisTrace("a", "attention", 2, 3, score, score, ((2, 3),), np.ones((2, 1)), None)
     assert maps.unit_order(axis).tolist() == [5, 3, 4, 0, 1, 2]
     assert maps.unit_order(axis, "index").tolist() == [0, 1, 2, 3, 4, 5]
@@ -200,7 +200,11 @@ def test_the_widths_stand_beside_those_that_the_search_started_from() -> None:
     assert list(panels) == ["embedding", "heads", "channels per head", "MLP"]
     assert panels["embedding"] == [widths.Cell(0, 4, 48, 64)]
     assert panels["heads"][0] == widths.Cell(0, 1, 3, 4)
-    assert "blocks.0.mlp 50%" in kept([made])
+    said = kept([made])
+    assert said.startswith("In the subnet on the front, kept most: ")
+    most, _, least = said.partition("; cut most: ")
+    assert least.startswith("blocks.0.mlp 50%")
+    assert "blocks.0.mlp" not in most
 
 
 SWIN = {"embed.0": (1, 8), "layers.0.blocks.0.attn": (2, 8), "layers.0.blocks.0.mlp": (1, 32), "embed.1": (1, 16)}

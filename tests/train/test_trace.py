@@ -84,6 +84,25 @@ def test_units_keep_their_place_in_the_dense_network_through_two_cuts(kind: str,
             assert grid[head][kept[head]].min() > grid[head][~kept[head]].max()
 
 
+def test_sparsity_is_the_staircase_of_the_probabilities_over_the_ranks(tmp_path: Path) -> None:
+    net = supernet("plain")
+    marks = mark(net)
+    axes, p = net.backbone.axes, net.probabilities()
+    trace = Trace(axes, 1)
+    trace.take(net, 0, 0.9)
+    write(tmp_path, axes, trace.state())
+    codes, start = arrays(tmp_path)["sparsity"][0], 0
+    for axis in axes:
+        grid = marks[axis.name].view(axis.full.heads, axis.full.width)
+        rank_H, rank_D = (-grid.sum(dim=1)).argsort().argsort(), (-grid).argsort(dim=1).argsort(dim=1)
+        stairs = torch.zeros_like(grid)
+        for i, heads in enumerate(axis.head_choices):
+            for j, width in enumerate(axis.width_choices):
+                stairs += p[axis.name][i, j].detach() * (rank_H[:, None] < heads) * (rank_D < width)
+        found = codes[start : (start := start + axis.full.units)]
+        assert found == pytest.approx(UNIT_SCALE * stairs.flatten().numpy(), abs=0.51), axis.name
+
+
 def test_probabilities_stand_at_the_candidates_of_the_dense_network(tmp_path: Path) -> None:
     net = supernet("plain")
     trace = Trace(net.backbone.axes, 1)
@@ -172,6 +191,10 @@ def test_the_trace_tells_what_the_record_says(whole: Path) -> None:
     assert record is not None
     assert record.arch is not None
     assert (found["decided"] >= 0).all()
+    search = SPEC.search
+    begun = [min(1.0, epoch / search.epochs / search.mask_warmup) for epoch in found["epoch"].tolist()]
+    falling = [search.lambda_start + (search.lambda_end - search.lambda_start) * share for share in begun]
+    assert found["lam"] == pytest.approx(falling)
     start = 0
     for number, name in enumerate(found["axis"].tolist()):
         size = record.arch["widths"][name]
