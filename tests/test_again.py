@@ -34,6 +34,13 @@ def altered(trial: Path, to: Path, **changes: Any) -> Path:
     return to
 
 
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_is_no_folder_for_a_trial(trial: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert main(["trial", "--from", str(trial), "--out", str(tmp_path / "file" / below)]) == 2
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["", RECORD_FILE])
 def test_the_numbers_come_again(trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     if name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,8 @@ import ofb_ray
 from ofb_ray.backbones import describe
 from ofb_ray.errors import InputError
 from ofb_ray.export import export_trial, program
-from ofb_ray.export.network import load_exported
-from ofb_ray.records import Network, read_record
+from ofb_ray.export.network import LATENCY_FILE, load_exported
+from ofb_ray.records import ARCH_FILE, WEIGHTS_FILE, Network, read_record
 from ofb_ray.spec import SpaceSpec
 from tests.export_trials import subnet, write_trial
 from tests.nets import NETS, images, network
@@ -133,6 +134,22 @@ def test_an_export_is_refused_where_it_would_replace_something(trials: Path, tmp
     with pytest.raises(InputError, match="holds files"):
         export_trial(trials / "plain", tmp_path / "notes")
     assert names(tmp_path) == {"to", "notes"}
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, ARCH_FILE, LATENCY_FILE])
+def test_a_torn_file_is_named_and_nothing_is_left(name: str, trials: Path, tmp_path: Path) -> None:
+    shutil.copytree(trials / "plain", tmp_path / "trial")
+    (tmp_path / "trial" / name).write_text('{"torn')
+    with pytest.raises(InputError, match=r"cannot be read .*: copy the trial again"):
+        export_trial(tmp_path / "trial", tmp_path / "to")
+    assert names(tmp_path) == {"trial"}
+
+
+def test_an_export_below_a_file_is_refused(trials: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="--to: cannot write there"):
+        export_trial(trials / "plain", tmp_path / "file" / "to")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_export_goes_into_the_clone_of_an_empty_repository(trials: Path, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from timm.models import save_for_hf
 
 from ofb_ray.errors import InputError
@@ -41,7 +43,8 @@ def export_trial(
     Returns:
         The largest difference of a logit from the network's, by file.
     Raises:
-        InputError: not a trial folder, not finished, or `to` holds files of these names.
+        InputError: not a trial folder, not finished, a file of it is torn; `to` holds files of these names, or nothing
+            can be written there.
         ExportFailed: a file does not compute what the network computes.
     """
     record = _finished(folder)
@@ -51,7 +54,12 @@ def export_trial(
         raise InputError(f"{to} holds files that an export would replace; name an empty or a new folder", key="--to")
     missing = [path for path in (to.parent, *to.parent.parents) if not path.exists()]
     staging = to.absolute().with_name(f".{to.absolute().name}.{os.getpid()}")
-    staging.mkdir(parents=True)
+    try:
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write there ({error.strerror}); name another folder", file=str(to), key="--to"
+        ) from None
     try:
         differences = _fill(staging, folder, record, onnx, exported_program, measure)
         _publish(staging, to)
@@ -83,7 +91,8 @@ def _fill(
     exported_program: bool,
     measure: Callable[[], Document] | None,
 ) -> dict[str, float]:
-    net = load_exported(folder)
+    with _whole(folder):
+        net = load_exported(folder)
     shutil.copyfile(folder / RECORD_FILE, staging / RECORD_FILE)
     arch = with_attributes(json.loads((folder / ARCH_FILE).read_text()))
     write_json(staging / ARCH_FILE, arch)
@@ -98,11 +107,26 @@ def _fill(
     if exported_program:
         differences[program.PROGRAM_FILE] = program.save_program(net, size, staging / program.PROGRAM_FILE)
     known = folder / LATENCY_FILE
-    latency = measure() if measure else json.loads(known.read_text()) if known.exists() else None
+    latency = None
+    if measure:
+        latency = measure()
+    elif known.exists():
+        with _whole(known):
+            latency = json.loads(known.read_text())
     if latency is not None:
         write_json(staging / LATENCY_FILE, latency)
     (staging / CARD_FILE).write_text(make_card(record, arch, differences, latency), encoding="utf-8")
     return differences
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """What a torn file, or one in this folder, raises as bad input that names it."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot be read ({reason}): copy the trial again", file=str(path)) from None
 
 
 def _publish(staging: Path, to: Path) -> None:

@@ -147,8 +147,16 @@ def check_trial_folder(folder: Path, spec: TrialSpec) -> None:
     """The folder of `ofb-ray trial` is new or holds this very trial; its trial.json is written.
 
     Raises:
-        InputError: it holds another trial or something else.
+        InputError: it holds another trial or something else, or nothing can be written there.
     """
+    try:
+        _check_trial_folder(folder, spec)
+    except OSError as error:
+        why = f"cannot write there ({error.strerror}): give another --out"
+        raise InputError(why, file=str(folder), key="--out") from None
+
+
+def _check_trial_folder(folder: Path, spec: TrialSpec) -> None:
     known = read_json(folder / TRIAL_FILE)
     if not known and folder.exists() and any(folder.iterdir()):
         raise InputError("is not empty and holds no trial: give another --out", file=str(folder), key="--out")
