@@ -21,6 +21,8 @@ BACKBONES = {"deit": "DeiT", "swin": "Swin"}
 AXES = {"macs": "macs", "params": "params"}
 ACCURACIES = {"top1_test": "top1", "top5_test": "top5"}
 SAME_COST, SAME_ACCURACY = 0.03, 0.15  # a share, and points: closer rows of one method are the same row
+# The same method under the name of another paper; by their numbers Isomorphic's `SViTE` is the structured one.
+ALIASES = {"NVP": "NViT", "SViTE": "S2ViTE", "SAViT+KD": "SAViT", "EViT-DeiT": "EViT"}
 MANY = 12  # curves that can be told apart
 COLUMNS = ("method", "backbone", "start", "top1", "top5", "params", "macs", "table", "source", "own", "note")
 
@@ -133,12 +135,15 @@ def family(row: Published) -> str:
     """A method's name without its sizes and settings: `S2ViTE` for `S2ViTE-B`, `dense DeiT` for `DeiT-S`."""
     dense = row.method.lower().startswith(("dense", "baseline"))
     name = row.backbone if dense else row.method.split(" (")[0]
+    if "distilled" in row.method.lower() and row.backbone == f"{name[:6]}-dist":
+        return "dense DeiT distilled"
     if row.method.startswith("OFB"):
         return name.replace("DeiT-", "").replace("Swin-", "")
     if dense or name == row.backbone or name.startswith(f"{row.backbone}-"):
         return f"dense {re.sub(r'-[TSBL](?=-|$)', '', name)}"
     name = re.sub(r"(-\d+%| .*)$", "", name)
-    return re.sub(r"(-(JS|PS|[TSBL])|(?<=[A-Z]{3})\d)$", "", name)
+    name = re.sub(r"(-(JS|PS|[TSBLH])|(?<=[A-Z]{3})\d)$", "", name)
+    return ALIASES.get(name, name)
 
 
 def curves(found: Sequence[Rival]) -> list[list[Rival]]:
@@ -162,14 +167,23 @@ def _once(known: Sequence[tuple[Published, float, float]]) -> list[tuple[Publish
         name = family(row)
         if not row.own and (name, row.backbone) in own:
             continue
-        same = (
-            abs(other_cost / cost - 1) < SAME_COST and abs(other - accuracy) < SAME_ACCURACY
-            for twin, other_cost, other in found
-            if (family(twin), twin.start) == (name, row.start)
-        )
+        twins = [each for each in found if (family(each[0]), each[0].start) == (name, row.start)]
+        same = [abs(c / cost - 1) < SAME_COST and abs(a - accuracy) < SAME_ACCURACY for _, c, a in twins]
+        if not row.own:
+            same += [_is_reprint(row, twin, name) for twin, _, _ in twins]
         if not any(same):
             found.append((row, cost, accuracy))
     return found
+
+
+def _is_reprint(row: Published, twin: Published, name: str) -> bool:
+    """Whether it is another's network once more: a dense one, or the same accuracy and size with other MACs."""
+    if row.backbone != twin.backbone:
+        return False
+    if name.startswith("dense "):
+        return True
+    sizes = row.params is not None and twin.params is not None and abs(row.params / twin.params - 1) < 0.01
+    return sizes and row.top1 == twin.top1
 
 
 def _labelled(found: Sequence[tuple[Published, float, float]]) -> list[Rival]:

@@ -61,6 +61,13 @@ def test_each_result_stands_once_and_by_its_own_source() -> None:
     for one, other in combinations([rival for rival in found if not rival.is_ofb], 2):
         if family(one.row) == family(other.row) and one.start == other.start:
             assert abs(one.x / other.x - 1) >= 0.03 or abs(one.y - other.y) >= 0.15, (one.row, other.row)
+    # Under another name (NVP is NViT, SViTE here S2ViTE), with other counts, or evaluated once more.
+    methods = {rival.row.method for rival in found}
+    assert not {"NVP-B (=NViT-B)", "SViTE-T", "SAViT+KD", "EViT-DeiT-S"} & methods
+    assert {"NViT-B", "S2ViTE-T", "EViT fuse keep 0.7"} <= methods
+    for backbone in ("deit", "swin"):
+        dense = [rival.row.backbone for rival in rivals(backbone) if family(rival.row) in ("dense DeiT", "dense Swin")]
+        assert len(dense) == len(set(dense)) == 3
     slim = [rival for rival in found if family(rival.row) == "ViT-Slim" and rival.row.backbone == "DeiT-S"]
     assert slim
     assert all(rival.row.own for rival in slim)
