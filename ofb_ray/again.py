@@ -37,6 +37,9 @@ def rerun(location: str, out: Path | None) -> int:
     source, record = _original(location)
     spec = _spec(record, location)
     folder = out or Path("results") / f"{record.sweep or 'trial'}-{record.trial:05d}-again"
+    if folder.resolve() == source.resolve():
+        raise InputError("is the record's own folder: give another --out", file=str(folder), key="--out")
+    earlier = (folder / RECORD_FILE).exists()
     report.check_trial_folder(folder, spec)
     environment = record.environment
     # A sum over threads is taken in an order that their number decides.
@@ -46,6 +49,8 @@ def rerun(location: str, out: Path | None) -> int:
     with report.TrialLine() as line, team:
         made = run_trial(spec, line.show, folder, shared=folder / "shared", sweep=record.sweep)
     print(report.trial_summary(made, folder, time.monotonic() - start))
+    if earlier:
+        print(f"nothing was run: {folder} holds a trial that has ended, and is compared; remove it to run again")
     found = [*differences(record, made), *_weights(source, folder)]
     epochs = len(made.history)
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from ofb_ray.again import differences
 from ofb_ray.cli import main
-from ofb_ray.records import RECORD_FILE, WEIGHTS_FILE, read_record
+from ofb_ray.records import RECORD_FILE, WEIGHTS_FILE, Record, read_record
 from ofb_ray.trial import run_trial
 from ofb_ray.tuning.report import check_trial_folder
 from tests.small import small_spec
@@ -46,7 +47,9 @@ def test_the_numbers_come_again(trial: Path, tmp_path: Path, capsys: pytest.Capt
     if name:
         shutil.copytree(trial, tmp_path / "again")  # finished: only compared
     assert main(["trial", "--from", str(trial / name), "--out", str(tmp_path / "again")]) == 0
-    assert "equal to the record: 9 epochs" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "equal to the record: 9 epochs" in told
+    assert ("nothing was run" in told) == bool(name)
     assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (trial / WEIGHTS_FILE).read_bytes()
 
 
@@ -77,6 +80,28 @@ def test_records_that_differ_in_times_and_places_only_are_equal(trial: Path) -> 
     assert differences(record, record.model_copy(update={"subnet": None}))
 
 
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("subnet", lambda tree: tree["subnet"].update(top1_test=tree["subnet"]["top1_test"] + 1e-9)),
+        ("dense", lambda tree: tree["dense"].update(top1_val=0.0)),
+        ("arch.widths.embed.width", lambda tree: tree["arch"]["widths"]["embed"].update(width=1)),
+        ("budget.used", lambda tree: tree["budget"].update(used=0.5)),
+        ("history: apart from row 9", lambda tree: tree["history"][8].update(loss=0.0)),
+        ("history: 9 rows, now 8", lambda tree: tree["history"].pop()),
+        ("events: apart from row 1", lambda tree: tree["events"][0].update(output_gap=9.0)),
+        ("status", lambda tree: tree.update(status="stopped")),
+    ],
+)
+def test_any_number_that_differs_is_told(trial: Path, where: str, change: Callable[[dict[str, Any]], object]) -> None:
+    record = read_record(trial)
+    assert record is not None
+    tree = record.model_dump(mode="json")
+    change(tree)
+    (line, *_) = differences(record, Record.model_validate(tree))
+    assert line.startswith(where)
+
+
 def test_what_cannot_be_run_again_is_refused_in_one_line(
     trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +116,7 @@ def test_what_cannot_be_run_again_is_refused_in_one_line(
         (["--from", str(tmp_path)], "has no record.json"),
         (["--from", str(foreign)], "serch: the record's spec is not one of this version"),
         (["--from", str(other), "--out", str(trial)], "holds"),
+        (["--from", str(trial), "--out", str(trial)], "is the record's own folder"),
     ):
         assert main(["trial", *arguments]) == 2
         error = capsys.readouterr().err
