@@ -80,6 +80,20 @@ def test_records_that_differ_in_times_and_places_only_are_equal(trial: Path) -> 
     assert differences(record, record.model_copy(update={"subnet": None}))
 
 
+def test_it_runs_with_the_threads_of_the_record(
+    trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = read_record(trial)
+    assert record is not None
+    original = altered(trial, tmp_path / "original", environment={**record.environment, "threads": 7})
+    shutil.copytree(trial, tmp_path / "again")
+    asked: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", asked.append)
+    assert main(["trial", "--from", str(original), "--out", str(tmp_path / "again")]) == 0
+    assert asked == [7]
+    assert "equal to the record" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("where", "change"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -95,6 +96,28 @@ def test_the_ratio_is_taken_round_by_round() -> None:
     load = np.array([1.0, 2.0, 1.0, 2.0, 2.0])
     measured = Measured("torch", 1, {DENSE: Times(load), "subnet": Times(0.4 * load)})
     assert measured.ratio("subnet") == pytest.approx((0.4, 0.4, 0.4))
+
+
+def test_the_ratio_is_a_median_with_its_quantiles() -> None:
+    ones = np.ones(11)
+    measured = Measured("torch", 1, {DENSE: Times(ones), "subnet": Times(np.arange(11.0))})
+    assert measured.ratio("subnet") == pytest.approx((5.0, 1.0, 9.0))
+
+
+def test_onnxruntime_has_the_threads_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the ratio of two backends, and the stated threads, would be wrong."""
+    made: list[onnxruntime.SessionOptions] = []
+    session = onnxruntime.InferenceSession
+
+    def remember(model: bytes, options: onnxruntime.SessionOptions, **_: Any) -> onnxruntime.InferenceSession:
+        made.append(options)
+        return session(model)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", remember)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2)).eval()
+    timing.make_call(net, torch.zeros(1, 3, 2, 2), "onnxruntime")()
+    assert [(each.intra_op_num_threads, each.inter_op_num_threads) for each in made] == [(3, 1)]
 
 
 def test_every_trial_gets_its_document_and_those_of_one_dense_network_share_a_run(results: Path) -> None:

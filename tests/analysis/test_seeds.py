@@ -171,6 +171,12 @@ def test_the_setting_is_selected_by_held_out_accuracy(tmp_path: Path) -> None:
     chosen = best_setting(settings(results))
     assert chosen is not None
     assert [trial.number for trial in chosen.trials] == [2, 3]
+    # On a front of test accuracy the selected setting competes alone.
+    made = scene(results, objective("macs", results), objective("top1_test", results))
+    assert {mean.y.mean: (mean.on_front, mean.selected) for mean in made.means} == {
+        99.0: (False, False),
+        90.0: (True, True),
+    }
 
 
 def test_failed_and_over_budget_seeds_are_not_in_the_mean(tmp_path: Path) -> None:
