@@ -93,8 +93,8 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
     first = f"{y_axes[0].name}|{x_axes[0].name}"
     front, means = ColumnDataSource(fronts[first]), ColumnDataSource(averages[first])
     line = plot.step("x", "y", source=front, mode="after", color="#333333", line_width=2)
-    of_means = " of the means" if means.data["x"] else ""
-    legend: list[tuple[str, list[Any]]] = [(f"Pareto front{of_means}", [line])]
+    name = "front of the means" if means.data["x"] else "Pareto front"  # two columns in a phone's width
+    legend: list[tuple[str, list[Any]]] = [(name, [line])]
     sources, drawn = _points(plot, results, facts, [*x_axes, *y_axes])
     legend += drawn
     legend += _draw_means(plot, means)
@@ -184,7 +184,7 @@ def _draw_means(plot: Any, means: ColumnDataSource) -> list[tuple[str, list[Any]
     rings = plot.scatter("x", "y", source=means, **look)
     tooltips = [("mean over seeds", "@setting"), ("95 % t interval", "@text (n = @n)")]
     plot.add_tools(HoverTool(renderers=[rings], tooltips=tooltips))
-    return [("mean over seeds, 95 % t interval", [rings, bars])]
+    return [("mean of seeds, 95 % interval", [rings, bars])]
 
 
 def _points(

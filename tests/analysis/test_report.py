@@ -46,6 +46,15 @@ def test_it_opens_from_a_file_and_fits_the_window(chromium: Browser, page: Path,
         assert image.evaluate("each => each.naturalWidth") > 0
 
 
+def test_the_names_of_means_over_seeds_fit_a_phone(chromium: Browser, tmp_path: Path) -> None:
+    trials = [
+        record(2 * n + seed, ratio, 96.0 + seed, seed=seed) for n, ratio in enumerate((0.25, 0.5)) for seed in (0, 1)
+    ]
+    report([write(tmp_path / "digits", trials)])
+    shown = opened(chromium, tmp_path / "digits" / "analysis" / "report.html", 390, 844, touch=True)
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_pointing_at_a_mark_shows_its_trial_and_a_click_its_commands(chromium: Browser, page: Path) -> None:
     shown = opened(chromium, page, 1440, 1000)
     text = pointed_at(shown.page, "2")
