@@ -92,14 +92,14 @@ def lam(record: Record, epoch: float) -> float:
 
 
 def draw_accuracy(axes: Axes, record: Record) -> None:
-    """Held-out top-1 over the epochs, a line for each phase; the dotted line is the dense network's."""
+    """Held-out top-1 over the epochs, a line for each phase; the dash-dotted line is the dense network's."""
     phases = Phases(record)
     for phase in phases.epochs:
         rows = [row for row in record.history if row["phase"] == phase and row.get("top1_val") is not None]
         x, y = [phases.x(phase, row["epoch"]) for row in rows], [row["top1_val"] for row in rows]
         axes.plot(x, y, color=COLOUR[phase], lw=1.2, marker=".", ms=2.5)
     if record.dense is not None and record.dense.top1_val is not None:
-        axes.axhline(record.dense.top1_val, color="0.3", lw=0.9, ls=":")
+        axes.axhline(record.dense.top1_val, color="0.3", lw=0.9, ls="-.", label="dense network")
     phases.mark(axes)
 
 
@@ -208,7 +208,7 @@ def figure(records: Sequence[tuple[str, Record]]) -> Figure:
     grid[0, 0].set_ylim(*accuracy_limits([record for _, record in shown]))
     for row, (label, _) in enumerate(ROWS):
         grid[row, 0].set_ylabel(label, fontsize=8)
-    known = {label: handle for ax in (grid[1, 0], grid[2, 0]) for handle, label in zip(*_legend(ax), strict=True)}
+    known = {label: handle for ax in grid[:3, 0] for handle, label in zip(*_legend(ax), strict=True)}
     made.legend(known.values(), known.keys(), loc="outside lower center", ncols=3, fontsize=7, frameon=False)
     hidden = f" ({len(shown)} of {len(records)})" if len(shown) < len(records) else ""
     made.suptitle(f"How the trials went{hidden}", x=0.012, ha="left", fontsize=10, fontweight="bold")
