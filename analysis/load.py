@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Results:
     folders: tuple[Path, ...]
     name: str
     question: str
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = field(repr=False)  # megabytes in a notebook
     problems: tuple[str, ...] = ()
 
     def by_status(self, status: str) -> list[Trial]:
@@ -159,7 +159,7 @@ def read(folders: Sequence[str | Path]) -> Results:
 
 
 def check(folder: Path, given: str = "") -> None:
-    """Refuse what is no results folder. An empty folder is a sweep that has not begun.
+    """Refuse what is no results folder. One that is empty, but for an analysis, is a sweep that has not begun.
 
     Args:
         given: what the user calls it, where that is a URI.
@@ -175,7 +175,7 @@ def check(folder: Path, given: str = "") -> None:
         parent = f", {folder.parent}" if folder.name.isdecimal() else ""
         raise InputError(f"this is one trial; give the results folder of a sweep{parent}", file=given or str(folder))
     known = (folder / SWEEP_FILE).exists() or (folder / JOURNAL_FILE).exists() or _numbered(folder)
-    if not known and any(folder.iterdir()):
+    if not known and any(path.name != "analysis" for path in folder.iterdir()):
         sweeps = sorted(path.parent.name for path in folder.glob(f"*/{SWEEP_FILE}"))
         inside = f"; it holds results folders: {', '.join(sweeps[:5])}" if sweeps else ""
         raise InputError(

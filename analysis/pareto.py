@@ -128,6 +128,8 @@ def _write(results: Results, out: str | Path, view: View) -> str:
     x, y = view.x, view.y or ("top1_test" if view.rivals else Y)
     found, remarks = _rivals(results, view, x, y)
     what = scene(results, objective(x, results, "x"), objective(y, results, "y"))
+    if what.x.label == what.y.label:
+        raise InputError(f"`{y}` is on the x axis already; name another objective", key="--y")
     pair = "" if (x, y) == (X, Y) else f"-{file_part(y)}-{file_part(x)}"
     files = {f"front{pair}.csv": front_table(results, what).to_csv(index=False).encode()}
     files |= {"table.md": selected.markdown(results).encode(), "table.tex": selected.latex(results).encode()}

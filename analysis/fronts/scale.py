@@ -55,11 +55,11 @@ class Scene:
     results: Results
     x: Objective
     y: Objective
-    groups: list[Budget]
-    dense: list[tuple[Dense, float | None, float | None]]
-    shown: list[Point]
-    collapsed: list[Point]
-    means: list[Mean] = field(default_factory=list)
+    groups: list[Budget] = field(repr=False)
+    dense: list[tuple[Dense, float | None, float | None]] = field(repr=False)
+    shown: list[Point] = field(repr=False)
+    collapsed: list[Point] = field(repr=False)
+    means: list[Mean] = field(default_factory=list, repr=False)
     unmeasured: int = 0
 
     @property

@@ -128,3 +128,10 @@ def test_what_is_no_results_folder_is_refused_with_the_remedy(tmp_path: Path) ->
             read([folder])
         assert remedy in str(caught.value)
         assert str(folder) in str(caught.value)
+
+
+def test_the_analysis_of_an_empty_folder_leaves_it_one_and_results_print_short(tmp_path: Path) -> None:
+    (tmp_path / "analysis").mkdir()
+    assert read([tmp_path]).trials == ()
+    write(tmp_path / "digits", [record(number) for number in range(3)])
+    assert len(repr(read([tmp_path / "digits"]))) < 500

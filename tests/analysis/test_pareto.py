@@ -194,6 +194,9 @@ def test_command_line_merges_folders_and_refuses_others_with_one_line(
     assert error.count("\n") == 1
     assert str(tmp_path / "missing") in error
     assert not (tmp_path / "new").exists()
+    assert main([folders[0], "--x", "latency", "--y", "latency:torch:1", "--out", str(tmp_path / "new")]) == 2
+    assert "--y: `latency:torch:1` is on the x axis already" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
     assert main([folders[0], "--out", folders[0] + "/sweep.yaml"]) == 2
     assert "--out" in capsys.readouterr().err
 
