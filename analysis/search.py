@@ -97,12 +97,12 @@ def _overview(results: Results) -> tuple[dict[str, bytes], list[str]]:
     explored, facts = groups(results), []
     found = [importances.importance(group) for group in explored]
     files = {"importances.csv": importances.table(found).encode()}
-    rows = widths.subnets(results)
+    rows, which = widths.subnets(results), widths.chosen(results)[0]
     with mpl.rc_context(figures.STYLE):
         drawn: dict[str, Figure] = {"importances": importances.figure(found), "slices": slices.figure(explored)}
         for number, same in enumerate(rows or [[]], 1):
-            drawn["widths" if number == 1 else f"widths-{number}"] = widths.figure(same)
-            facts += [kept(same)] if same else []
+            drawn["widths" if number == 1 else f"widths-{number}"] = widths.figure(same, which)
+            facts += [kept(same, which)] if same else []
         for name, figure in drawn.items():
             files |= figures.files(figure, name)
     if any(group.parameters for group in explored):

@@ -24,7 +24,7 @@ DPI = 110
 MOST_NETWORKS = 4
 FRONT = "Every trial, the front and what limits it; with several seeds, means with their 95 % t intervals."
 GROWN = "How the front grew, over trials and, where their times are known, over time."
-WIDTHS = "What is left of each layer in the subnets on the front, relative to the dense network."
+WIDTHS = "What is left of each layer in the {}, relative to the dense network."
 TRAJECTORIES = (
     "The selected trial of each budget: held-out accuracy, expected MACs against the target, cuts and lambda."
 )
@@ -44,12 +44,12 @@ def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
     """
     if not any(trial.met_budget for trial in results.trials):
         return []
-    networks = widths.subnets(results)[:MOST_NETWORKS]
+    networks, which = widths.subnets(results)[:MOST_NETWORKS], widths.chosen(results)[0]
     with mpl.rc_context(figures.STYLE):
         drawn: list[tuple[str, str, Figure | None]] = [
             ("The front", FRONT, figures.draw(results)),
             ("Hypervolume", GROWN, growth.draw(results, objective("macs", results), objective("top1_val", results))),
-            *(("Widths of the subnets", WIDTHS, widths.figure(same)) for same in networks),
+            *(("Widths of the subnets", WIDTHS.format(which), widths.figure(same, which)) for same in networks),
             *_selected(results, folders),
         ]
         explored = [group for group in groups(results) if group.parameters]

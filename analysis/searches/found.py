@@ -17,14 +17,15 @@ def share(subnet: Subnet, name: str) -> float:
     return heads * width / (all_heads * all_width)
 
 
-def kept(rows: Sequence[Subnet]) -> str:
+def kept(rows: Sequence[Subnet], which: str = "subnets on the front") -> str:
     """The layers that keep the most and the least, on average over subnets of one network."""
     if not rows:
         return ""
     shares = {name: fmean(share(row, name) for row in rows) for name in rows[0].sizes}
     order = sorted(shares, key=lambda name: -shares[name])
     parts = [", ".join(f"{name} {shares[name]:.0%}" for name in some) for some in (order[:3], order[-3:][::-1])]
-    of = f"Over the {len(rows)} subnets on the front, on average" if len(rows) > 1 else "In the subnet on the front"
+    several = len(rows) > 1
+    of = f"Over the {len(rows)} {which}, on average" if several else f"In the {which.replace('subnets', 'subnet')}"
     return f"{of}, kept most: {parts[0]}; cut most: {parts[1]}."
 
 

@@ -13,6 +13,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from analysis.fronts.budgets import budgets
 from analysis.fronts.selected import human
 from analysis.load import Results, Trial
 from ofb_ray.records import Record
@@ -57,11 +58,24 @@ def subnet_of(record: Record, label: str = "") -> Subnet | None:
     return Subnet(label or f"#{record.trial}", sizes, dense)
 
 
+def chosen(results: Results) -> tuple[str, list[Trial]]:
+    """What the picture shows, in words, and its trials: those on the front of trials.
+
+    Where that is not the front that the figures draw, one of means over seeds or none over mixed data, it is what was
+    selected for each budget: a trial of each seed, or the best.
+    """
+    found = budgets(results)
+    if results.mixed or any(budget.setting for budget in found):
+        behind = [budget.setting.trials if budget.setting else (budget.best,) for budget in found]
+        return "selected subnets", [trial for trials in behind for trial in trials if trial is not None]
+    flags = zip(results.trials, results.on_front, strict=True)
+    return "subnets on the front", [trial for trial, on_front in flags if on_front]
+
+
 def subnets(results: Results) -> list[list[Subnet]]:
-    """The subnets on the front, the smallest first; those of networks with other layers in lists of their own."""
-    chosen = [trial for trial, on_front in zip(results.trials, results.on_front, strict=True) if on_front]
+    """Those of `chosen`, the smallest first; those of networks with other layers in lists of their own."""
     groups: dict[tuple[tuple[str, Size], ...], list[Subnet]] = {}
-    for trial in sorted(chosen, key=lambda trial: _macs(trial)):
+    for trial in sorted(chosen(results)[1], key=_macs):
         label = f"{trial.budget}  #{trial.name}  {human(_macs(trial))} MACs"
         if trial.record is not None and (made := subnet_of(trial.record, label)) is not None:
             groups.setdefault(tuple(made.dense.items()), []).append(made)
@@ -151,8 +165,8 @@ def draw(axes: Sequence[Axes], rows: Sequence[Subnet]) -> Any:
     return shades
 
 
-def figure(rows: Sequence[Subnet], of: str = "") -> Figure:
-    """The picture of one list of `subnets`; an empty one says so."""
+def figure(rows: Sequence[Subnet], which: str = "subnets on the front") -> Figure:
+    """The picture of one list of `subnets`, titled by what `chosen` calls them; an empty one says so."""
     if not rows:
         made = Figure(figsize=(8.0, 2.0))
         made.text(0.5, 0.5, "No finished trial: no widths yet", ha="center", va="center", fontsize=14, color="0.35")
@@ -167,8 +181,7 @@ def figure(rows: Sequence[Subnet], of: str = "") -> Figure:
     bar = made.colorbar(shades, ax=list(axes), shrink=min(1.0, 2.2 / height), pad=0.015, aspect=18)
     bar.set_label("share of the dense width", fontsize=8)
     hidden = f", {len(shown)} of {len(rows)}" if len(shown) < len(rows) else ""
-    title = f"Widths of the subnets on the front{f' of {of}' if of else ''}{hidden}: units kept"
-    made.suptitle(title, x=0.012, ha="left", fontsize=10, fontweight="bold")
+    made.suptitle(f"Widths of the {which}{hidden}: units kept", x=0.012, ha="left", fontsize=10, fontweight="bold")
     return made
 
 

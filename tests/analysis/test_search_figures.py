@@ -249,6 +249,21 @@ def test_axes_of_every_family_have_a_place(
     assert "12 of 30" in said(figure)
 
 
+def test_with_several_seeds_the_widths_are_those_behind_the_means(tmp_path: Path) -> None:
+    """A single lucky seed is on the front of trials, and hides the other budget there."""
+    tops = {(0.25, 0): 99.0, (0.25, 1): 95.0, (0.5, 0): 97.0, (0.5, 1): 98.0}
+    trials = [
+        record(number, ratio, top1, seed=seed, params_explored={"search.lr": 1 + number / 10})
+        for number, ((ratio, seed), top1) in enumerate(tops.items())
+    ]
+    results = read([write(tmp_path / "r", trials)])
+    which, shown = widths.chosen(results)
+    assert (which, [trial.number for trial in shown]) == ("selected subnets", [0, 1, 2, 3])
+    assert len(widths.subnets(results)[0]) == 4
+    one = read([write(tmp_path / "one", [trials[0], trials[2]])])
+    assert widths.chosen(one) == ("subnets on the front", [one.trials[0]])
+
+
 def group(top1: Sequence[float | None], **values: Sequence[Any]) -> Group:
     rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     kinds = [
