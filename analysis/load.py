@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.fronts.compare import data_of
+from analysis.fronts.compare import differ
 from analysis.fronts.front import non_dominated
 from ofb_ray.errors import InputError
 from ofb_ray.records import RECORD_FILE, Record, read_record, trial_folders
@@ -74,9 +74,8 @@ class Results:
 
     @property
     def mixed(self) -> bool:
-        """Whether sweeps learned from different data, so that their accuracies do not compare."""
-        found = {(trial.sweep, data_of(trial.record)) for trial in self.trials if trial.record}
-        return len({sweep for sweep, _ in found}) > 1 and len({data for _, data in found}) > 1
+        """Whether the trials learned from different data, so that their accuracies do not compare."""
+        return differ((trial.sweep, trial.record) for trial in self.trials if trial.record)
 
     @property
     def on_front(self) -> list[bool]:
@@ -144,7 +143,7 @@ def read(folders: Sequence[str | Path]) -> Results:
     unique = [folder for folder, _ in found.values()]
     parts = [_read_folder(folder) for folder in unique]
     if len(parts) == 1:
-        return parts[0]
+        return _warned(parts[0])
     count = Counter(part.name for part in parts)
     trials: list[Trial] = []
     for part in parts:
@@ -153,9 +152,12 @@ def read(folders: Sequence[str | Path]) -> Results:
     problems = [problem for part in parts for problem in part.problems]
     questions = dict.fromkeys(part.question for part in parts if part.question)
     name = ", ".join(dict.fromkeys(part.name for part in parts))
-    merged = Results(tuple(unique), name, " / ".join(questions), tuple(trials), tuple(problems))
-    mixed = "The sweeps use different data: their accuracies do not compare, a front over all of them means nothing."
-    return replace(merged, problems=(mixed, *problems)) if merged.mixed else merged
+    return _warned(Results(tuple(unique), name, " / ".join(questions), tuple(trials), tuple(problems)))
+
+
+def _warned(results: Results) -> Results:
+    mixed = "The trials use different data: their accuracies do not compare, a front over all of them means nothing."
+    return replace(results, problems=(mixed, *results.problems)) if results.mixed else results
 
 
 def check(folder: Path, given: str = "") -> None:

@@ -15,13 +15,14 @@ from analysis import figures
 from analysis.drawing import growth
 from analysis.fronts import selected
 from analysis.fronts.objectives import NAMES, file_part, objective
-from analysis.fronts.rivals import Rival, backbone_of, own_starts, rivals
+from analysis.fronts.rivals import Rival, backbone_of, is_imagenet, own_starts, rivals
 from analysis.fronts.rivals import table as rivals_table
 from analysis.fronts.scale import Scene, scene
 from analysis.fronts.screen import screen
 from analysis.fronts.seeds import Spread, settings, spread
 from analysis.load import Results, read, table
 from analysis.output import as_given, default_out, save
+from analysis.paper.measured import data_name
 from analysis.paper.published import STARTS
 from ofb_ray.errors import InputError
 
@@ -153,9 +154,9 @@ def _rivals(results: Results, view: View, x: str, y: str) -> tuple[list[Rival], 
         return [], []
     starts = view.starts or own_starts(results)
     found = rivals(backbone_of(results) if view.rivals == AUTO else view.rivals, x, y, starts)
-    data = {str(trial.record.spec.get("data", {}).get("name")) for trial in results.trials if trial.record}
     remarks = [f"Published results are ImageNet top-1 of the classes {', '.join(starts)}, so the y axis is {y}."]
-    if data - {"folder"}:
+    data = {data_name(trial.record) for trial in results.trials if trial.record}
+    if data and not is_imagenet(results):
         remarks.append(f"The trials' data are {', '.join(sorted(data))}, not ImageNet: the accuracies do not compare.")
     return found, remarks
 

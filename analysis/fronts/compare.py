@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from ofb_ray.records import Record
+
+
+def differ(trials: Iterable[tuple[str, Record]]) -> bool:
+    """Whether trials, each with its sweep, have different data sets, or different sweeps the same set in another way.
+
+    Within a sweep, how a set is used (its augmentation, say) may be what is explored.
+    """
+    found = [(sweep, set_of(record), data_of(record)) for sweep, record in trials]
+    sweeps, sets, data = (len(set(each)) for each in zip(*found, strict=True)) if found else (0, 0, 0)
+    return sets > 1 or (sweeps > 1 and data > 1)
+
+
+def set_of(record: Record) -> tuple[str, str]:
+    """The name of the data set, and of a folder of pictures the folder's."""
+    data = record.spec.get("data")
+    tree = data if isinstance(data, dict) else {}
+    return str(tree.get("name")), Path(str(tree.get("root"))).name if tree.get("name") == "folder" else ""
 
 
 def data_of(record: Record) -> str:

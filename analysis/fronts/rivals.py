@@ -13,9 +13,10 @@ import numpy as np
 
 from analysis.fronts.front import non_dominated
 from analysis.load import Results, Trial
-from analysis.paper.measured import start_of
+from analysis.paper import measured
 from analysis.paper.published import STARTS, Published, published
 from ofb_ray.errors import InputError
+from ofb_ray.records import Record
 
 BACKBONES = {"deit": "DeiT", "swin": "Swin"}
 AXES = {"macs": "macs", "params": "params"}
@@ -83,7 +84,7 @@ def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequenc
 
 def own_starts(results: Results) -> tuple[str, ...]:
     """The fairness classes of one's own trials, in the order of `STARTS`; `plain` where there is none yet."""
-    found = {start_of(trial.record) for trial in results.trials if trial.record}
+    found = {measured.start_of(trial.record) for trial in results.trials if trial.record}
     return tuple(start for start in STARTS if start in found) or ("plain",)
 
 
@@ -93,17 +94,18 @@ def backbone_of(results: Results) -> str:
 
 
 def is_imagenet(results: Results) -> bool:
-    """Whether all records are of a folder of pictures with 1,000 classes at 224 pixels."""
-    specs = [trial.record.spec for trial in results.trials if trial.record]
+    """Whether all records are of a folder of pictures with 1,000 classes at 224 pixels and ImageNet-1k's images."""
+    records = [trial.record for trial in results.trials if trial.record]
 
-    def fits(spec: dict[str, object]) -> bool:
-        data, model = spec.get("data"), spec.get("model")
+    def fits(record: Record) -> bool:
+        data, model = record.spec.get("data"), record.spec.get("model")
         if not isinstance(data, dict) or not isinstance(model, dict):
             return False
         classes = (model.get("args") or {}).get("num_classes", 1000)
-        return data.get("name") == "folder" and data.get("image_size") in (None, 224) and classes == 1000
+        known = "train_images" not in record.environment or measured.is_imagenet(record)
+        return known and data.get("name") == "folder" and data.get("image_size") in (None, 224) and classes == 1000
 
-    return bool(specs) and all(map(fits, specs))
+    return bool(records) and all(map(fits, records))
 
 
 def classes(found: Sequence[Rival]) -> dict[str, str]:

@@ -114,6 +114,13 @@ def test_different_data_is_pointed_out(tmp_path: Path) -> None:
     roots = [{"data": {"name": "folder", "root": f"/data/{name}"}} for name in ("cifar10", "flowers")]
     other = [write(tmp_path / f"d{n}", [record(0, spec=spec)], name=f"d{n}") for n, spec in enumerate(roots)]
     assert read(other).mixed
+    both = [
+        record(0),
+        record(1, spec={"data": {"name": "cifar10"}}),
+        record(2, spec={"data": {"name": "digits", "x": 1}}),
+    ]
+    assert read([write(tmp_path / "e", both)]).problems[0].startswith("The trials use different data")
+    assert not read([write(tmp_path / "f", [both[0], both[2].model_copy(update={"trial": 1})])]).mixed  # explored
 
 
 def test_what_is_no_results_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from analysis import figures
 from analysis.fronts.objectives import objective
-from analysis.fronts.rivals import backbone_of, classes, family, is_imagenet, own_starts, rivals, table
+from analysis.fronts.rivals import _once, backbone_of, classes, family, is_imagenet, own_starts, rivals, table
 from analysis.fronts.scale import scene
 from analysis.fronts.screen import screen
 from analysis.load import Results, read
@@ -75,6 +76,14 @@ def test_each_result_stands_once_and_by_its_own_source() -> None:
         assert any(rival.label == name for rival in found), name
 
 
+def test_a_methods_own_source_is_preferred_to_other_papers() -> None:
+    own = next(rival.row for rival in rivals("deit") if rival.row.own and rival.row.backbone == "DeiT-S")
+    other = replace(own, own=False, top1=1.0, params=1.0, macs=1.0)
+    assert [row for row, _, _ in _once([(other, 1.0, 1.0), (own, 3e9, 80.0)])] == [own]
+    elsewhere = replace(other, backbone="DeiT-B")
+    assert len(_once([(elsewhere, 1.0, 1.0), (own, 3e9, 80.0)])) == 2
+
+
 def test_every_point_has_its_source_in_the_file() -> None:
     found = rivals("deit", starts=("all",))
     rows = list(csv.DictReader(io.StringIO(table(found).decode())))
@@ -118,6 +127,17 @@ def test_they_are_offered_for_imagenet_alone(tmp_path: Path) -> None:
         assert is_imagenet(results) == offered
         what = scene(results, objective("macs", results), objective("top1_val", results))
         assert ("--rivals deit" in screen(results, tmp_path, what, ["front.png"])) == offered
+
+
+def test_pictures_of_something_else_are_said_not_to_be_imagenet(tmp_path: Path) -> None:
+    data = {"name": "folder", "image_size": 224, "root": "/data/flowers"}
+    made = trial(0, 0.5, 90.0).model_copy(
+        update={"spec": {**IMAGENET, "data": data}, "environment": {"train_images": 900, "val_images": 120}}
+    )
+    folder = write(tmp_path, [made])
+    assert not is_imagenet(read([folder]))
+    text = " ".join(analyse_all([folder], tmp_path / "out", View(rivals="deit")).split())
+    assert "data are flowers, not ImageNet" in text
 
 
 def test_class_and_backbone_follow_the_trials(tmp_path: Path) -> None:
