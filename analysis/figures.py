@@ -126,7 +126,7 @@ def _set_axes(axes: Axes, what: Scene, rivals: Sequence[Rival]) -> marks.Unit:
         axes.set(**{f"{axis}label": _label(each, name)})
         if log:
             ticks = axes.xaxis if axis == "x" else axes.yaxis
-            ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ticks.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
             ticks.set_major_formatter("{x:g}")
             ticks.set_minor_formatter(NullFormatter())
     return marks.Unit(*units)

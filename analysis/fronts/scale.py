@@ -175,15 +175,15 @@ def _number(value: float | None) -> float:
 def split_collapsed(points: list[Point]) -> tuple[list[Point], list[Point]]:
     """(points that set the scale, points far below the others, which would flatten it).
 
-    Far below: under the median by more than 10 points and more than five median absolute deviations. The selected point
-    of a budget is never left off the scale.
+    Far below: under the median, and under the selected point of every budget, by more than 10 points and more than five
+    median absolute deviations. A small budget's trials are not far below because the others are better.
     """
     if len(points) < 3:
         return points, []
     values = [point.y for point in points]
     middle = median(values)
-    floor = middle - max(10.0, 5 * median(abs(value - middle) for value in values))
-    floor = min([floor, *(point.y for point in points if point.selected)])
+    lowest = min([middle, *(point.y for point in points if point.selected)])
+    floor = lowest - max(10.0, 5 * median(abs(value - middle) for value in values))
     return [point for point in points if point.y >= floor], [point for point in points if point.y < floor]
 
 

@@ -120,6 +120,15 @@ def test_labels_cover_neither_each_other_nor_points_nor_the_edge(ratios: list[fl
     assert all(window.contains(*corner) for box in boxes for corner in box.corners())
 
 
+def test_the_trials_of_a_small_budget_are_on_the_scale_of_its_selected_one(tmp_path: Path) -> None:
+    trials = [record(n, 0.5, 97.0 + n / 10) for n in range(4)] + [record(4, 0.1, 60.0), record(5, 0.1, 58.0)]
+    trials.append(record(6, 0.1, 20.0))
+    results = read([write(tmp_path, trials)])
+    what = scene(results, objective("macs", results), objective("top1_val", results))
+    assert sorted(point.y for point in what.shown)[:2] == [58.0, 60.0]
+    assert [point.y for point in what.collapsed] == [20.0]
+
+
 def test_collapsed_trials_do_not_set_the_scale_but_selected_ones_do(tmp_path: Path) -> None:
     trials = [*cloud(9, [0.5]), record(9, 0.5, 10.0), record(10, 0.12, 60.0)]
     results = read([write(tmp_path, trials)])
