@@ -20,8 +20,7 @@ from ofb_ray.yaml12 import load as load_yaml
 
 COLUMNS = ["trial", "status", "budget", "target_macs", "macs", "params", "top1_val", "top1_test", "seed", "on_front"]
 INTEGERS = ("target_macs", "macs", "params", "seed")
-TRIAL_FILE, PROGRESS_FILE, LOG_FILE = "trial.json", "progress.json", "trial.log"
-PROMOTES = "promotes"
+TRIAL_FILE, PROGRESS_FILE, LOG_FILE, PROMOTES = "trial.json", "progress.json", "trial.log", "promotes"
 SWEEP_FILE, JOURNAL_FILE = "sweep.yaml", "study.journal"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, variance
 
-from analysis.fronts.seeds import Setting, budget_of, experiments, is_measured, most_seeds, rank, settings, spread
+from analysis.fronts.seeds import Setting, budget_of, comparable, is_measured, most_seeds, rank, settings, spread
 from analysis.load import Results, Trial
 from analysis.once import once
 from ofb_ray.records import BudgetOutcome, Record
@@ -56,14 +56,15 @@ class Dense:
 def budgets(results: Results) -> list[Budget]:
     """The budgets that have a record, the smallest first; those of MACs before those of parameters.
 
-    Folders that are one experiment share their budgets (`analysis.fronts.seeds.experiments`).
+    Folders that are one experiment share their budgets, trials of different data sets do not
+    (`analysis.fronts.seeds.comparable`).
     """
-    named = experiments(results)
+    named = comparable(results)
     groups: dict[tuple[str, str, int, str], list[Trial]] = {}
     for trial in results.trials:
         if trial.record is not None:
             resource, label, target = budget_of(trial.record)
-            groups.setdefault((named[trial.folder.parent], resource, target, label), []).append(trial)
+            groups.setdefault((named[trial.folder], resource, target, label), []).append(trial)
     repeated: dict[tuple[str, str, int, str], list[Setting]] = {}
     for setting in settings(results):
         resource, label, target = setting.budget

@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from analysis.fronts.compare import data_of
+from analysis.fronts.compare import data_of, set_of
 from analysis.load import Results, Trial
 from analysis.once import once
 from ofb_ray.records import Record
@@ -102,6 +102,22 @@ def experiments(results: Results) -> dict[Path, str]:
 
 
 @once
+def comparable(results: Results) -> dict[Path, str]:
+    """The experiment of each trial folder, with its data set where trials of one results folder have several."""
+    named = experiments(results)
+    sets: dict[Path, set[tuple[str, str]]] = {}
+    for trial in results.trials:
+        if trial.record:
+            sets.setdefault(trial.folder.parent, set()).add(set_of(trial.record))
+    found = {}
+    for trial in results.trials:
+        several = trial.record is not None and len(sets[trial.folder.parent]) > 1
+        kind, folder = set_of(trial.record) if trial.record and several else ("", "")
+        found[trial.folder] = f"{named[trial.folder.parent]} {folder or kind}".strip()
+    return found
+
+
+@once
 def settings(results: Results) -> list[Setting]:
     """Every setting with at least one trial that finished within its budget.
 
@@ -109,13 +125,13 @@ def settings(results: Results) -> list[Setting]:
     learned for longer and are never in one with others. Where a sampler suggested parameters, they differ from seed to
     seed, and then the point of the grid is the setting, with the selected trial of each seed (highest top-1 val).
     """
-    named = experiments(results)
+    named = comparable(results)
     cells: dict[tuple[Any, ...], list[Trial]] = {}
     for trial in results.trials:
         if trial.record and trial.met_budget and is_measured(trial):
             grid = {k: v for k, v in (trial.explored or {}).items() if k not in trial.record.params_explored}
             budget = budget_of(trial.record)
-            key = (named[trial.folder.parent], budget, json.dumps(grid, sort_keys=True), trial.promoted)
+            key = (named[trial.folder], budget, json.dumps(grid, sort_keys=True), trial.promoted)
             cells.setdefault(key, []).append(trial)
     found = []
     for (experiment, budget, grid_text, promoted), trials in cells.items():

@@ -179,6 +179,19 @@ def test_the_setting_is_selected_by_held_out_accuracy(tmp_path: Path) -> None:
     }
 
 
+def test_a_budget_selects_within_one_data_set(tmp_path: Path) -> None:
+    easy = repeated(0.5, (98.0, 99.0))
+    hard = [
+        record(2 + n, 0.5, 70.0 + n, seed=n, params_explored={}, spec={"data": {"name": "cifar100"}}) for n in (0, 1)
+    ]
+    found = budgets(read([write(tmp_path, [*easy, *hard])]))
+    assert [(budget.label, budget.best.number) for budget in found if budget.best] == [
+        ("cifar100 0.5", 3),
+        ("digits 0.5", 1),
+    ]
+    assert [budget.setting.n for budget in found if budget.setting] == [2, 2]
+
+
 def test_failed_and_over_budget_seeds_are_not_in_the_mean(tmp_path: Path) -> None:
     trials = [
         *repeated(0.5, (97.0, 98.0)),
