@@ -29,6 +29,8 @@ HEAD = (
 )
 RULE = "Each budget's trial was chosen by held-out top-1 (val) alone; top-1 test is only reported."
 NONE = "-"
+# A wide table shrinks to the text's width, beyond which a page cuts it off.
+FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" + "\n"
 
 
 def rows(results: Results) -> tuple[list[list[str]], list[list[str]]]:
@@ -51,11 +53,11 @@ def latex(results: Results) -> str:
     caption = " ".join([shorten(results.question or results.name, 200), *notes(results)])
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs}",
+            "% needs \\usepackage{booktabs,graphicx}",
             "\\begin{table}",
             "\\centering\\footnotesize",
             f"\\caption{{{escape(caption)}}}",
-            "\\begin{tabular}{lrrrrrrrrrlr}",
+            FITTED + "\\begin{tabular}{lrrrrrrrrrlr}",
             "\\toprule",
             _latex_line(HEAD),
             "\\midrule",
@@ -63,7 +65,7 @@ def latex(results: Results) -> str:
             *(["\\midrule"] if dense and selected else []),
             *[_latex_line(cells) for cells in selected],
             "\\bottomrule",
-            "\\end{tabular}",
+            "\\end{tabular}}",
             "\\end{table}",
             "",
         ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.fronts.seeds import Spread
-from analysis.fronts.selected import escape, human
+from analysis.fronts.selected import FITTED, escape, human
 
 PUBLISHED, OURS = "published", "ours"
 Kind = Literal["text", "points", "count", "seconds", "days", "plain", "whole"]
@@ -82,18 +82,18 @@ def latex(table: PaperTable) -> str:
     sections = ["\n".join(_row(cells) for cells in section) for section in _texts(table) if section]
     below = [*table.notes, *(f"[{number}] {text}" for number, text in enumerate(table.sources, 1))]
     lines = [
-        "% needs \\usepackage{booktabs}",
+        "% needs \\usepackage{booktabs,graphicx}",
         "\\begin{table*}",
         "\\centering\\scriptsize\\setlength{\\tabcolsep}{4pt}",
         f"\\caption{{{_escape(table.title)}}}\\smallskip",
-        f"\\begin{{tabular}}{{{aligned}}}",
+        f"{FITTED}\\begin{{tabular}}{{{aligned}}}",
         "\\toprule",
         *_spans(table.columns),
         _row([column.head for column in table.columns]),
         "\\midrule",
         "\n\\midrule\n".join(sections),
         "\\bottomrule",
-        "\\end{tabular}",
+        "\\end{tabular}}",
         "\\par\\medskip\\raggedright",
         *(f"{_escape(text)}\\par" for text in below),
         "\\end{table*}",
