@@ -27,7 +27,7 @@ HEAD = (
     "embed / heads x channels / MLP",
     "search s",
 )
-RULE = "Each budget's trial was chosen by held-out top-1 (val) alone; top-1 test is only reported."
+RULE = "Each budget's trial was chosen by held-out top-1 (val) alone, which flatters it; top-1 test is only reported."
 NONE = "-"
 # A wide table shrinks to the text's width, beyond which a page cuts it off.
 FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" + "\n"
