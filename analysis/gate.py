@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 
 from analysis.gates.replay import Curve, Rule, curves, spread
 from analysis.load import SWEEP_FILE, Results, read
-from analysis.output import save
+from analysis.output import save, show
 from ofb_ray.errors import InputError
 from ofb_ray.storage import readable
 from ofb_ray.yaml12 import load as load_yaml
@@ -225,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         _check(arguments)
-        print(analyse(read(arguments.results), arguments.epochs, arguments.keep, arguments))
+        show(analyse(read(arguments.results), arguments.epochs, arguments.keep, arguments))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +38,14 @@ def save(files: Mapping[str, bytes], out: str | Path) -> None:
         raise InputError(
             f"cannot write here ({error.strerror or explain(error)}); give another folder with --out", file=str(out)
         ) from None
+
+
+def show(text: str) -> None:
+    """Print; a reader that has seen enough (`| head`) is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_given(text: str, folders: Sequence[str | Path]) -> str:

@@ -21,7 +21,7 @@ from analysis.fronts.scale import Scene, scene
 from analysis.fronts.screen import screen
 from analysis.fronts.seeds import Spread, settings, spread
 from analysis.load import Results, read, table
-from analysis.output import as_given, default_out, save
+from analysis.output import as_given, default_out, save, show
 from analysis.paper.measured import data_name
 from analysis.paper.published import STARTS
 from ofb_ray.errors import InputError
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     starts = tuple(start for start in arguments.rivals_start.split(",") if start)
     try:
         view = View(arguments.x, arguments.y, arguments.rivals, starts)
-        print(analyse_all(arguments.results, arguments.out, view))
+        show(analyse_all(arguments.results, arguments.out, view))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from analysis import figures
 from analysis.fronts.budgets import budgets
 from analysis.load import Results, Trial, read
-from analysis.output import as_given, default_out, save
+from analysis.output import as_given, default_out, save, show
 from analysis.searches import importances, maps, slices, trajectories, widths
 from analysis.searches.explored import groups
 from analysis.searches.found import decisions, importance_line, kept
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     axes = tuple(name for name in arguments.axes.split(",") if name)
     try:
-        print(analyse(arguments.results, arguments.out, View(arguments.trial, axes, arguments.order)))
+        show(analyse(arguments.results, arguments.out, View(arguments.trial, axes, arguments.order)))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

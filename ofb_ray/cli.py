@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("ofb-ray: interrupted; the same command continues it", file=sys.stderr)
+        goes_on = arguments.command in (_sweep, _trial)
+        remedy = "the same command continues it" if goes_on else "the same command starts again"
+        print(f"ofb-ray: interrupted; {remedy}", file=sys.stderr)
         return 1
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from analysis.output import show
 from analysis.report.build import report
 from ofb_ray.errors import InputError
 
@@ -17,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder or URI for report.html (default: RESULTS/analysis)")
     arguments = parser.parse_args(argv)
     try:
-        print(report(arguments.results, arguments.out))
+        show(report(arguments.results, arguments.out))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

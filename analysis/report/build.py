@@ -76,7 +76,7 @@ def _tables(results: Results) -> list[Table]:
     dense, selected = rows(results)
     if not (dense or selected):
         return []
-    found = [Table("The selected trial of each budget", HEAD, [*dense, *selected], notes(results))]
+    found = [Table("The selected trial of each budget", HEAD, [*dense, *selected])]
     shown = [table for table in tables(results) if is_imagenet(results) or table.name not in IMAGENET_TABLES]
     return found + [Table(table.title, *texts(table)) for table in shown]
 

@@ -62,7 +62,7 @@ def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
 
 
 def _selected(results: Results, folders: Sequence[str | Path]) -> list[tuple[str, str, Figure | None]]:
-    """The searches that led to the selected trials, and the maps of the most accurate of them."""
+    """The searches that led to the selected trials, and the maps of that of the smallest budget."""
     best = [budget.best for budget in budgets(results) if budget.best and budget.best.record]
     if not best:
         return []

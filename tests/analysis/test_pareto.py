@@ -76,6 +76,13 @@ def test_every_state_gives_all_files_and_one_screen(tmp_path: Path, trials: list
     assert text.isprintable() or "\x1b" not in text
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", [record(0)])
+    line = f"{sys.executable} -m analysis.tables {folder} --out {tmp_path / 'out'} | true"
+    answer = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert answer.stderr == ""
+
+
 def test_the_fullest_screen_still_fits(tmp_path: Path) -> None:
     trials = [*MANY, *(failed(number, 0.5, "x" * 300) for number in range(60, 70))]
     dense = [record(70 + size, dense=DENSE.model_copy(update={"macs": DENSE.macs + size})) for size in range(3)]
