@@ -96,7 +96,7 @@ def means(axes: Axes, what: Scene, unit: Unit) -> None:
 
 def front(axes: Axes, what: Scene, unit: Unit) -> None:
     """The front as steps along what it attains, and its knee as a ring."""
-    if len(what.front) > 0:
+    if len(what.front) > 1:  # a single point is no line
         x, y = zip(*(unit(*each) for each in what.front), strict=True)
         steps = "steps-post" if what.x.goal < 0 else "steps-pre"
         reported = " of the selected" if what.x.is_test or what.y.is_test else ""
