@@ -78,11 +78,14 @@ class Results:
 
     @property
     def on_front(self) -> list[bool]:
-        """For each trial: on the front of top-1 val over MACs, among the finished ones that met their budget."""
-        nan = float("nan")
+        """For each trial: on the front of top-1 val over MACs, among the finished ones that met their budget.
+
+        No trial is where the data are mixed.
+        """
+        nan, compare = float("nan"), not self.mixed
         points: list[tuple[float, float]] = []
         for trial in self.trials:
-            subnet = trial.record.subnet if trial.record and trial.met_budget else None
+            subnet = trial.record.subnet if trial.record and trial.met_budget and compare else None
             known = subnet is not None and subnet.top1_val is not None
             points.append((subnet.top1_val, subnet.macs) if subnet and known else (nan, nan))  # type: ignore[arg-type]
         return [bool(flag) for flag in non_dominated(*zip(*points, strict=True))] if points else []

@@ -74,7 +74,10 @@ class Scene:
 
     @property
     def front(self) -> list[tuple[float, float]]:
-        """The (x, y) of the front in the order of x: of means over seeds where there are several, else of trials."""
+        """The (x, y) of the front in the order of x: of means over seeds where there are several, else of trials.
+
+        None over different data: their accuracies do not compare, and no trial is on a front.
+        """
         if self.means:
             return sorted((mean.x.mean, mean.y.mean) for mean in self.means if mean.on_front)
         return sorted((point.x, point.y) for point in self.shown + self.collapsed if point.on_front)
@@ -82,7 +85,7 @@ class Scene:
     @property
     def knee(self) -> tuple[float, float] | None:
         """The knee of the front: see `analysis.fronts.front.knee`; None where the trials do not compare."""
-        front = [] if self.results.mixed else self.front
+        front = self.front
         return knee([y for _, y in front], [x for x, _ in front], self.goals) if front else None
 
     @property
@@ -135,7 +138,9 @@ def _points(results: Results, groups: list[Budget], x: Objective, y: Objective) 
     nan = float("nan")
     # A front by test accuracy over all trials would select by it: there the selected trials alone compete.
     reported = x.is_test or y.is_test
-    competes = [trial.folder in best if reported else trial.met_budget for trial, _, _ in known]
+    able = [trial.folder in best if reported else trial.met_budget for trial, _, _ in known]
+    compare = not results.mixed
+    competes = [flag and compare for flag in able]
     met = [(b, a) if flag else (nan, nan) for flag, (_, a, b) in zip(competes, known, strict=True)]
     flags = front_of([b for b, _ in met], [a for _, a in met], (y.goal, x.goal))
     points = [
@@ -153,7 +158,9 @@ def _means(results: Results, groups: list[Budget], x: Objective, y: Objective) -
     selected = [group.setting for group in groups]
     made = [(each, spread([x.of(t) for t in each.trials]), spread([y.of(t) for t in each.trials])) for each in found]
     known = [(each, a, b) for each, a, b in made if a is not None and b is not None]
-    competes = [each in selected or not (x.is_test or y.is_test) for each, _, _ in known]
+    able = [each in selected or not (x.is_test or y.is_test) for each, _, _ in known]
+    compare = not results.mixed
+    competes = [flag and compare for flag in able]
     nan = float("nan")
     met = [(b.mean, a.mean) if flag else (nan, nan) for flag, (_, a, b) in zip(competes, known, strict=True)]
     flags = front_of([b for b, _ in met], [a for _, a in met], (y.goal, x.goal))

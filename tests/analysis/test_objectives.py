@@ -96,3 +96,14 @@ def test_the_dense_network_is_placed_by_every_objective_it_has(tmp_path: Path) -
         what = scene(results, objective(x, results), objective("top1_val", results))
         assert [place for _, place, _ in what.dense] == [value]
     assert scene(results, objective("params", results), objective("top1_val", results)).minimum is None
+
+
+def test_there_is_no_front_over_different_data(tmp_path: Path) -> None:
+    trials = [record(0, 0.25, 90.0), record(1, 0.5, 95.0), record(2, 0.75, 97.0)]
+    one = write(tmp_path / "a", trials, name="a")
+    other = [each.model_copy(update={"spec": {**each.spec, "data": {"name": "cifar10"}}}) for each in trials]
+    two = write(tmp_path / "b", other, name="b")
+    for folders, points in (([one], 3), ([one, two], 0)):
+        results = read(folders)
+        drawn = scene(results, objective("macs", results), objective("top1_val", results))
+        assert len(drawn.front) == points

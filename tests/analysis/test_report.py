@@ -147,7 +147,6 @@ def test_what_the_results_hold_cannot_run_in_the_page(chromium: Browser, tmp_pat
     assert evil in shown.page.inner_text("body")
 
 
-@pytest.mark.slow
 def test_what_trials_share_costs_once(tmp_path: Path) -> None:
     own = record(0, seconds={"dense": 50.0, "search": 100.0, "finetune": 10.0})
     promoted = record(1, seconds={"dense": 50.0, "search": 100.0, "finetune": 200.0})
@@ -156,6 +155,7 @@ def test_what_trials_share_costs_once(tmp_path: Path) -> None:
     assert cost_of(found) == [("dense", "50 s"), ("search", "190 s"), ("finetune", "220 s")]
 
 
+@pytest.mark.slow
 def test_two_thousand_trials_stay_below_five_megabytes(tmp_path: Path) -> None:
     folder = write(tmp_path / "r", [])
     for number in range(2000):
