@@ -1,7 +1,7 @@
 """Fronts, figures and tables from the records of finished trials. Imports neither torch nor Ray.
 
 For notebooks: `frame` is one row a trial, `read` what every function takes that draws on an Axes, such as
-`analysis.figures.front(read(["results/digits"]), axes)`.
+`front(read(["results/digits"]), axes)` of `analysis.figures`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 
 from analysis.gates.replay import Curve, Rule, curves, spread
 from analysis.load import SWEEP_FILE, Results, read
-from analysis.output import save, show
+from analysis.output import answer, save
 from ofb_ray.errors import InputError
 from ofb_ray.storage import readable
 from ofb_ray.yaml12 import load as load_yaml
@@ -223,13 +223,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--orders", type=int, default=100, help="random orders of the trials")
     parser.add_argument("--out", metavar="DIR", help="folder for gate.csv")
     arguments = parser.parse_args(argv)
-    try:
+
+    def make() -> str:
         _check(arguments)
-        show(analyse(read(arguments.results), arguments.epochs, arguments.keep, arguments))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return analyse(read(arguments.results), arguments.epochs, arguments.keep, arguments)
+
+    return answer(make)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from analysis.load import Results
@@ -40,12 +40,20 @@ def save(files: Mapping[str, bytes], out: str | Path) -> None:
         ) from None
 
 
-def show(text: str) -> None:
-    """Print; a reader that has seen enough (`| head`) is no error."""
+def answer(make: Callable[[], str]) -> int:
+    """What a command line does: print what `make` returns, or bad input as one line on stderr.
+
+    Returns:
+        The exit code, 0 or 2. A reader that has seen enough (`| head`) is no error.
+    """
     try:
-        print(text, flush=True)
+        print(make(), flush=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def as_given(text: str, folders: Sequence[str | Path]) -> str:

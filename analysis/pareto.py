@@ -21,7 +21,7 @@ from analysis.fronts.scale import Scene, scene
 from analysis.fronts.screen import screen
 from analysis.fronts.seeds import Spread, settings, spread
 from analysis.load import Results, read, table
-from analysis.output import as_given, default_out, save, show
+from analysis.output import answer, as_given, default_out, save
 from analysis.paper.measured import data_name
 from analysis.paper.published import STARTS
 from ofb_ray.errors import InputError
@@ -116,13 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     starts = tuple(start for start in arguments.rivals_start.split(",") if start)
-    try:
-        view = View(arguments.x, arguments.y, arguments.rivals, starts)
-        show(analyse_all(arguments.results, arguments.out, view))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    view = View(arguments.x, arguments.y, arguments.rivals, starts)
+    return answer(lambda: analyse_all(arguments.results, arguments.out, view))
 
 
 def _write(results: Results, out: str | Path, view: View) -> str:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from analysis import figures
 from analysis.fronts.budgets import budgets
 from analysis.load import Results, Trial, read
-from analysis.output import as_given, default_out, save, show
+from analysis.output import answer, as_given, default_out, save
 from analysis.searches import importances, maps, slices, trajectories, widths
 from analysis.searches.explored import groups
 from analysis.searches.found import decisions, importance_line, kept
@@ -84,12 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--order", choices=("rank", "index"), default="rank", help="of the units (default: rank)")
     arguments = parser.parse_args(argv)
     axes = tuple(name for name in arguments.axes.split(",") if name)
-    try:
-        show(analyse(arguments.results, arguments.out, View(arguments.trial, axes, arguments.order)))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    view = View(arguments.trial, axes, arguments.order)
+    return answer(lambda: analyse(arguments.results, arguments.out, view))
 
 
 def _overview(results: Results) -> tuple[dict[str, bytes], list[str]]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis.load import Results, read
-from analysis.output import default_out, save, show
+from analysis.output import answer, default_out, save
 from analysis.paper.ablations import QUESTIONS, ablation_table
 from analysis.paper.layout import PaperTable, as_csv, latex, markdown
 from analysis.paper.rows import main_table, search_cost_table, swin_table, transfer_table
@@ -69,12 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--table", metavar="NAME", help=f"one of {', '.join(BUILDERS)}; default: all that have rows")
     parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")
     arguments = parser.parse_args(argv)
-    try:
-        show(analyse(arguments.results, arguments.table, arguments.out))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return answer(lambda: analyse(arguments.results, arguments.table, arguments.out))
 
 
 if __name__ == "__main__":

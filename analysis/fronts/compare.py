@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ofb_ray.records import Record
 
@@ -17,6 +18,19 @@ def differ(trials: Iterable[tuple[str, Record]]) -> bool:
     found = [(sweep, set_of(record), data_of(record)) for sweep, record in trials]
     sweeps, sets, data = (len(set(each)) for each in zip(*found, strict=True)) if found else (0, 0, 0)
     return sets > 1 or (sweeps > 1 and data > 1)
+
+
+def without(tree: dict[str, Any], keys: Iterable[str]) -> str:
+    """A spec without these dotted keys, as text that can be compared."""
+    tree = json.loads(json.dumps(tree))
+    for key in keys:
+        *parents, last = key.split(".")
+        part: Any = tree
+        for parent in parents:
+            part = part.get(parent) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part.pop(last, None)
+    return json.dumps(tree, sort_keys=True)
 
 
 def set_of(record: Record) -> tuple[str, str]:

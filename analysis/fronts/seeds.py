@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from analysis.fronts.compare import data_of, set_of
+from analysis.fronts.compare import data_of, set_of, without
 from analysis.load import Results, Trial
 from analysis.once import once
 from ofb_ray.records import Record
@@ -220,16 +220,7 @@ def _base(trials: Sequence[Trial]) -> str:
 
 def _without(record: Record, keys: Sequence[str]) -> str:
     """The spec as text, without its seed, budget and the explored keys. Data count wherever they lie."""
-    tree = {key: value for key, value in record.spec.items() if key not in ("seed", "budget", "name")}
-    tree = json.loads(json.dumps(tree | {"data": json.loads(data_of(record))}))
-    for key in keys:
-        *parents, last = key.split(".")
-        part = tree
-        for parent in parents:
-            part = part.get(parent) if isinstance(part, dict) else None
-        if isinstance(part, dict):
-            part.pop(last, None)
-    return json.dumps(tree, sort_keys=True)
+    return without(record.spec | {"data": json.loads(data_of(record))}, ("seed", "budget", "name", *keys))
 
 
 def _name(names: Sequence[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from analysis.fronts.budgets import order
+from analysis.fronts.compare import without
 from analysis.fronts.seeds import Setting, Spread, most_seeds, settings, spread
 from analysis.load import Results, Trial
 from ofb_ray.records import Network, Record
@@ -54,17 +54,9 @@ def value(record: Record, key: str) -> Any:
     return tree
 
 
-def rest(record: Record, without: tuple[str, ...]) -> str:
+def rest(record: Record, keys: tuple[str, ...]) -> str:
     """All of the spec but the seed, the budget, the explored values and these keys, as text that can be compared."""
-    tree = json.loads(json.dumps(record.spec))
-    for key in ("seed", "budget", *record.params_explored, *without):
-        *parents, last = key.split(".")
-        part = tree
-        for parent in parents:
-            part = part.get(parent) if isinstance(part, dict) else None
-        if isinstance(part, dict):
-            part.pop(last, None)
-    return json.dumps(tree, sort_keys=True)
+    return without(record.spec, ("seed", "budget", *record.params_explored, *keys))
 
 
 def over(trials: tuple[Trial, ...], of: Callable[[Record], float | None]) -> Spread | None:

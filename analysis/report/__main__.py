@@ -6,9 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.output import show
+from analysis.output import answer
 from analysis.report.build import report
-from ofb_ray.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,12 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
     parser.add_argument("--out", metavar="DIR", help="folder or URI for report.html (default: RESULTS/analysis)")
     arguments = parser.parse_args(argv)
-    try:
-        show(report(arguments.results, arguments.out))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return answer(lambda: report(arguments.results, arguments.out))
 
 
 if __name__ == "__main__":
