@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ class Events(tune.Callback):
     def __init__(self, results: Path, display: Display, trackers: Trackers) -> None:
         self._results, self._display, self._trackers = results, display, trackers
         self._trials: dict[int, Json] = {}
+        self._recovered: Counter[int] = Counter()
+
+    def recovered(self, number: int) -> int:
+        """How often Ray has let a trial go on after a death."""
+        return self._recovered[number]
 
     def __getstate__(self) -> Json:
         return {}
@@ -36,6 +42,7 @@ class Events(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         number = trial.config["number"]
+        self._recovered[number] += 1
         self._log(number, trial)
         self._display.note(f"trial {number}: its process died or raised an error; it goes on from its checkpoint")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def launch(
         total = sweep_total(spec, results)
         if done := results_of.count_records(results, total):
             print(f"resuming: {done} of {total} finished", flush=True)
-        if suggestions.left and not _run(place, suggestions, slots, function, here):
+        if not _run_all(place, suggestions, lambda: Suggestions(results, spec), slots, function, here):
             return False
         return spec.promote is None or _promote(place, spec, slots, function, here)
 
@@ -83,13 +84,43 @@ def _promote(place: Place, spec: SweepSpec, slots: int, function: str, here: str
     promotions = Promotions(place.results, spec)
     if promotions.left:
         print(f"promoting: {promotions.left} trials go on to the long fine-tune", flush=True)
-        if not _run(place, promotions, slots, function, here):
+        if not _run_all(place, promotions, lambda: Promotions(place.results, spec), slots, function, here):
             return False
     promotions.close()
     return True
 
 
-def _run(place: Place, suggestions: Suggestions | Promotions, slots: int, function: str, here: str) -> bool:
+def _run_all(
+    place: Place,
+    first: Suggestions | Promotions,
+    fresh: Callable[[], Suggestions | Promotions],
+    slots: int,
+    function: str,
+    here: str,
+) -> bool:
+    """Run what is left, and again what Ray gave up too early. False: it was interrupted.
+
+    Each round costs a trial one more death, so there are no more rounds than attempts.
+    """
+    suggestions = first
+    retries = first.spec.failure.retries
+    for turn in range(retries + 1):
+        if not suggestions.left:
+            break
+        given_up = _run(place, suggestions, slots, function, here, last=turn == retries)
+        if given_up is None:
+            return False
+        if not given_up:
+            break
+        print(f"going on with what Ray gave up: trials {', '.join(map(str, sorted(given_up)))}", flush=True)
+        suggestions = fresh()
+    return True
+
+
+def _run(
+    place: Place, suggestions: Suggestions | Promotions, slots: int, function: str, here: str, last: bool
+) -> set[int] | None:
+    """One run of Ray Tune; the trials that it gave up too early, or None where it was interrupted."""
     results, spec = place.results, suggestions.spec
     stop = Stop()
     shown = Display(spec, results_of.read_facts(results), sweep_total(spec, results))
@@ -101,7 +132,7 @@ def _run(place: Place, suggestions: Suggestions | Promotions, slots: int, functi
     ):
         place.note = display.note
         events = Events(results, display, trackers)
-        outcomes = Outcomes(place, spec, suggestions, stop, events.ended)
+        outcomes = Outcomes(place, spec, suggestions, stop, events.recovered, events.ended, last)
         asked = spec.resources
         config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": here}
         config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
@@ -132,7 +163,7 @@ def _run(place: Place, suggestions: Suggestions | Promotions, slots: int, functi
     place.finish()
     if stop.reason:
         print(f"stopped: {stop.reason}", flush=True)
-    return not stop.is_set()
+    return None if stop.is_set() else outcomes.given_up
 
 
 def _trial_name(trial: Any) -> str:

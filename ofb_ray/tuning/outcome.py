@@ -22,7 +22,12 @@ _LOG_TAIL = 20_000
 class Outcomes:
     """Closes trials: fetches what they left, writes the record of one that died too often, tells the study.
 
+    Ray announces some deaths twice, and gives a trial up if it waits for its next attempt at the second one: such a
+    trial stays open, and `given_up` names it.
+
     Args:
+        recovered: how often Ray has let a trial go on after a death.
+        last: there is no further round for what Ray gives up too early: it has failed.
         ended: called last, with the number and the record, or None where the trial stays open.
     """
 
@@ -32,10 +37,14 @@ class Outcomes:
         spec: SweepSpec,
         suggestions: Suggestions | Promotions,
         stop: Stop,
+        recovered: Callable[[int], int],
         ended: Callable[[int, Record | None], None],
+        last: bool = False,
     ) -> None:
         self._place, self._spec, self._suggestions = place, spec, suggestions
-        self._stop, self._ended = stop, ended
+        self._stop, self._recovered, self._ended = stop, recovered, ended
+        self._last = last
+        self.given_up: set[int] = set()
 
     def close(self, number: int) -> None:
         """Trial `number` has ended, in whatever way. A disk or a store that fails here ends the sweep in order."""
@@ -62,6 +71,9 @@ class Outcomes:
             self._stop.set("another driver has taken this sweep")
             return None
         retries = self._spec.failure.retries
+        if self._recovered(number) < retries and not self._last:
+            self.given_up.add(number)
+            return None
         return write_failed(folder, f"{_cause(folder, self._spec)} ({retries + 1} attempts, see {LOG_FILE})")
 
 

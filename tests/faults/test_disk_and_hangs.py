@@ -11,7 +11,7 @@ import pytest
 from ofb_ray import records
 from ofb_ray.cli import main
 from ofb_ray.spec import SweepSpec
-from ofb_ray.tuning import folder
+from ofb_ray.tuning import folder, launch
 from ofb_ray.tuning.failures import ATTEMPT, repeated
 from ofb_ray.tuning.folder import JOURNAL
 from ofb_ray.tuning.journal import open_study
@@ -142,8 +142,49 @@ def test_why_a_trial_died_is_told_of_its_last_attempt(tmp_path: Path, log: str, 
     suggestions.next()
     text = f"{ATTEMPT} 1\n" + log.format(f"{ATTEMPT} 2\n")
     (records.trial_folder(tmp_path, 0) / folder.LOG_FILE).write_text(text)
-    Outcomes(Place(tmp_path), spec, suggestions, Stop(), lambda number, record: None).close(0)
+    Outcomes(Place(tmp_path), spec, suggestions, Stop(), lambda number: 0, lambda number, record: None).close(0)
     record = records.read_record(records.trial_folder(tmp_path, 0))
     assert record is not None
     assert record.reason is not None
     assert record.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(("recovered", "last", "open_"), [(1, False, True), (2, False, False), (1, True, False)])
+def test_what_ray_gives_up_too_early_stays_open_for_another_round(
+    tmp_path: Path, recovered: int, last: bool, open_: bool
+) -> None:
+    suggestions = Suggestions(tmp_path, sweep(sampler="random", failure={"retries": 2}))
+    suggestions.next()
+    ended: list[records.Record | None] = []
+    outcomes = Outcomes(
+        Place(tmp_path),
+        suggestions.spec,
+        suggestions,
+        Stop(),
+        lambda number: recovered,
+        lambda number, record: ended.append(record),
+        last,
+    )
+    outcomes.close(0)
+    assert outcomes.given_up == ({0} if open_ else set())
+    assert [record is None for record in ended] == [open_]
+    assert (Suggestions(tmp_path, suggestions.spec).next() == 0) == open_
+
+
+def test_rounds_go_on_until_ray_gives_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = sweep(sampler="random", failure={"retries": 2})
+    answers: list[set[int] | None] = [{0}, {0}, set()]
+    asked: list[bool] = []
+
+    def run(*_: object, last: bool) -> set[int] | None:
+        asked.append(last)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(launch, "_run", run)
+    first = Suggestions(tmp_path, spec)
+    assert launch._run_all(Place(tmp_path), first, lambda: Suggestions(tmp_path, spec), 1, "", "")
+    assert asked == [False, False, True]
+    answers[1] = None
+    asked.clear()
+    assert not launch._run_all(Place(tmp_path), first, lambda: Suggestions(tmp_path, spec), 1, "", "")
+    assert asked == [False, False]
