@@ -31,6 +31,7 @@ TABLES := main swin search-cost transfer ablation-mask ablation-one-hot ablation
 
 demo: $(VENV)/.installed
 	$(BIN)/ofb-ray sweep sweeps/digits.yaml
+	$(BIN)/python -m analysis.report results/digits
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not slow"
