@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.drawing import captions, marks
+from analysis.fronts.baselines import Rival, footnote
 from analysis.fronts.objectives import Objective, objective
-from analysis.fronts.rivals import Rival, footnote
-from analysis.fronts.scale import Scene, limits, scene, unit_of
+from analysis.fronts.scale import FrontData, front_data, limits, unit_of
 from analysis.load import Results
 
 STYLE: Any = {
@@ -75,7 +75,9 @@ def draw(results: Results, x: str = "macs", y: str = "top1_val", rivals: Sequenc
     return figure
 
 
-def front(results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", rivals: Sequence[Rival] = ()) -> Scene:
+def front(
+    results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", rivals: Sequence[Rival] = ()
+) -> FrontData:
     """Draw the front of `y` over `x` on the axes, legend at their right, and say what was drawn.
 
     Trials are dots, over-budget ones hollow, failed and collapsed ones marks at the lower edge. With several seeds the
@@ -88,7 +90,7 @@ def front(results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", ri
     Raises:
         InputError: there is no such objective.
     """
-    what = scene(results, objective(x, results, "x"), objective(y, results, "y"))
+    what = front_data(results, objective(x, results, "x"), objective(y, results, "y"))
     unit = _set_axes(axes, what, rivals)
     if not (what.shown or what.collapsed):
         axes.text(0.5, 0.5, _nothing(what), transform=axes.transAxes, fontsize=14, color="0.35", **CENTRED)
@@ -113,7 +115,7 @@ def title(figure: Figure, text: str) -> None:
     written.set_fontsize(11 * min(1.0, 0.97 * figure.bbox.width / written.get_window_extent().width))
 
 
-def _set_axes(axes: Axes, what: Scene, rivals: Sequence[Rival]) -> marks.Unit:
+def _set_axes(axes: Axes, what: FrontData, rivals: Sequence[Rival]) -> marks.Unit:
     """Limits, scales and labels of both axes; the units in which they are drawn."""
     values = (what.all_x() + [rival.x for rival in rivals], what.all_y() + [rival.y for rival in rivals])
     units, names = zip(
@@ -136,7 +138,7 @@ def _label(each: Objective, unit: str) -> str:
     return f"{each.label}{unit}" + (f"\n{REPORTED}" if each.is_test else "")
 
 
-def _nothing(what: Scene) -> str:
+def _nothing(what: FrontData) -> str:
     if not what.unmeasured:
         return "No finished trial"
     missing = next((each for each in (what.x, what.y) if each.remedy), None)

@@ -13,10 +13,10 @@ import pandas as pd
 
 from analysis.fronts.compare import differ
 from analysis.fronts.front import non_dominated
+from ofb_ray.config.yaml12 import load as load_yaml
 from ofb_ray.errors import InputError
-from ofb_ray.records import RECORD_FILE, Record, read_record, trial_folders
-from ofb_ray.storage import readable
-from ofb_ray.yaml12 import load as load_yaml
+from ofb_ray.results.records import RECORD_FILE, Record, read_record, trial_folders
+from ofb_ray.results.store import readable
 
 COLUMNS = ["trial", "status", "budget", "target_macs", "macs", "params", "top1_val", "top1_test", "seed", "on_front"]
 INTEGERS = ("target_macs", "macs", "params", "seed")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from analysis.load import Results
 from ofb_ray.errors import InputError
-from ofb_ray.outages import explain
-from ofb_ray.records import write_atomic
-from ofb_ray.storage import Remote, is_uri, join, parent, readable
+from ofb_ray.results.outage import explain
+from ofb_ray.results.records import write_atomic
+from ofb_ray.results.store import Remote, is_uri, join, parent, readable
 
 
 def default_out(folders: Sequence[str | Path], results: Results) -> str | Path:

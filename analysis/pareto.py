@@ -14,12 +14,12 @@ import pandas as pd
 from analysis import figures
 from analysis.drawing import growth
 from analysis.fronts import selected
+from analysis.fronts.baselines import Rival, backbone_of, is_imagenet, own_starts, rivals
+from analysis.fronts.baselines import table as rivals_table
 from analysis.fronts.objectives import NAMES, file_part, objective
-from analysis.fronts.rivals import Rival, backbone_of, is_imagenet, own_starts, rivals
-from analysis.fronts.rivals import table as rivals_table
-from analysis.fronts.scale import Scene, scene
-from analysis.fronts.screen import screen
+from analysis.fronts.scale import FrontData, front_data
 from analysis.fronts.seeds import Spread, settings, spread
+from analysis.fronts.terminal_summary import terminal_summary
 from analysis.load import Results, read, table
 from analysis.output import answer, as_given, default_out, save
 from analysis.paper.measured import data_name
@@ -64,7 +64,7 @@ def analyse_all(folders: Sequence[str | Path], out: str | Path | None = None, vi
     return as_given(text, folders)
 
 
-def front_table(results: Results, what: Scene) -> pd.DataFrame:
+def front_table(results: Results, what: FrontData) -> pd.DataFrame:
     """`analysis.load.table` with `on_front` of this pair of objectives, and more columns at the end.
 
     `x` and `y` where they are not among the columns; `setting` (budget and point of the grid), `seeds`: how many the
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(results: Results, out: str | Path, view: View) -> str:
     x, y = view.x, view.y or ("top1_test" if view.rivals else Y)
     found, remarks = _rivals(results, view, x, y)
-    what = scene(results, objective(x, results, "x"), objective(y, results, "y"))
+    what = front_data(results, objective(x, results, "x"), objective(y, results, "y"))
     if what.x.label == what.y.label:
         raise InputError(f"`{y}` is on the x axis already; name another objective", key="--y")
     pair = "" if (x, y) == (X, Y) else f"-{file_part(y)}-{file_part(x)}"
@@ -138,7 +138,7 @@ def _write(results: Results, out: str | Path, view: View) -> str:
         grown = growth.draw(results, what.x, what.y)
         files |= figures.files(grown, f"hypervolume{pair}") if grown else {}
     save(files, out)
-    return screen(results, out, what, list(files), remarks)
+    return terminal_summary(results, out, what, list(files), remarks)
 
 
 def _rivals(results: Results, view: View, x: str, y: str) -> tuple[list[Rival], list[str]]:

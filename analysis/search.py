@@ -22,7 +22,7 @@ from analysis.searches.explored import groups
 from analysis.searches.found import decisions, importance_line, kept
 from analysis.searches.trace import TRACE_FILE, SearchTrace, read_trace
 from ofb_ray.errors import InputError
-from ofb_ray.storage import fetched, is_uri, join, readable
+from ofb_ray.results.store import fetched, is_uri, join, readable
 
 MOST_MAPS = 4
 _WIDTH, _LINES = 100, 8

@@ -24,12 +24,12 @@ import torch
 from PIL import Image, ImageDraw
 from timm.data import create_dataset, create_loader
 
-from ofb_ray.data.base import Pass
+from ofb_ray.config import AugmentSpec, DataSpec
+from ofb_ray.data.base import EpochPlan
 from ofb_ray.data.folder import list_folder
-from ofb_ray.data.pictures import Chosen, Tally
+from ofb_ray.data.image_source import Chosen, Tally
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.data.transforms import MEAN, STD, mend_posterize
-from ofb_ray.spec import AugmentSpec, DataSpec
 from ofb_ray.train.run import pick_device
 
 SIZE = 224
@@ -82,7 +82,7 @@ class Ours:
         return len(self.split)
 
     def run(self, seed: int) -> Iterator[torch.Tensor]:
-        return (batch.image for batch in self.split.train_batches(Pass(self.batch, seed), pick_device()))
+        return (batch.image for batch in self.split.train_batches(EpochPlan(self.batch, seed), pick_device()))
 
 
 class Timm:

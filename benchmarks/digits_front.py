@@ -22,18 +22,18 @@ from typing import Any
 
 import torch
 
-from benchmarks.rivals import magnitude_network, random_network, uniform_network
+from benchmarks.baselines import magnitude_network, random_network, uniform_network
+from ofb_ray.backbones.flops import operator_macs
+from ofb_ray.config import FitSpec, TrialSpec, put
+from ofb_ray.config.load import load_sweep
+from ofb_ray.config.yaml12 import parse_scalar
 from ofb_ray.data import load
-from ofb_ray.dense import dense_network
-from ofb_ray.measure import operator_macs
-from ofb_ray.plan import plan, resolve_data, resolve_model
-from ofb_ray.spec import FitSpec, TrialSpec, put
-from ofb_ray.specfile import load_sweep
 from ofb_ray.train.evaluate import evaluate
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit
-from ofb_ray.trial import run_trial
-from ofb_ray.yaml12 import parse_scalar
+from ofb_ray.trial.dense import dense_network
+from ofb_ray.trial.plan import plan, resolve_data, resolve_model
+from ofb_ray.trial.run import run_trial
 
 METHODS = ("ofb", "magnitude", "magnitude+", "uniform", "random")
 DIGITS: dict[str, Any] = {

@@ -24,7 +24,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.harness_trial import SPACE, values
-from ofb_ray.spec import SweepSpec
+from ofb_ray.config import SweepSpec
 
 SLOTS = 2
 Calls = list[tuple[float, float]]
@@ -64,7 +64,7 @@ def ofb_ray(folder: Path, trials: int, sampler: str, reuse: bool) -> dict[str, A
     from ray import tune
 
     from ofb_ray.tuning import launch
-    from ofb_ray.tuning.study import Suggestions
+    from ofb_ray.tuning.optuna.study import Suggestions
 
     spec = SweepSpec.model_validate({**SWEEP, "trials": trials, "sampler": sampler})
     with contextlib.ExitStack() as stack:
@@ -129,8 +129,8 @@ def digits(folder: Path, settings: list[str]) -> dict[str, Any]:
     import ray
 
     from ofb_ray import cli
-    from ofb_ray.tuning import report
-    from ofb_ray.tuning.study import Suggestions
+    from ofb_ray.tuning.console import report
+    from ofb_ray.tuning.optuna.study import Suggestions
 
     line = ["sweep", str(DIGITS), "--storage", str(folder), "--trial-function", "benchmarks.harness_trial:digits_trial"]
     with (

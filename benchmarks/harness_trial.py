@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from ofb_ray.records import BudgetOutcome, Network, Record, read_record, write_json, write_record
-from ofb_ray.spec import TrialSpec
+from ofb_ray.config import TrialSpec
+from ofb_ray.results.records import BudgetOutcome, Network, Record, read_record, write_json, write_record
 
 # What is explored: the digits sweep's parameters and ranges, all logarithmic.
 SPACE = {
@@ -78,7 +78,7 @@ def digits_trial(spec: TrialSpec, report: Callable[[dict[str, Any]], None], work
     `dense_seconds` is the time of the dense network, which the first trial trains and the others wait for or load.
     """
     called = time.time()
-    from ofb_ray.trial import run_trial
+    from ofb_ray.trial.run import run_trial
 
     begin, largest, dense_end = time.time(), 0, time.time()
 

@@ -23,11 +23,11 @@ from torch import nn
 
 from ofb_ray.backbones import describe
 from ofb_ray.backbones.base import resize
+from ofb_ray.config import SpaceSpec
 from ofb_ray.export.latency import DENSE, Measured, measure
 from ofb_ray.export.timing import BACKENDS
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import make_goal, project
-from ofb_ray.spec import SpaceSpec
 from ofb_ray.train.run import pick_device
 
 Row = dict[str, Any]

@@ -17,14 +17,14 @@ import torch
 
 from benchmarks.digits_front import DIGITS
 from ofb_ray.backbones import create, describe
+from ofb_ray.config import TrialSpec
 from ofb_ray.data import load
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.plan import goal_of, resolve_model
-from ofb_ray.spec import TrialSpec
-from ofb_ray.supernet import Supernet
+from ofb_ray.search.loop import Problem, search, start
+from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run, pick_device
-from ofb_ray.train.search import Problem, search, start
 from ofb_ray.train.supervised import fit
+from ofb_ray.trial.plan import goal_of, resolve_model
 
 
 def main() -> None:

@@ -21,17 +21,18 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ofb_ray.backbones import create, describe
+from ofb_ray.config import DenseSpec, ModelSpec, SearchSpec, SpaceSpec
 from ofb_ray.data import Batch
-from ofb_ray.environment import peak_memory_bytes
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import Goal, make_goal
-from ofb_ray.pruning import eliminate, project_onto_budget, prune
-from ofb_ray.spec import DenseSpec, ModelSpec, SearchSpec, SpaceSpec
-from ofb_ray.supernet import Supernet
-from ofb_ray.train.losses import SearchLosses
-from ofb_ray.train.optim import make_optimizer, make_search_optimizer
+from ofb_ray.search.losses import SearchLosses
+from ofb_ray.search.optim import make_search_optimizer
+from ofb_ray.search.pruning import eliminate, project_onto_budget, prune
+from ofb_ray.search.supernet import Supernet
+from ofb_ray.train.optim import make_optimizer
 from ofb_ray.train.run import Run, autocast, pick_device
-from ofb_ray.train.supervised import compiled, descend
+from ofb_ray.train.supervised import compiled, optimizer_step
+from ofb_ray.trial.environment import peak_memory_bytes
 
 Step = Callable[[], None]
 IMAGES, EPOCHS = 1_281_167, 100  # ImageNet, as the paper searches
@@ -109,7 +110,7 @@ def dense_step(model: str, batch: int, through_compile: bool = False) -> Step:
         with autocast(device):
             loss = F.cross_entropy(run(image), label)
         loss.backward()  # type: ignore[no-untyped-call]
-        descend(optimizer, spec)
+        optimizer_step(optimizer, spec)
         _wait()
 
     return step
@@ -150,7 +151,7 @@ def _losses_step(net: Supernet, optimizer: torch.optim.Optimizer, goal: Goal, ba
 
     def step() -> None:
         losses(part, 0, progress, spec.budget_weight).sum().backward()
-        descend(optimizer, spec)
+        optimizer_step(optimizer, spec)
         _wait()
 
     return step

@@ -17,14 +17,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError, Interrupted
-from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, read_record
-from ofb_ray.spec import SweepSpec
-from ofb_ray.storage import fetched, is_uri, readable
+from ofb_ray.results.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, read_record
+from ofb_ray.results.store import fetched, is_uri, readable
 
 if TYPE_CHECKING:
-    from ofb_ray.specfile import Source
-    from ofb_ray.trial import Plan
+    from ofb_ray.config.load import Source
+    from ofb_ray.trial.run import Plan
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 DEFAULT_TFLOPS = 40.0
@@ -136,9 +136,11 @@ def _placed(source: Source) -> Iterator[None]:
 
 
 def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> int:
-    from ofb_ray.tuning import folder, report, resources
-    from ofb_ray.tuning.promote import sweep_total
-    from ofb_ray.tuning.retry import failed_trials
+    from ofb_ray.results import folder
+    from ofb_ray.tuning.console import report
+    from ofb_ray.tuning.lifecycle.promote import sweep_total
+    from ofb_ray.tuning.lifecycle.retry import failed_trials
+    from ofb_ray.tuning.ray import resources
 
     uri = folder.results_uri(spec)
     results = readable(uri) if uri else folder.results_folder(spec)
@@ -179,18 +181,20 @@ def _check_search(spec: SweepSpec, results: Path) -> None:
         InputError: an option of the sampler, or a folder to start warm from.
     """
     if spec.sampler.options:
-        from ofb_ray.tuning.samplers import check_sampler
+        from ofb_ray.tuning.optuna.samplers import check_sampler
 
         check_sampler(spec)
     if spec.warm_start:
-        from ofb_ray.tuning.warm import warm_folders
+        from ofb_ray.tuning.optuna.warm_start import warm_folders
 
         warm_folders(spec, results)
 
 
 def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> str:
-    from ofb_ray.trial import estimate_from_tflops, estimate_on_device
-    from ofb_ray.tuning import folder, report, resources
+    from ofb_ray.results import folder
+    from ofb_ray.trial.run import estimate_from_tflops, estimate_on_device
+    from ofb_ray.tuning.console import report
+    from ofb_ray.tuning.ray import resources
 
     missing = list(dict.fromkeys(line for plan in plans for line in plan.missing))
     total = folder.trial_total(spec)
@@ -216,12 +220,12 @@ def _trial(arguments: argparse.Namespace) -> int:
     if (arguments.file is None) == (arguments.record is None) or (arguments.record and arguments.set):
         raise InputError("either SWEEP.yaml, with --set if need be, or --from RECORD alone", key="trial")
     if arguments.record:
-        from ofb_ray.again import rerun
+        from ofb_ray.rerun import rerun
 
         return rerun(arguments.record, Path(arguments.out) if arguments.out else None)
-    from ofb_ray.local import local_team
-    from ofb_ray.trial import run_trial
-    from ofb_ray.tuning import report
+    from ofb_ray.trial.local_workers import local_team
+    from ofb_ray.trial.run import run_trial
+    from ofb_ray.tuning.console import report
 
     spec, _, source = _load(arguments)
     cell = spec.cells[0]
@@ -237,8 +241,9 @@ def _trial(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from ofb_ray.tuning import display, folder
-    from ofb_ray.tuning.promote import sweep_total
+    from ofb_ray.results import folder
+    from ofb_ray.tuning.console import live as display
+    from ofb_ray.tuning.lifecycle.promote import sweep_total
 
     results = readable(arguments.results)
     uri = arguments.results if is_uri(arguments.results) else None
@@ -271,12 +276,12 @@ def _load(
     arguments: argparse.Namespace, *, name: str | None = None, storage: str | None = None
 ) -> tuple[SweepSpec, list[Plan], Source]:
     """The sweep of the command line, the plan of each of its cells, and where its keys come from."""
-    from ofb_ray import specfile
+    from ofb_ray.config import load as specfile
 
     file, overrides = arguments.file, arguments.set
     spec = specfile.load_sweep(file, overrides, name, storage)
     source = specfile.read(file, overrides, name, storage)[1]
-    from ofb_ray.trial import plan
+    from ofb_ray.trial.run import plan
 
     plans = []
     for cell in spec.cells:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from ofb_ray.backbones import create, describe
-from ofb_ray.spec import ModelSpec, SpaceSpec
-from ofb_ray.supernet import Supernet
+from ofb_ray.config import ModelSpec, SpaceSpec
+from ofb_ray.search.supernet import Supernet
 
 _SMALL = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4, "num_classes": 7}
 # Windows of 4 and 3 tokens on grids of 16 and 8: shifted in both stages, padded in the second; 4 tokens in the third.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ofb_ray.spec import TrialSpec
+from ofb_ray.config import TrialSpec
 
 MODEL = {
     "name": "vit_tiny_patch16_224",

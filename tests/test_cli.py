@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ofb_ray.cli import main
-from ofb_ray.records import write_record
-from ofb_ray.spec import TrialSpec
+from ofb_ray.config import TrialSpec
+from ofb_ray.results.records import write_record
 from tests.tuning.fake import make_record
 
 TEXT = """\

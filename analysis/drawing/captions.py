@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 
 from analysis.drawing.labels import place
 from analysis.drawing.marks import Unit
-from analysis.fronts.rivals import Rival
-from analysis.fronts.scale import Mean, Point, Scene
+from analysis.fronts.baselines import Rival
+from analysis.fronts.scale import FrontData, Mean, Point
 from analysis.fronts.seeds import spread
 
 CROWD = 6  # above this number of labels they are the test top-1 alone
 
 
-def write(axes: Axes, what: Scene, published: Sequence[Rival], unit: Unit) -> None:
+def write(axes: Axes, what: FrontData, published: Sequence[Rival], unit: Unit) -> None:
     """Name and test top-1 of each selected trial or mean, and the names of the rivals, where they cover nothing."""
     chosen: list[Point] | list[Mean]
     if what.means:
@@ -42,7 +42,7 @@ def write(axes: Axes, what: Scene, published: Sequence[Rival], unit: Unit) -> No
     place(axes, wanted, dots + stars, lines)
 
 
-def _point_text(what: Scene, point: Point, count: int) -> str:
+def _point_text(what: FrontData, point: Point, count: int) -> str:
     trial = point.trial
     name = f"{trial.sweep} #{trial.number}".strip()
     test = trial.record.subnet.top1_test if trial.record and trial.record.subnet else None
@@ -51,7 +51,7 @@ def _point_text(what: Scene, point: Point, count: int) -> str:
     return f"{test:.1f}" if count > CROWD else f"{name}: test {test:.1f} %"
 
 
-def _mean_text(what: Scene, mean: Mean, count: int) -> str:
+def _mean_text(what: FrontData, mean: Mean, count: int) -> str:
     column = what.y.name if what.y.is_test else "top1_test"
     subnets = [trial.record.subnet for trial in mean.setting.trials if trial.record]
     test = spread([getattr(subnet, column) for subnet in subnets])

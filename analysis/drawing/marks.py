@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 
-from analysis.fronts.rivals import Rival, classes, curves
-from analysis.fronts.scale import Point, Scene
+from analysis.fronts.baselines import Rival, classes, curves
+from analysis.fronts.scale import FrontData, Point
 from analysis.fronts.seeds import CONFIDENCE
 from analysis.load import Trial
 
@@ -36,7 +36,7 @@ class Unit:
         return x / self.x, y / self.y
 
 
-def points(axes: Axes, what: Scene, unit: Unit) -> None:
+def points(axes: Axes, what: FrontData, unit: Unit) -> None:
     """Filled dots; hollow ones are over their budget; the selected one of each budget is large, with a black edge."""
     several = bool(what.means)
     many = len(what.shown) > MANY
@@ -75,7 +75,7 @@ def points(axes: Axes, what: Scene, unit: Unit) -> None:
         axes.scatter([], [], s=46, c="white", marker="o", edgecolors="0.4", label="over its budget")
 
 
-def means(axes: Axes, what: Scene, unit: Unit) -> None:
+def means(axes: Axes, what: FrontData, unit: Unit) -> None:
     """Large marks with bars: means over seeds and their intervals in both directions."""
     looks = _looks(what)
     for mean in what.means:
@@ -94,7 +94,7 @@ def means(axes: Axes, what: Scene, unit: Unit) -> None:
         axes.errorbar([], [], yerr=[], fmt="o", ms=8, mfc="white", mec="black", ecolor="0.2", capsize=3, label=label)
 
 
-def front(axes: Axes, what: Scene, unit: Unit) -> None:
+def front(axes: Axes, what: FrontData, unit: Unit) -> None:
     """The front as steps along what it attains, and its knee as a ring."""
     if len(what.front) > 1:  # a single point is no line
         x, y = zip(*(unit(*each) for each in what.front), strict=True)
@@ -109,7 +109,7 @@ def front(axes: Axes, what: Scene, unit: Unit) -> None:
         )
 
 
-def dense(axes: Axes, what: Scene, unit: Unit) -> None:
+def dense(axes: Axes, what: FrontData, unit: Unit) -> None:
     """A star for each dense network that has both values, and a line at its accuracy where there is one."""
     known = [(size, x, y) for size, x, y in what.dense if y is not None]
     stars = [(size, x, y) for size, x, y in known if x is not None]
@@ -124,7 +124,7 @@ def dense(axes: Axes, what: Scene, unit: Unit) -> None:
         axes.axhline(known[0][2] / unit.y, color="black", lw=0.9, ls="--", zorder=1.5, label=label)
 
 
-def bounds(axes: Axes, what: Scene, unit: Unit) -> None:
+def bounds(axes: Axes, what: FrontData, unit: Unit) -> None:
     """Budget targets, labelled above the axes, and what no subnet can reach."""
     targets = [(x / unit.x, shorten(", ".join(names), 26, placeholder="...")) for x, names in what.targets.items()]
     places = [axes.transAxes.inverted().transform(axes.transData.transform((x, 1)))[0] for x, _ in targets]
@@ -142,7 +142,7 @@ def bounds(axes: Axes, what: Scene, unit: Unit) -> None:
         axes.axvline(minimum / unit.x, color="0.4", lw=1, ls=":", zorder=1)
 
 
-def edge(axes: Axes, what: Scene, unit: Unit) -> None:
+def edge(axes: Axes, what: FrontData, unit: Unit) -> None:
     """Marks at the bottom edge for trials that have no place on the scale: collapsed, failed, stopped."""
     bottom = blended_transform_factory(axes.transData, axes.transAxes)
     if what.collapsed:
@@ -183,7 +183,7 @@ def rivals(axes: Axes, found: Sequence[Rival], unit: Unit) -> None:
         )
 
 
-def _looks(what: Scene) -> dict[str, tuple[str, str, str]]:
+def _looks(what: FrontData) -> dict[str, tuple[str, str, str]]:
     """Legend's label, colour and marker: of each experiment where there are several, else of each budget."""
     keys = list(dict.fromkeys(_group(what, number) for number in range(len(what.groups))))
     several = len({group.experiment for group in what.groups}) > 1
@@ -194,7 +194,7 @@ def _looks(what: Scene) -> dict[str, tuple[str, str, str]]:
     return found
 
 
-def _group(what: Scene, budget: int) -> str:
+def _group(what: FrontData, budget: int) -> str:
     several = len({group.experiment for group in what.groups}) > 1
     return what.groups[budget].experiment if several else what.groups[budget].label
 
@@ -203,7 +203,7 @@ def _xy(some: Sequence[Point] | Sequence[Rival], unit: Unit) -> tuple[list[float
     return [each.x / unit.x for each in some], [each.y / unit.y for each in some]
 
 
-def _lost_place(axes: Axes, what: Scene, trial: Trial, unit: Unit) -> float:
+def _lost_place(axes: Axes, what: FrontData, trial: Trial, unit: Unit) -> float:
     """Where a trial without a subnet stands: at its target, or where others of its budget are, or in the middle."""
     group = next((group for group in what.groups if any(each.folder == trial.folder for each in group.trials)), None)
     if group is not None and group.outcome.resource == what.x.name and group.outcome.target:

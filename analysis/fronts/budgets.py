@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, variance
 
+from analysis.cache import cached
 from analysis.fronts.seeds import Setting, budget_of, comparable, is_measured, most_seeds, rank, settings, spread
 from analysis.load import Results, Trial
-from analysis.once import once
-from ofb_ray.records import BudgetOutcome, Record
+from ofb_ray.results.records import BudgetOutcome, Record
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Dense:
         return found.mean if found else None
 
 
-@once
+@cached
 def budgets(results: Results) -> list[Budget]:
     """The budgets that have a record, the smallest first; those of MACs before those of parameters.
 
@@ -95,7 +95,7 @@ def best_of(trials: list[Trial]) -> Trial | None:
     return min((trial for trial in trials if trial.met_budget and is_measured(trial)), key=rank, default=None)
 
 
-@once
+@cached
 def dense_networks(results: Results) -> list[Dense]:
     """One entry per size and training. Trials that share a dense network (same seed and accuracies) count it once."""
     sizes: dict[tuple[int, int, str], dict[tuple[int, float | None, float | None], list[Trial]]] = {}
@@ -114,7 +114,7 @@ def _dense(macs: int, params: int, seen: dict[tuple[int, float | None, float | N
     return Dense(macs, params, *means, len(seen), tuple(map(tuple, seen.values())), deviations)
 
 
-@once
+@cached
 def seeds_note(results: Results) -> str:
     """How large a difference of top-1 must be to mean something: from repeated seeds, else from the split's size."""
     records = [trial.record for trial in results.by_status("finished") if trial.record and is_measured(trial)]

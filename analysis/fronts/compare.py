@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 
 def differ(trials: Iterable[tuple[str, Record]]) -> bool:

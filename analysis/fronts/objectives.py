@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.load import Results, Trial
 from ofb_ray.errors import InputError
-from ofb_ray.records import Network
+from ofb_ray.results.records import Network
 
 LATENCY_FILE = "latency.json"
 ACCURACIES = {

@@ -46,7 +46,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Scene:
+class FrontData:
     """What is drawn. `means` is empty where there is one seed; `collapsed` points are far below the others.
 
     `dense`: with its x and y. `unmeasured`: how many finished trials lack one of the two values.
@@ -119,13 +119,13 @@ class Scene:
         return [min(value, 100.0) for value in values] if self.y.kind == "percent" else values
 
 
-def scene(results: Results, x: Objective, y: Objective) -> Scene:
+def front_data(results: Results, x: Objective, y: Objective) -> FrontData:
     """Everything that a figure of y over x shows."""
     groups = budgets(results)
     points, unmeasured = _points(results, groups, x, y)
     shown, collapsed = split_collapsed(points) if y.kind == "percent" else (points, [])
     dense = [(size, size.mean(x.dense), size.mean(y.dense)) for size in dense_networks(results)]
-    return Scene(results, x, y, groups, dense, shown, collapsed, _means(results, groups, x, y), unmeasured)
+    return FrontData(results, x, y, groups, dense, shown, collapsed, _means(results, groups, x, y), unmeasured)
 
 
 def _points(results: Results, groups: list[Budget], x: Objective, y: Objective) -> tuple[list[Point], int]:

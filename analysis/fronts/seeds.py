@@ -13,10 +13,10 @@ from typing import Any
 
 from scipy.special import stdtrit
 
+from analysis.cache import cached
 from analysis.fronts.compare import data_of, set_of, without
 from analysis.load import Results, Trial
-from analysis.once import once
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 CONFIDENCE = 0.95
 SAME = "trials that differ in the seed only"
@@ -70,7 +70,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     return Spread(fmean(known), stdev(known) if len(known) > 1 else None, len(known))
 
 
-@once
+@cached
 def experiments(results: Results) -> dict[Path, str]:
     """The experiment of each results folder, by a name that is empty where all folders are one experiment.
 
@@ -101,7 +101,7 @@ def experiments(results: Results) -> dict[Path, str]:
     return {folder: name for name, (_, _, members) in zip(named, groups, strict=True) for folder in members}
 
 
-@once
+@cached
 def comparable(results: Results) -> dict[Path, str]:
     """The experiment of each trial folder, with its data set where trials of one results folder have several."""
     named = experiments(results)
@@ -117,7 +117,7 @@ def comparable(results: Results) -> dict[Path, str]:
     return found
 
 
-@once
+@cached
 def settings(results: Results) -> list[Setting]:
     """Every setting with at least one trial that finished within its budget.
 

@@ -11,7 +11,7 @@ from typing import Any
 from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks, seeds_note
 from analysis.fronts.seeds import pooled, spread, treatment
 from analysis.load import Results
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 HEAD = (
     "budget",

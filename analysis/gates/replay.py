@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from analysis.fronts.volume import hypervolume
-from analysis.gates.standing import Point, standing
 from analysis.load import TRIAL_FILE, Results, Trial
+from ofb_ray.results.ranking import Point, standing
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from analysis.fronts.seeds import Spread, settings
 from analysis.load import Results, Trial
 from analysis.paper.layout import OURS, PUBLISHED, Cell, Column, PaperTable
 from analysis.paper.measured import data_label, dense, first, over, rest, subnet, unfinished, value
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 
 @dataclass(frozen=True)

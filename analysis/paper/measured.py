@@ -10,9 +10,9 @@ from analysis.fronts.budgets import order
 from analysis.fronts.compare import without
 from analysis.fronts.seeds import Setting, Spread, most_seeds, settings, spread
 from analysis.load import Results, Trial
-from ofb_ray.records import Network, Record
+from ofb_ray.results.records import Network, Record
 
-# What an ablation changes, with the values of the full method (ofb_ray.spec.train).
+# What an ablation changes, with the values of the full method (ofb_ray.config.train).
 FULL_METHOD: dict[str, Any] = {
     "search.mask": "both",
     "search.entropy": True,

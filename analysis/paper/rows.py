@@ -31,7 +31,7 @@ from analysis.paper.measured import (
     value,
 )
 from analysis.paper.published import Published, published
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 _PRINTED = 0.05e9  # OFB prints its MACs to a tenth of a G
 _SECONDS_PER_DAY = 86_400

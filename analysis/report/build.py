@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from analysis.fronts.rivals import is_imagenet
+from analysis.fronts.baselines import is_imagenet
 from analysis.fronts.selected import HEAD, counts, notes, rows
 from analysis.load import SWEEP_FILE, Results, read
 from analysis.output import default_out, save
@@ -16,7 +16,7 @@ from analysis.report.fronts import interactive
 from analysis.report.page import Page, Table, render
 from analysis.report.pictures import pictures
 from analysis.tables import tables
-from ofb_ray.storage import readable
+from ofb_ray.results.store import readable
 
 REPORT_FILE = "report.html"
 RETRY = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.fronts.selected import human, widths_summary
 from analysis.load import LOG_FILE, Results, Trial
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 LOST = ("failed", "stopped", "died", "unreadable")
 Places = Mapping[Path, str]  # results folder -> what its user calls it

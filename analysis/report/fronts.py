@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from analysis.drawing.marks import COLOURS
 from analysis.fronts.budgets import Budget, budgets
 from analysis.fronts.objectives import Objective, objective
-from analysis.fronts.scale import Scene, scene
+from analysis.fronts.scale import FrontData, front_data
 from analysis.load import Results, Trial
 from analysis.report.facts import Facts
 
@@ -87,7 +87,7 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
     plot.axis.axis_label_text_font_style = "normal"
     plot.xaxis.axis_label, plot.yaxis.axis_label = _label(x_axes[0]), _label(y_axes[0])
     plot.xaxis.formatter = CustomJSTickFormatter(code=TICKS)
-    scenes = {f"{y.name}|{x.name}": scene(results, x, y) for y in y_axes for x in x_axes}
+    scenes = {f"{y.name}|{x.name}": front_data(results, x, y) for y in y_axes for x in x_axes}
     fronts = {pair: _front(each) for pair, each in scenes.items()}
     averages = {pair: _means(each) for pair, each in scenes.items()}
     first = f"{y_axes[0].name}|{x_axes[0].name}"
@@ -155,12 +155,12 @@ def _values(trials: Sequence[Trial], each: Objective) -> NDArray[np.float64]:
     return np.array([np.nan if (value := each.of(trial)) is None else value for trial in trials], dtype=float)
 
 
-def _front(drawn: Scene) -> dict[str, list[float]]:
+def _front(drawn: FrontData) -> dict[str, list[float]]:
     """The front from the left: of the means where there are several seeds, else of the trials."""
     return {"x": [each for each, _ in drawn.front], "y": [each for _, each in drawn.front]}
 
 
-def _means(drawn: Scene) -> dict[str, list[Any]]:
+def _means(drawn: FrontData) -> dict[str, list[Any]]:
     """The means over seeds with their 95 % t intervals."""
     found = [mean for mean in drawn.means if mean.setting.n > 1]
     half = [mean.y.interval or 0.0 for mean in found]

@@ -9,8 +9,8 @@ from typing import Any
 
 from analysis.fronts.budgets import budgets
 from analysis.load import SWEEP_FILE, Results, Trial
+from ofb_ray.config.yaml12 import load as load_yaml
 from ofb_ray.errors import InputError
-from ofb_ray.yaml12 import load as load_yaml
 
 
 @dataclass(frozen=True)

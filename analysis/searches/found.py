@@ -8,7 +8,7 @@ from statistics import fmean
 from analysis.searches.importances import Importance
 from analysis.searches.trajectories import cuts
 from analysis.searches.widths import Subnet
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 
 def share(subnet: Subnet, name: str) -> float:

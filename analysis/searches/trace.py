@@ -1,6 +1,6 @@
 """What a search went through: `search.npz` of a trial folder, axis by axis, in units of the dense network.
 
-The file is written by `ofb_ray.train.trace`, which states its format; trials of earlier versions have none.
+The file is written by `ofb_ray.search.trace`, which states its format; trials of earlier versions have none.
 """
 
 from __future__ import annotations

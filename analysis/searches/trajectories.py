@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from analysis.drawing.marks import COLOURS
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 NAMES = {"dense": "dense", "search": "search", "finetune": "fine-tune"}
 COLOUR = {"dense": COLOURS[0], "search": COLOURS[1], "finetune": COLOURS[2]}

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from analysis.fronts.budgets import budgets
 from analysis.fronts.selected import human
 from analysis.load import Results, Trial
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 
 Size = tuple[int, int]  # heads, channels per head
 MOST_ROWS = 12

@@ -13,8 +13,8 @@ from torch import nn
 
 from ofb_ray.backbones import swin, tnt, vit
 from ofb_ray.backbones.base import Backbone
+from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.errors import InputError, nearest
-from ofb_ray.spec import ModelSpec, SpaceSpec
 
 FAMILIES: dict[type[nn.Module], Callable[[Any, SpaceSpec], Backbone]] = {
     VisionTransformer: vit.describe,

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ofb_ray.config import SpaceSpec
 from ofb_ray.method.axis import Axis, Cut, Keep, Width, Widths, shrink
 from ofb_ray.method.cost import Term, parameter_terms
-from ofb_ray.spec import SpaceSpec
 
 Indices = dict[str, list[tuple[int, Tensor]]]
 

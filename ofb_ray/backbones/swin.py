@@ -26,10 +26,10 @@ from ofb_ray.backbones.base import (
     mlp_axis,
     norm_cuts,
 )
+from ofb_ray.config import SpaceSpec
 from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Axis, Cut, Widths
 from ofb_ray.method.cost import Term, merge
-from ofb_ray.spec import SpaceSpec
 
 
 def describe(net: Any, space: SpaceSpec) -> Backbone:

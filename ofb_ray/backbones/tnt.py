@@ -21,9 +21,9 @@ from ofb_ray.backbones.base import (
     mlp_axis,
     norm_cuts,
 )
+from ofb_ray.config import SpaceSpec
 from ofb_ray.method.axis import Axis, Cut, Widths
 from ofb_ray.method.cost import Term, merge
-from ofb_ray.spec import SpaceSpec
 
 INNER, OUTER = "embed.inner", "embed.outer"
 

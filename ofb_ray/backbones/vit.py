@@ -24,10 +24,10 @@ from ofb_ray.backbones.base import (
     mlp_axis,
     norm_cuts,
 )
+from ofb_ray.config import SpaceSpec
 from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Cut, Widths
 from ofb_ray.method.cost import Term, merge
-from ofb_ray.spec import SpaceSpec
 
 EMBED = "embed"
 _TOKENS = ("cls_token", "dist_token", "reg_token", "pos_embed")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from ofb_ray.config import DataSpec
 from ofb_ray.data import digits, folder, hub, vision
-from ofb_ray.data.base import Batch, Dataset, Facts, Pass, Split, steps
+from ofb_ray.data.base import Batch, Dataset, EpochPlan, Facts, Split, steps
 from ofb_ray.data.images import Images
 from ofb_ray.data.transforms import MEAN, STD
-from ofb_ray.spec import DataSpec
 
 
 class Source(Protocol):
@@ -68,4 +68,4 @@ def _source(spec: DataSpec) -> Source:
     return SETS[spec.name.partition("/")[0]]
 
 
-__all__ = ["Batch", "Dataset", "Facts", "Pass", "Split", "completed", "declared", "facts", "load", "steps"]
+__all__ = ["Batch", "Dataset", "EpochPlan", "Facts", "Split", "completed", "declared", "facts", "load", "steps"]

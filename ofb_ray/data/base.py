@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pass:
+class EpochPlan:
     """One pass over a training split, as one of `world` workers sees it.
 
     Args:
@@ -58,7 +58,7 @@ class Split(Protocol):
         """Images. Unreadable ones are left out of a set decoded once; a stream counts them, and skips them anew."""
         ...
 
-    def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
+    def train_batches(self, plan: EpochPlan, device: torch.device) -> Iterator[Batch]:
         """The batches of one pass, shuffled and augmented.
 
         A stream's batch lacks the images that turn out to be unreadable; its `first` and `total` count them.
@@ -87,13 +87,13 @@ def steps(images: int, batch_size: int, world: int = 1) -> int:
     return images // batch_size + (images % batch_size >= world if images % batch_size else False)
 
 
-def parts(order: Tensor, ask: Pass) -> Iterator[Part]:
-    """The parts of a pass for worker `ask.rank`: contiguous in each step, cut evenly into micro-batches."""
-    for step in range(steps(len(order), ask.batch_size, ask.world)):
-        index = order[step * ask.batch_size : (step + 1) * ask.batch_size]
-        low, high = (len(index) * rank // ask.world for rank in (ask.rank, ask.rank + 1))
+def parts(order: Tensor, plan: EpochPlan) -> Iterator[Part]:
+    """The parts of a pass for worker `plan.rank`: contiguous in each step, cut evenly into micro-batches."""
+    for step in range(steps(len(order), plan.batch_size, plan.world)):
+        index = order[step * plan.batch_size : (step + 1) * plan.batch_size]
+        low, high = (len(index) * rank // plan.world for rank in (plan.rank, plan.rank + 1))
         # As many pieces on every rank, or a collective inside a piece would wait for ever; none of them is empty.
-        pieces = min(-(-len(index) // (ask.world * (ask.micro_batch or len(index)))), len(index) // ask.world)
+        pieces = min(-(-len(index) // (plan.world * (plan.micro_batch or len(index)))), len(index) // plan.world)
         bounds = [low + (high - low) * piece // pieces for piece in range(pieces + 1)]
         for piece in range(pieces):
             first, end = bounds[piece], bounds[piece + 1]
@@ -159,12 +159,12 @@ class MemorySplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
+    def train_batches(self, plan: EpochPlan, device: torch.device) -> Iterator[Batch]:
         """See `Split`."""
-        shifts = Shifts(ask.seed, self.images.shape[-1])
-        for part in parts(epoch_order(len(self), ask.seed), ask):
+        shifts = Shifts(plan.seed, self.images.shape[-1])
+        for part in parts(epoch_order(len(self), plan.seed), plan):
             images = self.images[part.places].to(device, non_blocking=True).float()
-            if self.crop_flip and ask.augment:
+            if self.crop_flip and plan.augment:
                 images = shifts(images, part)
             label = self.labels[part.places].to(device, non_blocking=True)
             yield Batch(self._prepare(images), label, part.first, part.total, part.last)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Dataset, Facts, MemorySplit, stratified
-from ofb_ray.spec import DataSpec
 
 TEST_SHARE = 0.2
 MEAN, STD = (0.305,), (0.376,)

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
-from ofb_ray.data.pictures import Found, digest, label_tensor
+from ofb_ray.config import DataSpec
+from ofb_ray.data.image_source import Found, digest, label_tensor
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
 
 
 @dataclass(frozen=True)

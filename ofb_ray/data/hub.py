@@ -12,9 +12,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ofb_ray.data.pictures import Found, digest, label_tensor
+from ofb_ray.config import DataSpec
+from ofb_ray.data.image_source import Found, digest, label_tensor
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
 
 _TEST = ("test", "validation", "val")
 

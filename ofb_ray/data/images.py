@@ -19,13 +19,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Dataset, Facts, MemorySplit, Split, stratified
-from ofb_ray.data.pictures import Array, Chosen, Found, Pictures, Tally
+from ofb_ray.data.image_source import Array, Chosen, Found, Pictures, Tally
 from ofb_ray.data.store import common_side, stored
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.data.transforms import MEAN, STD, train_transform
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
 
 SPLIT_SEED = 0
 ONCE_BYTES = 4 * 2**30

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ofb_ray.data.pictures import Pictures, Unreadable, decode
+from ofb_ray.data.image_source import Pictures, Unreadable, decode
 from ofb_ray.data.transforms import Transform
 
 

@@ -17,10 +17,10 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from ofb_ray.config import DataSpec
+from ofb_ray.data.image_source import Pictures, Tally
 from ofb_ray.data.loader import Item, Loader, cores
-from ofb_ray.data.pictures import Pictures, Tally
 from ofb_ray.data.transforms import Transform, test_transform
-from ofb_ray.spec import DataSpec
 
 _BATCH = 64
 # Below this, starting processes takes longer than decoding.

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ofb_ray.data.base import Batch, Part, Pass, Shifts, epoch_order, own_part, parts
+from ofb_ray.config import DataSpec
+from ofb_ray.data.base import Batch, EpochPlan, Part, Shifts, epoch_order, own_part, parts
+from ofb_ray.data.image_source import Pictures, Tally
 from ofb_ray.data.loader import Item, Loaded, Loader
-from ofb_ray.data.pictures import Pictures, Tally
 from ofb_ray.data.transforms import MEAN, STD, erase, normalise, test_transform, train_transform
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
 
 
 @dataclass
@@ -41,29 +41,29 @@ class StreamSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def train_batches(self, ask: Pass, device: torch.device) -> Iterator[Batch]:
+    def train_batches(self, plan: EpochPlan, device: torch.device) -> Iterator[Batch]:
         """See `Split`.
 
         Raises:
             InputError: too many images are unreadable, or all of one batch.
         """
         augment = self.spec.augment
-        full = ask.augment and augment.kind == "imagenet"
-        order = epoch_order(len(self), ask.seed, augment.repeated if ask.augment else 1)
-        generator = torch.Generator().manual_seed(ask.seed + 2)
+        full = plan.augment and augment.kind == "imagenet"
+        order = epoch_order(len(self), plan.seed, augment.repeated if plan.augment else 1)
+        generator = torch.Generator().manual_seed(plan.seed + 2)
         seeds = torch.randint(2**31, (len(order),), generator=generator)
         erased = torch.rand(len(order), generator=generator) < augment.erasing
         boxes = torch.randint(2**31, (len(order),), generator=generator).where(erased, -1)
-        plan = list(parts(order, ask))
-        places = [_places(part, ask) for part in plan]
+        scheduled = list(parts(order, plan))
+        places = [_places(part, plan) for part in scheduled]
         requests = [
             [Item(place, seed if full else None) for place, seed in zip(part.places.tolist(), drawn, strict=True)]
-            for part, drawn in zip(plan, (seeds[place].tolist() for place in places), strict=True)
+            for part, drawn in zip(scheduled, (seeds[place].tolist() for place in places), strict=True)
         ]
-        shifts = Shifts(ask.seed, self.spec.image_size)
-        for part, place, loaded in zip(plan, places, self._loaded(requests, device), strict=True):
+        shifts = Shifts(plan.seed, self.spec.image_size)
+        for part, place, loaded in zip(scheduled, places, self._loaded(requests, device), strict=True):
             images = loaded.images.to(device, non_blocking=True).float()
-            if ask.augment and augment.kind == "crop_flip":
+            if plan.augment and augment.kind == "crop_flip":
                 images = shifts(images, part, loaded.kept)
             images = self._normalise(images)
             if full and augment.erasing:
@@ -102,7 +102,7 @@ class StreamSplit:
         return normalise(images, self.spec.mean or MEAN, self.spec.std or STD)
 
 
-def _places(part: Part, ask: Pass) -> slice:
+def _places(part: Part, plan: EpochPlan) -> slice:
     """Where a part stands in its pass."""
-    first = part.step * ask.batch_size + part.first
+    first = part.step * plan.batch_size + part.first
     return slice(first, first + len(part.places))

@@ -13,8 +13,8 @@ from timm.data import auto_augment, create_transform
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
+from ofb_ray.config import DataSpec
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
 
 Transform = Callable[[Image.Image], Tensor]
 MEAN = STD = (0.5, 0.5, 0.5)

@@ -16,9 +16,9 @@ import torchvision.datasets as sets
 from PIL import Image
 from torch import Tensor
 
-from ofb_ray.data.pictures import Found, digest, label_tensor
+from ofb_ray.config import DataSpec
+from ofb_ray.data.image_source import Found, digest, label_tensor
 from ofb_ray.errors import InputError, nearest
-from ofb_ray.spec import DataSpec
 
 _TRAIN: tuple[dict[str, Any], ...] = ({"train": True}, {"split": "trainval"}, {"split": "train"})
 _TEST: tuple[dict[str, Any], ...] = ({"train": False}, {"split": "test"}, {"split": "val"})

@@ -10,12 +10,12 @@ import timm
 from huggingface_hub import EvalResult, ModelCardData
 
 from ofb_ray.backbones import describe
+from ofb_ray.config import SpaceSpec
 from ofb_ray.export import loader
 from ofb_ray.export.network import Arch
 from ofb_ray.export.program import ONNX_FILE, OPSET, PROGRAM_FILE
 from ofb_ray.method.axis import Width
-from ofb_ray.records import Network, Record
-from ofb_ray.spec import SpaceSpec
+from ofb_ray.results.records import Network, Record
 
 _FOREIGN = ("tag", "license", "origin_url", "paper_name", "paper_ids", "notes", "description")
 _CIFAR = ("cifar10", "cifar100")

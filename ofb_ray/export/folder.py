@@ -17,7 +17,7 @@ from ofb_ray.errors import InputError
 from ofb_ray.export import loader, program
 from ofb_ray.export.card import make_card, without_origin
 from ofb_ray.export.network import LATENCY_FILE, input_size_of, load_exported, with_attributes
-from ofb_ray.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, Record, read_record, write_json
+from ofb_ray.results.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, Record, read_record, write_json
 
 Document = dict[str, Any]
 CARD_FILE, CONFIG_FILE = "README.md", "config.json"

@@ -20,8 +20,8 @@ from ofb_ray.errors import InputError
 from ofb_ray.export import timing
 from ofb_ray.export.network import LATENCY_FILE, Arch, build, input_size_of
 from ofb_ray.export.timing import BACKENDS, Backend, Clock, Times, onnx_provider
-from ofb_ray.records import RECORD_FILE, Record, read_record, trial_folders, write_json
-from ofb_ray.storage import Remote, is_uri, join, readable
+from ofb_ray.results.records import RECORD_FILE, Record, read_record, trial_folders, write_json
+from ofb_ray.results.store import Remote, is_uri, join, readable
 
 FORMAT = 1
 DENSE, SUBNET = "dense", "subnet"

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ofb_ray.backbones import describe
 from ofb_ray.backbones.base import resize
+from ofb_ray.config import DataSpec, SpaceSpec
 from ofb_ray.method.axis import Width, Widths
-from ofb_ray.records import ARCH_FILE, WEIGHTS_FILE, write_atomic, write_json
-from ofb_ray.spec import DataSpec, SpaceSpec
+from ofb_ray.results.records import ARCH_FILE, WEIGHTS_FILE, write_atomic, write_json
 
 FORMAT = 1
 LATENCY_FILE = "latency.json"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ofb_ray.backbones.base import Backbone, resize
-from ofb_ray.method.axis import Axis
-from ofb_ray.method.bimask import BiMask, Gate
-from ofb_ray.records import write_atomic
-from ofb_ray.spec import TrialSpec
-from ofb_ray.supernet import Supernet
+from ofb_ray.config import TrialSpec
+from ofb_ray.results.records import write_atomic
 
 State = dict[str, Any]
 
@@ -60,28 +54,3 @@ def restore_optimizer(state: State, owner: nn.Module) -> torch.optim.Optimizer:
             for key, value in moments.items()
         }
     return optimizer
-
-
-def supernet_state(net: Supernet) -> State:
-    """Tensors and the candidates of every axis."""
-    axes = {axis.name: [list(axis.head_choices), list(axis.width_choices)] for axis in net.backbone.axes}
-    return {"axes": axes, "tensors": net.state_dict()}
-
-
-def restore_supernet(dense: nn.Module, backbone: Backbone, state: State) -> Supernet:
-    """The supernet that `supernet_state` described; `dense` gives the classes and is left as it is."""
-    axes = list(_axes(backbone.axes, state["axes"]))
-    vessel = resize(dense, backbone, {axis.name: axis.size for axis in axes})
-    masks = {
-        axis.name: BiMask(axis) if len(axis.candidates) > 1 else Gate(axis, torch.ones(axis.size.units))
-        for axis in axes
-    }
-    net = Supernet(vessel, backbone.with_axes(axes), masks)
-    net.load_state_dict(state["tensors"])
-    return net
-
-
-def _axes(axes: Iterable[Axis], choices: dict[str, list[list[int]]]) -> Iterable[Axis]:
-    for axis in axes:
-        heads, widths = choices[axis.name]
-        yield replace(axis, head_choices=tuple(heads), width_choices=tuple(widths))

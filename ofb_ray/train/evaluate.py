@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ofb_ray.data import Split
 from ofb_ray.train.run import autocast
-from ofb_ray.train.team import current
+from ofb_ray.train.team import current_team
 
 BATCH = 256
 
@@ -30,7 +30,7 @@ def evaluate(
     Args:
         forward: images -> logits; by default `net` itself.
     """
-    was_training, team = net.training, current()
+    was_training, team = net.training, current_team()
     net.eval()
     counts = torch.zeros(3, dtype=torch.long, device=device)  # right first, right among five, all
     with torch.no_grad(), autocast(device):
@@ -39,5 +39,5 @@ def evaluate(
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices == label[:, None]
             counts += torch.stack([best[:, 0].sum(), best.sum(), counts.new_tensor(len(label))])
     net.train(was_training)
-    top1, top5, images = team.add_(counts).tolist()
+    top1, top5, images = team.all_reduce_sum_(counts).tolist()
     return Accuracy(round(100 * top1 / images, 4), round(100 * top5 / images, 4))

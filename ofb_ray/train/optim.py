@@ -8,9 +8,8 @@ import torch
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
+from ofb_ray.config import FitSpec, PhaseSpec
 from ofb_ray.method.schedule import cosine_with_warmup
-from ofb_ray.spec import FitSpec, PhaseSpec, SearchSpec
-from ofb_ray.supernet import Supernet
 
 # Tokens and positions are exempt from weight decay, like everything of one dimension (released code, timm).
 _NO_DECAY = (
@@ -40,10 +39,10 @@ def network_groups(net: nn.Module, spec: PhaseSpec, prefix: str = "") -> list[di
 def make_optimizer(net: nn.Module, spec: FitSpec) -> torch.optim.Optimizer:
     """AdamW for plain training; with `layer_decay` a layer's rate falls by that factor per layer below the head."""
     if spec.layer_decay is None:
-        return _adamw(network_groups(net, spec))
+        return adamw(network_groups(net, spec))
     exempt = [name for name, param in net.named_parameters() if _exempt(name, param)]
     groups = param_groups_layer_decay(net, spec.weight_decay, exempt, layer_decay=spec.layer_decay)
-    return _adamw(
+    return adamw(
         [
             {
                 "role": "weight" if group["weight_decay"] else "plain",
@@ -53,32 +52,6 @@ def make_optimizer(net: nn.Module, spec: FitSpec) -> torch.optim.Optimizer:
                 "floor": spec.min_lr * group["lr_scale"],
             }
             for group in groups
-        ]
-    )
-
-
-def make_search_optimizer(net: Supernet, spec: SearchSpec, steps: int) -> torch.optim.Optimizer:
-    """AdamW for the search: weights, scores, alpha (betas 0.5, 0.999), gates of decided axes, PMIM's decoder.
-
-    Adam moves a logit by about its learning rate per step, so alpha and scores get rates that let them travel a
-    stated distance over the whole search: a short search decides as surely as a long one (released code: 1e-3 always).
-    """
-    alpha_lr = spec.alpha_lr or 2 * spec.alpha_travel / max(1, steps)
-    score_lr = 2 * spec.score_travel / max(1, steps)
-    masks = list(net.masks.named_parameters())
-
-    def group(role: str, ending: str, peak: float, decay: float, **extra: Any) -> dict[str, Any]:
-        params = [param for name, param in masks if name.endswith(ending)]
-        return {"role": role, "params": params, "weight_decay": decay, "peak": peak, "floor": 0.0, **extra}
-
-    decoder = network_groups(net.decoder, spec)
-    return _adamw(
-        [
-            *network_groups(net.net, spec),
-            group("score", "score_U", score_lr, 0.0),
-            group("alpha", "alpha_IJ", alpha_lr, spec.weight_decay, betas=(0.5, 0.999)),
-            group("gate", "gate_U", spec.lr, 0.0),
-            *({**entry, "role": "decoder"} for entry in decoder),
         ]
     )
 
@@ -93,5 +66,6 @@ def _exempt(name: str, param: nn.Parameter) -> bool:
     return param.dim() <= 1 or any(token in name for token in _NO_DECAY)
 
 
-def _adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """AdamW over the groups that have parameters; a gate group stays, because cuts fill it later."""
     return torch.optim.AdamW([group for group in groups if group["params"] or group["role"] == "gate"], fused=True)

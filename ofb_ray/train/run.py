@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ofb_ray.data import Pass
+from ofb_ray.config import PhaseSpec, TrialSpec
+from ofb_ray.data import EpochPlan
 from ofb_ray.errors import TrialFailed
-from ofb_ray.spec import PhaseSpec, TrialSpec
 from ofb_ray.train.team import Team
 
 Phase = Literal["dense", "search", "finetune"]
@@ -46,9 +46,9 @@ class Run:
         torch.manual_seed(seed + self.team.rank * _RANK_STRIDE)
         return seed
 
-    def epoch_pass(self, spec: PhaseSpec, seed: int) -> Pass:
+    def epoch_pass(self, spec: PhaseSpec, seed: int) -> EpochPlan:
         """This worker's part of one pass over the training split."""
-        return Pass(spec.batch_size, seed, spec.micro_batch, self.team.rank, self.team.world)
+        return EpochPlan(spec.batch_size, seed, spec.micro_batch, self.team.rank, self.team.world)
 
     def check_finite(self, loss: Tensor, epoch: int) -> float:
         """The loss as a float.

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ofb_ray.config import FitSpec, PhaseSpec
 from ofb_ray.data import Dataset, steps
-from ofb_ray.spec import FitSpec, PhaseSpec
 from ofb_ray.train.checkpoint import State, optimizer_state, restore_optimizer
 from ofb_ray.train.evaluate import evaluate
-from ofb_ray.train.labels import Teacher, mixed, task_loss
 from ofb_ray.train.optim import make_optimizer, set_learning_rates
 from ofb_ray.train.run import Run, autocast
+from ofb_ray.train.targets import Teacher, apply_mixup, task_loss
 
 
 def fit(
@@ -83,7 +83,7 @@ def _epoch(
     total = torch.zeros((), device=run.device)
     for batch in data.train.train_batches(run.epoch_pass(spec, run.seed_epoch(epoch)), run.device):
         set_learning_rates(optimizer, (epoch * count + step) / (spec.epochs * count), spec.warmup)
-        image, label = mixed(batch.image, batch.label, data.classes, spec)
+        image, label = apply_mixup(batch.image, batch.label, data.classes, spec)
         taught = None if teacher is None else (teacher.spec, teacher.logits(image))
         with run.team.accumulate(model, batch.last):
             with autocast(run.device):
@@ -93,13 +93,13 @@ def _epoch(
         total += loss.detach()
         if batch.last:
             step += 1
-            descend(optimizer, spec)
+            optimizer_step(optimizer, spec)
             if average is not None:
                 average.update_parameters(model)
-    return run.check_finite(run.team.add_(total) / count, epoch)
+    return run.check_finite(run.team.all_reduce_sum_(total) / count, epoch)
 
 
-def descend(optimizer: torch.optim.Optimizer, spec: PhaseSpec) -> None:
+def optimizer_step(optimizer: torch.optim.Optimizer, spec: PhaseSpec) -> None:
     """One optimizer step by the gradients that are there, clipped where the spec says so; then they are gone."""
     if spec.clip_grad is not None:
         nn.utils.clip_grad_norm_(

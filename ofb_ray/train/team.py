@@ -28,7 +28,7 @@ class Team:
     world: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Rank 0 alone writes files and reports."""
         return self.rank == 0
 
@@ -51,20 +51,20 @@ class Team:
             return context
         return contextlib.nullcontext()
 
-    def add_(self, value: Tensor) -> Tensor:
+    def all_reduce_sum_(self, value: Tensor) -> Tensor:
         """The sum over the team, in place."""
         if self.world > 1:
             dist.all_reduce(value)
         return value
 
-    def average_(self, values: Iterable[Tensor]) -> None:
+    def all_reduce_mean_(self, values: Iterable[Tensor]) -> None:
         """The mean over the team of every tensor, in place."""
         if self.world > 1:
             for value in values:
                 dist.all_reduce(value.data)
                 value.data /= self.world
 
-    def tell(self, value: Value) -> Value:
+    def broadcast(self, value: Value) -> Value:
         """What rank 0 passes, on every rank."""
         if self.world == 1:
             return value
@@ -92,7 +92,7 @@ class Team:
             raise TrialFailed(f"the workers' parameters drifted apart: {', '.join(apart[:3])}; report this as a bug")
 
 
-def current() -> Team:
+def current_team() -> Team:
     """The team of this process' process group, or a team of one."""
     if dist.is_available() and dist.is_initialized():
         return Team(dist.get_rank(), dist.get_world_size())
@@ -100,7 +100,7 @@ def current() -> Team:
 
 
 @contextlib.contextmanager
-def joined(rank: int, world: int, address: str) -> Iterator[Team]:
+def process_group(rank: int, world: int, address: str) -> Iterator[Team]:
     """A process group of `world` workers that meet at `address` (host:port, of rank 0): NCCL on GPUs, else gloo."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, f"tcp://{address}", TIMEOUT, world, rank)

@@ -11,25 +11,25 @@ from typing import Any
 
 from ray import tune
 
+from ofb_ray.config import Json, SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.spec import Json, SweepSpec
-from ofb_ray.tuning import folder as results_of
-from ofb_ray.tuning.display import Display
-from ofb_ray.tuning.events import Events
-from ofb_ray.tuning.failures import disk_trouble
-from ofb_ray.tuning.journal import check_owner
-from ofb_ray.tuning.outcome import Outcomes
-from ofb_ray.tuning.place import Place, driving
-from ofb_ray.tuning.promote import Promotions, sweep_total
-from ofb_ray.tuning.resources import local_slots
-from ofb_ray.tuning.retry import retry_failed
-from ofb_ray.tuning.searcher import StudySearcher
-from ofb_ray.tuning.session import session
-from ofb_ray.tuning.signals import Stop
-from ofb_ray.tuning.study import Suggestions
+from ofb_ray.results import folder as results_of
+from ofb_ray.results.driver import Place, driving
+from ofb_ray.tuning.console.live import Display
+from ofb_ray.tuning.lifecycle.failures import disk_trouble
+from ofb_ray.tuning.lifecycle.outcome import Outcomes
+from ofb_ray.tuning.lifecycle.promote import Promotions, sweep_total
+from ofb_ray.tuning.lifecycle.retry import retry_failed
+from ofb_ray.tuning.optuna.journal import check_owner
+from ofb_ray.tuning.optuna.study import Suggestions
+from ofb_ray.tuning.ray.callback import Events
+from ofb_ray.tuning.ray.resources import local_slots
+from ofb_ray.tuning.ray.searcher import StudySearcher
+from ofb_ray.tuning.ray.session import session
+from ofb_ray.tuning.ray.stopper import Stop
+from ofb_ray.tuning.ray.trainable import trainable
+from ofb_ray.tuning.ray.workers import placement
 from ofb_ray.tuning.trackers import Trackers, check_installed
-from ofb_ray.tuning.trainable import trainable
-from ofb_ray.tuning.workers import placement
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 

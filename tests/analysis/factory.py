@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.records import BudgetOutcome, Network, Record, trial_folder, write_json, write_record
-from ofb_ray.yaml12 import dump
+from ofb_ray.config.yaml12 import dump
+from ofb_ray.results.records import BudgetOutcome, Network, Record, trial_folder, write_json, write_record
 
 DENSE = Network(macs=1_000_000, params=205_000, top1_val=98.6, top1_test=98.2)
 MINIMUM = 120_000

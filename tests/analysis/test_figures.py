@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from analysis import figures
 from analysis.drawing.labels import place
 from analysis.fronts.objectives import objective
-from analysis.fronts.scale import accuracy_limits, scene, size_limits, unit_of
+from analysis.fronts.scale import accuracy_limits, front_data, size_limits, unit_of
 from analysis.load import read
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 from tests.analysis.factory import failed, record, write
 
 
@@ -124,7 +124,7 @@ def test_the_trials_of_a_small_budget_are_on_the_scale_of_its_selected_one(tmp_p
     trials = [record(n, 0.5, 97.0 + n / 10) for n in range(4)] + [record(4, 0.1, 60.0), record(5, 0.1, 58.0)]
     trials.append(record(6, 0.1, 20.0))
     results = read([write(tmp_path, trials)])
-    what = scene(results, objective("macs", results), objective("top1_val", results))
+    what = front_data(results, objective("macs", results), objective("top1_val", results))
     assert sorted(point.y for point in what.shown)[:2] == [58.0, 60.0]
     assert [point.y for point in what.collapsed] == [20.0]
 
@@ -132,7 +132,7 @@ def test_the_trials_of_a_small_budget_are_on_the_scale_of_its_selected_one(tmp_p
 def test_collapsed_trials_do_not_set_the_scale_but_selected_ones_do(tmp_path: Path) -> None:
     trials = [*cloud(9, [0.5]), record(9, 0.5, 10.0), record(10, 0.12, 60.0)]
     results = read([write(tmp_path, trials)])
-    what = scene(results, objective("macs", results), objective("top1_val", results))
+    what = front_data(results, objective("macs", results), objective("top1_val", results))
     assert [point.y for point in what.collapsed] == [10.0]
     assert 60.0 in [point.y for point in what.shown]
 

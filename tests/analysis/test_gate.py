@@ -12,10 +12,10 @@ import pytest
 from analysis import gate
 from analysis.fronts.front import non_dominated
 from analysis.gates.replay import Curve, Rule, curves, replayed, stopped
-from analysis.gates.standing import MET, standing
 from analysis.load import read
-from ofb_ray.records import Record
-from ofb_ray.yaml12 import dump
+from ofb_ray.config.yaml12 import dump
+from ofb_ray.results.ranking import MET, standing
+from ofb_ray.results.records import Record
 from tests.analysis import factory
 
 RISING = (10.0, 20.0, 30.0, 40.0)

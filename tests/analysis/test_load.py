@@ -11,7 +11,7 @@ import pytest
 
 from analysis.load import COLUMNS, frame, read, records, table
 from ofb_ray.errors import InputError
-from ofb_ray.records import BudgetOutcome, Network
+from ofb_ray.results.records import BudgetOutcome, Network
 from tests.analysis.factory import failed, record, write, write_open
 
 

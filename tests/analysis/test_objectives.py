@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.fronts.objectives import NAMES, objective
-from analysis.fronts.scale import scene
+from analysis.fronts.scale import front_data
 from analysis.load import Results, read
 from ofb_ray.errors import InputError
 from tests.analysis.factory import DENSE, failed, record, write
@@ -46,7 +46,7 @@ def test_latency_is_the_measured_median_of_its_backend_and_batch(
     assert [found.of(trial) for trial in results.trials] == [subnet, None]
     assert found.dense(results.trials[0]) == dense
     assert "a CPU" in found.label
-    what = scene(results, found, objective("top1_val", results))
+    what = front_data(results, found, objective("top1_val", results))
     assert what.unmeasured == 1
     assert [x for _, x, _ in what.dense] == [dense]
     assert found.remedy == f"`ofb-ray latency {tmp_path}` measures it"
@@ -93,9 +93,9 @@ def test_unknown_objectives_name_the_option_and_what_is_allowed(tmp_path: Path) 
 def test_the_dense_network_is_placed_by_every_objective_it_has(tmp_path: Path) -> None:
     results = read([write(tmp_path, [record(0)])])
     for x, value in (("macs", DENSE.macs), ("params", DENSE.params), ("search_cost", None)):
-        what = scene(results, objective(x, results), objective("top1_val", results))
+        what = front_data(results, objective(x, results), objective("top1_val", results))
         assert [place for _, place, _ in what.dense] == [value]
-    assert scene(results, objective("params", results), objective("top1_val", results)).minimum is None
+    assert front_data(results, objective("params", results), objective("top1_val", results)).minimum is None
 
 
 def test_there_is_no_front_over_different_data(tmp_path: Path) -> None:
@@ -105,5 +105,5 @@ def test_there_is_no_front_over_different_data(tmp_path: Path) -> None:
     two = write(tmp_path / "b", other, name="b")
     for folders, points in (([one], 3), ([one, two], 0)):
         results = read(folders)
-        drawn = scene(results, objective("macs", results), objective("top1_val", results))
+        drawn = front_data(results, objective("macs", results), objective("top1_val", results))
         assert len(drawn.front) == points

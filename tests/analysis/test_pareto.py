@@ -12,12 +12,12 @@ import pytest
 
 from analysis import figures
 from analysis.fronts.objectives import objective
-from analysis.fronts.scale import scene
-from analysis.fronts.screen import screen
+from analysis.fronts.scale import front_data
 from analysis.fronts.selected import escape, human, latex, markdown, widths_summary
+from analysis.fronts.terminal_summary import terminal_summary
 from analysis.load import read
 from analysis.pareto import View, analyse, analyse_all, main
-from ofb_ray.records import Network, Record
+from ofb_ray.results.records import Network, Record
 from tests.analysis.factory import DENSE, failed, record, widths, write, write_open
 
 FRONT = {"front.csv", "front.png", "front.pdf", "front.svg", "table.md", "table.tex"}
@@ -34,8 +34,8 @@ def only_png(monkeypatch: pytest.MonkeyPatch) -> None:
 def said(folder: Path) -> str:
     """The screen of `analyse` without its files, which take most of the time."""
     results = read([folder])
-    what = scene(results, objective("macs", results), objective("top1_val", results))
-    return screen(results, folder / "analysis", what, sorted(FRONT | VOLUME))
+    what = front_data(results, objective("macs", results), objective("top1_val", results))
+    return terminal_summary(results, folder / "analysis", what, sorted(FRONT | VOLUME))
 
 
 def line_with(text: str, start: str) -> list[str]:

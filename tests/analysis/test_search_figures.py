@@ -20,8 +20,8 @@ from analysis.searches.explored import Group, Parameter, groups
 from analysis.searches.found import decisions, kept
 from analysis.searches.trace import AxisTrace, SearchTrace, read_trace
 from ofb_ray.errors import InputError
-from ofb_ray.records import Record, trial_folder, write_json
-from ofb_ray.storage import CACHE_VARIABLE, Remote
+from ofb_ray.results.records import Record, trial_folder, write_json
+from ofb_ray.results.store import CACHE_VARIABLE, Remote
 from tests.analysis.factory import failed, record, write, write_open
 
 NAN = float("nan")

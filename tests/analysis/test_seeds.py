@@ -9,12 +9,12 @@ import pytest
 
 from analysis.fronts.budgets import best_setting, budgets, dense_networks
 from analysis.fronts.objectives import objective
-from analysis.fronts.scale import Scene, scene
+from analysis.fronts.scale import FrontData, front_data
 from analysis.fronts.seeds import experiments, most_seeds, pooled, settings, spread, treatment
 from analysis.fronts.selected import behind, escape, markdown, rows
 from analysis.load import read
 from analysis.pareto import front_table
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 from tests.analysis.factory import failed, record, write
 
 DATA = {"data": {"name": "digits", "root": "/a"}, "search": {"one_hot_weight": 0.5, "epochs": 30}}
@@ -45,10 +45,10 @@ def suggested(seed: int, tops: tuple[float, ...], spec: dict[str, object] | None
     ]
 
 
-def default(folder: Path | list[Path]) -> Scene:
+def default(folder: Path | list[Path]) -> FrontData:
     """Held-out top-1 over MACs."""
     results = read(folder if isinstance(folder, list) else [folder])
-    return scene(results, objective("macs", results), objective("top1_val", results))
+    return front_data(results, objective("macs", results), objective("top1_val", results))
 
 
 def test_mean_deviation_and_interval_by_hand() -> None:
@@ -172,7 +172,7 @@ def test_the_setting_is_selected_by_held_out_accuracy(tmp_path: Path) -> None:
     assert chosen is not None
     assert [trial.number for trial in chosen.trials] == [2, 3]
     # On a front of test accuracy the selected setting competes alone.
-    made = scene(results, objective("macs", results), objective("top1_test", results))
+    made = front_data(results, objective("macs", results), objective("top1_test", results))
     assert {mean.y.mean: (mean.on_front, mean.selected) for mean in made.means} == {
         99.0: (False, False),
         90.0: (True, True),

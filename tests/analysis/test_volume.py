@@ -12,7 +12,7 @@ from analysis.drawing.growth import draw
 from analysis.fronts.objectives import Objective, objective
 from analysis.fronts.volume import growth, hypervolume, reference_of, total
 from analysis.load import Results, read
-from ofb_ray.records import Record
+from ofb_ray.results.records import Record
 from tests.analysis.factory import DENSE, failed, record, write
 
 

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from ofb_ray.cli import _parser
-from ofb_ray.spec import SweepSpec
-from ofb_ray.specfile import load_sweep
-from ofb_ray.tuning.resources import check_nodes
+from ofb_ray.config import SweepSpec
+from ofb_ray.config.load import load_sweep
+from ofb_ray.tuning.ray.resources import check_nodes
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "sweeps" / "cluster"

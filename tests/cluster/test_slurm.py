@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ofb_ray.tuning import folder
+from ofb_ray.results import folder
 from tests.cluster.nodes import ROOT, free_port, kill_session, session_of, wait_for
 from tests.cluster.test_two_nodes import SWEEP, check_complete, epochs
 from tests.tuning.fake import EPOCH_SECONDS

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ofb_ray import records
-from ofb_ray.tuning import folder
+from ofb_ray.results import folder, records
 from tests.cluster.nodes import Nodes, running, session_of, wait_for
 from tests.tuning.fake import EPOCH_SECONDS
 

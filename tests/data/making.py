@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ofb_ray.data.base import Batch, Pass, Split
+from ofb_ray.data.base import Batch, EpochPlan, Split
 
 CPU = torch.device("cpu")
 
@@ -34,8 +34,8 @@ def make_folder(
     return root
 
 
-def one_pass(split: Split, ask: Pass) -> list[Batch]:
-    return list(split.train_batches(ask, CPU))
+def one_pass(split: Split, plan: EpochPlan) -> list[Batch]:
+    return list(split.train_batches(plan, CPU))
 
 
 def pixels(batches: list[Batch]) -> Tensor:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ofb_ray.config import AugmentSpec, DataSpec
 from ofb_ray.data import declared, facts, load, steps
-from ofb_ray.data.base import Facts, MemorySplit, Pass, crop_and_flip, epoch_order, own_part, stratified
+from ofb_ray.data.base import EpochPlan, Facts, MemorySplit, crop_and_flip, epoch_order, own_part, stratified
 from ofb_ray.data.digits import bundled
 from ofb_ray.errors import InputError
-from ofb_ray.spec import AugmentSpec, DataSpec
 from tests.data.making import CPU, make_folder, one_pass, pixels
 
 
@@ -51,21 +51,21 @@ def test_stratified_is_a_partition_and_a_function_of_its_seed() -> None:
 
 def test_batches_cover_the_split_once_and_depend_on_the_seed() -> None:
     split = ten()
-    batches = one_pass(split, Pass(4, seed=1))
+    batches = one_pass(split, EpochPlan(4, seed=1))
     assert [len(batch.label) for batch in batches] == [4, 4, 2] == [4] * (steps(10, 4) - 1) + [2]
     order = torch.cat([batch.label for batch in batches])
     assert order.sort().values.tolist() == list(range(10))
     assert torch.equal(pixels(batches), split.images[order].float())
-    assert torch.equal(order, torch.cat([batch.label for batch in one_pass(split, Pass(4, seed=1))]))
-    assert not torch.equal(order, torch.cat([batch.label for batch in one_pass(split, Pass(4, seed=2))]))
+    assert torch.equal(order, torch.cat([batch.label for batch in one_pass(split, EpochPlan(4, seed=1))]))
+    assert not torch.equal(order, torch.cat([batch.label for batch in one_pass(split, EpochPlan(4, seed=2))]))
     assert torch.cat([label for _, label in split.test_batches(4, CPU)]).tolist() == list(range(10))
 
 
 @pytest.mark.parametrize(("world", "micro"), [(1, 1), (1, 3), (2, None), (3, 1), (4, None)])
 def test_parts_of_all_workers_are_the_steps_of_one(world: int, micro: int | None) -> None:
     split = ten(crop_flip=True)
-    whole = one_pass(split, Pass(4, seed=5))
-    ranks = [one_pass(split, Pass(4, 5, micro, rank, world)) for rank in range(world)]
+    whole = one_pass(split, EpochPlan(4, seed=5))
+    ranks = [one_pass(split, EpochPlan(4, 5, micro, rank, world)) for rank in range(world)]
     for step in range(steps(10, 4, world)):
         found, shares = torch.empty_like(whole[step].image), 0.0
         for batches in ranks:
@@ -79,7 +79,7 @@ def test_parts_of_all_workers_are_the_steps_of_one(world: int, micro: int | None
 
 def test_a_last_step_needs_an_image_for_every_worker() -> None:
     assert [steps(10, 4, world) for world in (1, 2, 3)] == [3, 3, 2]
-    assert [len(one_pass(ten(), Pass(4, 0, None, rank, 3))) for rank in range(3)] == [2, 2, 2]
+    assert [len(one_pass(ten(), EpochPlan(4, 0, None, rank, 3))) for rank in range(3)] == [2, 2, 2]
 
 
 def test_workers_share_the_test_images_without_overlap() -> None:
@@ -108,8 +108,8 @@ def test_crop_and_flip_shifts_and_mirrors_whole_pictures() -> None:
 def test_a_pass_without_augmentation_shows_the_images_as_they_are() -> None:
     split = ten(crop_flip=True)
     order = epoch_order(10, 3)
-    assert torch.equal(pixels(one_pass(split, Pass(4, 3, augment=False))), split.images[order].float())
-    assert not torch.equal(pixels(one_pass(split, Pass(4, 3))), split.images[order].float())
+    assert torch.equal(pixels(one_pass(split, EpochPlan(4, 3, augment=False))), split.images[order].float())
+    assert not torch.equal(pixels(one_pass(split, EpochPlan(4, 3))), split.images[order].float())
 
 
 def test_images_of_another_side_are_resized_on_the_way_out() -> None:

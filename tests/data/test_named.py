@@ -16,10 +16,10 @@ import torchvision.datasets as sets
 from PIL import Image
 from scipy.io import savemat
 
+from ofb_ray.config import DataSpec
 from ofb_ray.data import facts, load
-from ofb_ray.data.base import MemorySplit, Pass
+from ofb_ray.data.base import EpochPlan, MemorySplit
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
 from tests.data.making import CPU, make_folder, one_pass
 
 CLASSES, TRAIN, TEST = 3, 30, 9
@@ -133,7 +133,7 @@ def test_torchvision_sets_are_read_by_their_own_classes(
     data = load(spec, tmp_path / "cache")
     assert (len(data.train) + len(data.val), len(data.test), data.classes) == (TRAIN, TEST, classes)
     assert isinstance(data.train, MemorySplit)
-    for batch in one_pass(data.train, Pass(8, 0)):
+    for batch in one_pass(data.train, EpochPlan(8, 0)):
         levels = batch.image.mean(dim=(1, 2, 3)) * 255
         assert torch.allclose(levels, 40.0 + 60 * batch.label, atol=2)
     labels = torch.cat([label for _, label in data.test.test_batches(4, CPU)])
@@ -175,5 +175,5 @@ def test_a_local_folder_of_the_hubs_layout_is_read(tmp_path: Path) -> None:
         assert facts(spec).classes == 2
         data = load(spec)
         assert (len(data.train) + len(data.val), len(data.test)) == (20, 6)
-        assert one_pass(data.train, Pass(8, 0))[0].image.shape == (8, 3, 16, 16)
+        assert one_pass(data.train, EpochPlan(8, 0))[0].image.shape == (8, 3, 16, 16)
         assert torch.cat([label for _, label in data.test.test_batches(8, CPU)]).tolist() == [0] * 3 + [1] * 3

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from ofb_ray.config import AugmentSpec, DataSpec
 from ofb_ray.data import load
-from ofb_ray.data.base import MemorySplit, Pass, Split
+from ofb_ray.data.base import EpochPlan, MemorySplit, Split
 from ofb_ray.data.images import ONCE_BYTES, decodes_once
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.errors import InputError
-from ofb_ray.spec import AugmentSpec, DataSpec
 from tests.data.making import CPU, make_folder, one_pass, picture, pixels
 
 
@@ -33,7 +33,7 @@ def stored(cache: Path) -> dict[str, int]:
 def test_images_are_stored_at_image_size_and_normalised(tmp_path: Path) -> None:
     data = load(spec_of(make_folder(tmp_path)), tmp_path / "cache")
     assert (len(data.train), len(data.val), len(data.test), data.classes) == (16, 4, 6, 2)
-    image = pixels(one_pass(data.train, Pass(16, 0)))
+    image = pixels(one_pass(data.train, EpochPlan(16, 0)))
     assert image.shape == (16, 3, 16, 16)
     assert image.min() < -0.7
     assert image.max() > 0.7
@@ -42,7 +42,7 @@ def test_images_are_stored_at_image_size_and_normalised(tmp_path: Path) -> None:
     wanted = ((image + 1) / 2 - torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)) / torch.tensor([1, 2, 4]).view(
         1, 3, 1, 1
     )
-    assert torch.allclose(pixels(one_pass(other.train, Pass(16, 0))), wanted, atol=1e-6)
+    assert torch.allclose(pixels(one_pass(other.train, EpochPlan(16, 0))), wanted, atol=1e-6)
 
 
 def test_what_is_decoded_is_used_again_until_something_changes(tmp_path: Path) -> None:
@@ -143,4 +143,4 @@ def test_small_images_decoded_once_go_through_the_imagenet_recipe(tmp_path: Path
     assert isinstance(data.train, StreamSplit)
     assert isinstance(data.val, MemorySplit)
     direct = load(spec_of(root, augment=AugmentSpec(kind="imagenet"), decode="stream"))
-    assert torch.equal(pixels(one_pass(data.train, Pass(8, 1))), pixels(one_pass(direct.train, Pass(8, 1))))
+    assert torch.equal(pixels(one_pass(data.train, EpochPlan(8, 1))), pixels(one_pass(direct.train, EpochPlan(8, 1))))

@@ -15,11 +15,11 @@ import pytest
 import torch
 from timm.data import create_dataset, create_loader
 
+from ofb_ray.config import DataSpec
 from ofb_ray.data import load, steps
-from ofb_ray.data.base import Dataset, Pass, epoch_order
+from ofb_ray.data.base import Dataset, EpochPlan, epoch_order
 from ofb_ray.data.transforms import train_transform
 from ofb_ray.errors import InputError
-from ofb_ray.spec import DataSpec
 from tests.data.making import CPU, make_folder, one_pass, picture, pixels
 
 IMAGENET: dict[str, object] = {"kind": "imagenet", "erasing": 0.5}
@@ -44,9 +44,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_pass_is_the_same_for_any_workers_ranks_and_micro_batches(
     root: Path, augment: object, workers: int, world: int, micro: int | None
 ) -> None:
-    whole = one_pass(stream(root, augment).train, Pass(6, seed=4))
+    whole = one_pass(stream(root, augment).train, EpochPlan(6, seed=4))
     data = stream(root, augment, workers=workers)
-    ranks = [one_pass(data.train, Pass(6, 4, micro, rank, world)) for rank in range(world)]
+    ranks = [one_pass(data.train, EpochPlan(6, 4, micro, rank, world)) for rank in range(world)]
     for step in range(steps(16, 6, world)):
         images, labels = torch.full_like(whole[step].image, 9.0), torch.full_like(whole[step].label, -1)
         for batches in ranks:
@@ -60,14 +60,14 @@ def test_a_pass_is_the_same_for_any_workers_ranks_and_micro_batches(
 
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(root: Path) -> None:
     first = stream(root, workers=1)
-    passes = [pixels(one_pass(first.train, Pass(6, seed))) for seed in range(3)]
+    passes = [pixels(one_pass(first.train, EpochPlan(6, seed))) for seed in range(3)]
     assert not torch.equal(passes[0], passes[1])
-    assert torch.equal(pixels(one_pass(stream(root, workers=1).train, Pass(6, 2))), passes[2])
+    assert torch.equal(pixels(one_pass(stream(root, workers=1).train, EpochPlan(6, 2))), passes[2])
 
 
 def test_repeated_augmentation_shows_one_image_several_ways(root: Path) -> None:
     data = stream(root, {"kind": "imagenet", "repeated": 2, "rand_augment": None, "erasing": 0})
-    batches = one_pass(data.train, Pass(8, 0))
+    batches = one_pass(data.train, EpochPlan(8, 0))
     assert sum(len(batch.label) for batch in batches) == len(data.train) == 16
     for batch in batches:
         assert torch.equal(batch.label[::2], batch.label[1::2])
@@ -78,7 +78,7 @@ def test_a_pass_leaves_the_random_state_of_the_process_alone(root: Path) -> None
     for workers in (0, 1):
         data = stream(root, workers=workers)
         states = random.getstate(), repr(np.random.get_state(legacy=False)), torch.get_rng_state()
-        one_pass(data.train, Pass(6, 0))
+        one_pass(data.train, EpochPlan(6, 0))
         assert random.getstate() == states[0]
         assert repr(np.random.get_state(legacy=False)) == states[1]
         assert torch.equal(torch.get_rng_state(), states[2])
@@ -87,7 +87,7 @@ def test_a_pass_leaves_the_random_state_of_the_process_alone(root: Path) -> None
 def test_a_pass_without_augmentation_shows_the_test_transform(root: Path) -> None:
     plain = stream(root, False)
     images = torch.cat([image for image, _ in plain.train.test_batches(4, CPU)])
-    shown = pixels(one_pass(stream(root).train, Pass(6, 3, augment=False)))
+    shown = pixels(one_pass(stream(root).train, EpochPlan(6, 3, augment=False)))
     assert torch.equal(shown, images[epoch_order(16, 3)])
 
 
@@ -147,8 +147,8 @@ def test_posterize_may_keep_no_bit() -> None:
 def test_erasing_puts_noise_into_a_box_of_its_share_of_images(tmp_path: Path, share: float) -> None:
     root = make_folder(tmp_path, train=50)
     spec = {"kind": "imagenet", "erasing": share}
-    plain = pixels(one_pass(stream(root, spec | {"erasing": 0}).train, Pass(20, 0)))
-    changed = (pixels(one_pass(stream(root, spec).train, Pass(20, 0))) != plain).any(dim=1)
+    plain = pixels(one_pass(stream(root, spec | {"erasing": 0}).train, EpochPlan(20, 0)))
+    changed = (pixels(one_pass(stream(root, spec).train, EpochPlan(20, 0))) != plain).any(dim=1)
     erased = changed.flatten(1).any(dim=1)
     assert erased.float().mean() == pytest.approx(share, abs=0.12)
     for box in changed[erased]:
@@ -165,9 +165,9 @@ def test_an_unreadable_image_leaves_its_batch_and_nothing_else_changes(
         broken = make_folder(tmp_path / str(augment is True), train=10, test=5)
         (broken / "train" / "red" / "004.png").write_bytes(b"")
         data = stream(broken, augment, unreadable=0.05)
-        whole = one_pass(clean.train, Pass(6, 1))
-        for ask in (Pass(6, 1), Pass(6, 1), Pass(6, 1, micro_batch=6)):
-            found = one_pass(data.train, ask)
+        whole = one_pass(clean.train, EpochPlan(6, 1))
+        for plan in (EpochPlan(6, 1), EpochPlan(6, 1), EpochPlan(6, 1, micro_batch=6)):
+            found = one_pass(data.train, plan)
             assert [(batch.first, batch.total, batch.last) for batch in found] == [(0, 6, True)] * 2 + [(0, 4, True)]
             assert sorted(len(batch.label) for batch in found) in ([3, 6, 6], [4, 5, 6])
             for batch, wanted in zip(found, whole, strict=True):
@@ -189,7 +189,7 @@ def test_too_many_unreadable_images_end_a_pass(tmp_path: Path, workers: int) -> 
         (root / "train" / "red" / f"{index:03d}.png").write_bytes(b"")
     data = stream(root, workers=workers, unreadable=0.1)
     with pytest.raises(InputError, match=r"data.unreadable: [5-8] of 40 train images cannot be read, 4 may be"):
-        one_pass(data.train, Pass(8, 0))
+        one_pass(data.train, EpochPlan(8, 0))
 
 
 def test_a_training_batch_without_images_is_an_error_and_a_test_batch_is_left_out(tmp_path: Path) -> None:
@@ -198,17 +198,17 @@ def test_a_training_batch_without_images_is_an_error_and_a_test_batch_is_left_ou
         (root / part / "red" / "000.png").write_bytes(b"")
     data = stream(root, unreadable=0.5)
     with pytest.raises(InputError, match=r"data.unreadable: no image of a batch can be read: .*000\.png"):
-        one_pass(data.train, Pass(1, 0)) + list(data.val.train_batches(Pass(1, 0), CPU))
+        one_pass(data.train, EpochPlan(1, 0)) + list(data.val.train_batches(EpochPlan(1, 0), CPU))
     assert [label.tolist() for _, label in data.test.test_batches(1, CPU)] == [[0]] * 3 + [[1]] * 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_abandoned_pass_does_not_disturb_the_next_and_two_at_once_are_refused(root: Path, workers: int) -> None:
     data = stream(root, workers=workers)
-    wanted = pixels(one_pass(stream(root).train, Pass(2, 1)))
-    started = data.train.train_batches(Pass(2, 0), CPU)
+    wanted = pixels(one_pass(stream(root).train, EpochPlan(2, 1)))
+    started = data.train.train_batches(EpochPlan(2, 0), CPU)
     next(started)
-    assert torch.equal(pixels(one_pass(data.train, Pass(2, 1))), wanted)
+    assert torch.equal(pixels(one_pass(data.train, EpochPlan(2, 1))), wanted)
     with pytest.raises(RuntimeError, match="two passes"):
         list(started)
 
@@ -216,13 +216,13 @@ def test_an_abandoned_pass_does_not_disturb_the_next_and_two_at_once_are_refused
 def test_workers_outlive_passes_and_interrupts_and_end_with_their_split(root: Path) -> None:
     before = set(multiprocessing.active_children())
     data = stream(root, workers=2)
-    first = pixels(one_pass(data.train, Pass(6, 0)))
+    first = pixels(one_pass(data.train, EpochPlan(6, 0)))
     own = set(multiprocessing.active_children()) - before
     assert len(own) == 2
     for process in own:
         assert process.pid is not None
         os.kill(process.pid, signal.SIGINT)
-    assert torch.equal(pixels(one_pass(data.train, Pass(6, 0))), first)
+    assert torch.equal(pixels(one_pass(data.train, EpochPlan(6, 0))), first)
     assert set(multiprocessing.active_children()) - before == own
     del data
     gc.collect()

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ofb_ray import records
-from ofb_ray.tuning import folder
+from ofb_ray.results import folder, records
 from tests.cluster.nodes import ROOT, Nodes, session_of, wait_for
 from tests.small import MODEL
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from ofb_ray import records
 from ofb_ray.cli import main
-from ofb_ray.spec import SweepSpec
-from ofb_ray.tuning import folder, launch
-from ofb_ray.tuning.failures import ATTEMPT, repeated
-from ofb_ray.tuning.folder import JOURNAL
-from ofb_ray.tuning.journal import open_study
-from ofb_ray.tuning.outcome import Outcomes
-from ofb_ray.tuning.place import Place
-from ofb_ray.tuning.signals import Stop
-from ofb_ray.tuning.study import Suggestions
+from ofb_ray.config import SweepSpec
+from ofb_ray.results import folder, records
+from ofb_ray.results.driver import Place
+from ofb_ray.results.folder import JOURNAL
+from ofb_ray.tuning import launch
+from ofb_ray.tuning.lifecycle.failures import ATTEMPT, repeated
+from ofb_ray.tuning.lifecycle.outcome import Outcomes
+from ofb_ray.tuning.optuna.journal import open_study
+from ofb_ray.tuning.optuna.study import Suggestions
+from ofb_ray.tuning.ray.stopper import Stop
 from tests.tuning.fake import LARGE
-from tests.tuning.studies import sweep
+from tests.tuning.optuna.studies import sweep
 from tests.tuning.test_launch import SWEEP, command, finished, start
 
 

@@ -12,8 +12,8 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from ofb_ray.records import read_record
-from ofb_ray.tuning.folder import JOURNAL
+from ofb_ray.results.folder import JOURNAL
+from ofb_ray.results.records import read_record
 from tests.faults.chaos import BUDGETS, ROLES, TRIALS, Chaos, outcome, undisturbed
 
 KILLS = int(os.environ.get("OFB_RAY_KILLS", "30"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ofb_ray.config import SearchSpec
 from ofb_ray.method.axis import Axis, Cut, Width
 from ofb_ray.method.cost import Term, axis_of, cost, heads_of, parameter_terms, units_of
-from ofb_ray.pruning import prune
-from ofb_ray.spec import SearchSpec
-from ofb_ray.supernet import Supernet
-from ofb_ray.train.optim import make_search_optimizer
+from ofb_ray.search.optim import make_search_optimizer
+from ofb_ray.search.pruning import prune
+from ofb_ray.search.supernet import Supernet
 from tests.nets import supernet
 
 AXES = (

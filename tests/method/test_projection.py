@@ -8,12 +8,12 @@ import random
 import pytest
 
 from ofb_ray.backbones import describe
+from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.method.axis import Width
 from ofb_ray.method.chain import Candidates
 from ofb_ray.method.cost import Term, cost, heads_of, units_of
 from ofb_ray.method.projection import Goal, is_reachable, make_goal, project
-from ofb_ray.plan import meta_network
-from ofb_ray.spec import ModelSpec, SpaceSpec
+from ofb_ray.trial.plan import meta_network
 
 
 def grid(seed: int) -> tuple[tuple[Term, ...], dict[str, list[Width]]]:

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ofb_ray.backbones import create, describe
+from ofb_ray.config import DistillSpec, FinetuneSpec, PhaseSpec, SearchSpec
 from ofb_ray.data import Batch, Dataset, load
-from ofb_ray.dense import make_teacher
 from ofb_ray.errors import InputError
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.plan import goal_of, plan, resolve_model
-from ofb_ray.pruning import project_onto_budget, prune
-from ofb_ray.spec import DistillSpec, FinetuneSpec, PhaseSpec, SearchSpec
-from ofb_ray.supernet import Supernet
-from ofb_ray.train.labels import Teacher, mixed, task_loss
-from ofb_ray.train.losses import SearchLosses
-from ofb_ray.train.optim import make_optimizer, make_search_optimizer
+from ofb_ray.search.losses import SearchLosses
+from ofb_ray.search.optim import make_search_optimizer
+from ofb_ray.search.pruning import project_onto_budget, prune
+from ofb_ray.search.supernet import Supernet
+from ofb_ray.train.optim import make_optimizer
 from ofb_ray.train.run import Run
 from ofb_ray.train.supervised import fit
+from ofb_ray.train.targets import Teacher, apply_mixup, task_loss
+from ofb_ray.trial.dense import make_teacher
+from ofb_ray.trial.plan import goal_of, plan, resolve_model
 from tests.nets import network
 from tests.small import small_spec
 
@@ -106,13 +107,13 @@ def _exempt(name: str) -> bool:
 def test_mixing_keeps_the_mass_of_images_and_labels(changes: dict[str, float]) -> None:
     torch.manual_seed(0)
     image, label = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 3, 8, 8).clone(), torch.arange(5)
-    found, soft = mixed(image, label, 5, PhaseSpec(**changes))
+    found, soft = apply_mixup(image, label, 5, PhaseSpec(**changes))
     assert soft.shape == (5, 5)
     torch.testing.assert_close(soft.sum(dim=1), torch.ones(5))
     assert not torch.equal(found, image)
     # Each image's mean is the mean of the class numbers under its label.
     torch.testing.assert_close(found.mean(dim=(1, 2, 3)), soft @ torch.arange(5.0))
-    assert mixed(image, label, 5, PhaseSpec()) == (image, label)
+    assert apply_mixup(image, label, 5, PhaseSpec()) == (image, label)
 
 
 def test_a_teachers_loss_is_hintons() -> None:

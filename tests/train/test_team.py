@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 import torch
 
-from ofb_ray.address import free_address
 from ofb_ray.backbones import create, describe
+from ofb_ray.config import TrialSpec
 from ofb_ray.data import load
 from ofb_ray.errors import TrialFailed
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.plan import goal_of, resolve_model
-from ofb_ray.spec import TrialSpec
-from ofb_ray.supernet import Supernet
+from ofb_ray.search.loop import Problem, Search, search, start
+from ofb_ray.search.supernet import Supernet
+from ofb_ray.train.address import free_address
 from ofb_ray.train.checkpoint import optimizer_state
 from ofb_ray.train.run import Run
-from ofb_ray.train.search import Problem, Search, search, start
 from ofb_ray.train.supervised import fit
-from ofb_ray.train.team import Team, current, joined
+from ofb_ray.train.team import Team, current_team, process_group
+from ofb_ray.trial.plan import goal_of, resolve_model
 from tests.small import small_spec
 
 CPU = torch.device("cpu")
@@ -46,7 +46,7 @@ def in_processes(job: Job, spec: TrialSpec, folder: Path, world: int = 2) -> lis
 
 def _joined(job: Job, spec: TrialSpec, rank: int, world: int, address: str, folder: Path) -> None:
     torch.set_num_threads(1)
-    with joined(rank, world, address) as team:
+    with process_group(rank, world, address) as team:
         torch.save(job(spec, team), folder / f"{rank}.pt")
 
 
@@ -84,7 +84,7 @@ def fitted(spec: TrialSpec, team: Team) -> dict[str, torch.Tensor]:
 def drifting(spec: TrialSpec, team: Team) -> str:
     torch.manual_seed(team.rank)
     try:
-        current().check_equal(torch.nn.Linear(2, 2))
+        current_team().check_equal(torch.nn.Linear(2, 2))
     except TrialFailed as error:
         return str(error)
     return ""
@@ -133,8 +133,8 @@ def test_ranks_that_drift_apart_are_noticed(tmp_path: Path) -> None:
 
 def test_a_team_of_one_needs_no_process_group() -> None:
     team, net = Team(), torch.nn.Linear(2, 2)
-    assert team.leads
+    assert team.is_main
     assert team.wrap(net) is net
-    assert team.tell([3]) == [3]
-    assert team.add_(torch.ones(2)).tolist() == [1, 1]
-    assert current() == team
+    assert team.broadcast([3]) == [3]
+    assert team.all_reduce_sum_(torch.ones(2)).tolist() == [1, 1]
+    assert current_team() == team

@@ -10,8 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.records import BudgetOutcome, Network, Record, read_record, write_atomic, write_json, write_record
-from ofb_ray.spec import TrialSpec
+from ofb_ray.config import TrialSpec
+from ofb_ray.results.records import (
+    BudgetOutcome,
+    Network,
+    Record,
+    read_record,
+    write_atomic,
+    write_json,
+    write_record,
+)
 
 EPOCH_SECONDS = "OFB_FAKE_EPOCH_SECONDS"
 DENSE_MACS = 1_000_000

@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from ofb_ray import records
+from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.spec import SweepSpec
-from ofb_ray.tuning import folder
+from ofb_ray.results import folder, records
 from ofb_ray.tuning.launch import launch
-from ofb_ray.tuning.study import JOURNAL
+from ofb_ray.tuning.optuna.study import JOURNAL
 from tests.tuning.fake import EPOCH_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,11 +11,11 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from ofb_ray import records
+from ofb_ray.config import Json, SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.records import Record
-from ofb_ray.spec import Json, SweepSpec
-from ofb_ray.tuning.folder import LOGGER_FOLDER
+from ofb_ray.results import records
+from ofb_ray.results.folder import LOGGER_FOLDER
+from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers.base import METRICS, PHASES, Tracker
 from ofb_ray.tuning.trackers.worker import Worker
 

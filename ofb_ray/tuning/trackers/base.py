@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ofb_ray import records
-from ofb_ray.records import Record
-from ofb_ray.spec import Budget, Json
-from ofb_ray.tuning.folder import TRIAL_FILE, read_json
+from ofb_ray.config import Budget, Json
+from ofb_ray.results import records
+from ofb_ray.results.folder import TRIAL_FILE, read_json
+from ofb_ray.results.records import Record
 
 PHASES = ("dense", "search", "finetune")
 METRICS = ("loss", "top1_val", "expected_macs")

@@ -16,8 +16,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 
-from ofb_ray.records import Record
-from ofb_ray.spec import Json
+from ofb_ray.config import Json
+from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers.base import Trial, final_metrics, history, metrics
 
 _STARTED, _ENDED = "_hparams_/session_start_info", "_hparams_/session_end_info"

@@ -7,9 +7,9 @@ import io
 import json
 from pathlib import Path
 
-from ofb_ray import records
-from ofb_ray.records import Record
-from ofb_ray.spec import Json
+from ofb_ray.config import Json
+from ofb_ray.results import records
+from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers.base import METRICS, Trial, history
 
 _COLUMNS = ("step", "phase", "epoch", *METRICS)

@@ -8,8 +8,8 @@ import os
 import time
 from typing import Any
 
-from ofb_ray.records import Record
-from ofb_ray.spec import Json
+from ofb_ray.config import Json
+from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers.base import Trial, final_metrics, history, metrics
 
 # By default a client waits minutes for a server that is away; here a failed call is tried again by its thread.

@@ -7,10 +7,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from ofb_ray import records
-from ofb_ray.records import Record
-from ofb_ray.spec import Json
-from ofb_ray.tuning.folder import read_json
+from ofb_ray.config import Json
+from ofb_ray.results import records
+from ofb_ray.results.folder import read_json
+from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers.base import PHASES, Trial, final_metrics, history, metrics
 
 _SECONDS = 30.0

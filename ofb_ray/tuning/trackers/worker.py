@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ofb_ray import records
+from ofb_ray.results import records
 from ofb_ray.tuning.trackers.base import Tracker, read_trial
 
 RETRY_SECONDS = 60.0

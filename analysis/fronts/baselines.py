@@ -1,0 +1,224 @@
+"""Published results beside one's own: which of them compare, once each, and where each comes from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.fronts.front import non_dominated
+from analysis.load import Results, Trial
+from analysis.paper import measured
+from analysis.paper.published import STARTS, Published, published
+from ofb_ray.errors import InputError
+from ofb_ray.results.records import Record
+
+BACKBONES = {"deit": "DeiT", "swin": "Swin"}
+AXES = {"macs": "macs", "params": "params"}
+ACCURACIES = {"top1_test": "top1", "top5_test": "top5"}
+SAME_COST, SAME_ACCURACY = 0.03, 0.15  # a share, and points: closer rows of one method are the same row
+# The same method under the name of another paper; by their numbers Isomorphic's `SViTE` is the structured one.
+ALIASES = {"NVP": "NViT", "SViTE": "S2ViTE", "SAViT+KD": "SAViT", "EViT-DeiT": "EViT"}
+MANY = 12  # curves that can be told apart
+COLUMNS = ("method", "backbone", "start", "top1", "top5", "params", "macs", "table", "source", "own", "note")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A published result with a place in the figure; `label` is empty where another's names the method."""
+
+    row: Published
+    x: float
+    y: float
+    label: str
+
+    @property
+    def start(self) -> str:
+        """The fairness class."""
+        return self.row.start
+
+    @property
+    def is_ofb(self) -> bool:
+        """Whether it is a row of OFB itself."""
+        return self.row.method.startswith("OFB")
+
+
+def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequence[str] = ("plain",)) -> list[Rival]:
+    """The published ImageNet-1k results of one family of backbones, and OFB's own whatever their class.
+
+    A method's own source is preferred to a rival's table; a row that two sources print stands once.
+
+    Args:
+        backbone: `deit` or `swin`.
+        x, y: objectives; published are `macs` and `params`, `top1_test` and `top5_test`.
+        starts: fairness classes (`analysis.paper.published.STARTS`), or `all`.
+
+    Raises:
+        InputError: an unknown class or backbone, or an objective that nobody publishes.
+    """
+    if backbone not in BACKBONES:
+        raise InputError(f"no published results of `{backbone}`; allowed: {', '.join(BACKBONES)}", key="--rivals")
+    if x not in AXES:
+        raise InputError(f"published results have no `{x}`; allowed with --rivals: {', '.join(AXES)}", key="--x")
+    if y not in ACCURACIES:
+        allowed = ", ".join(ACCURACIES)
+        raise InputError(f"published results are on the test split; allowed with --rivals: {allowed}", key="--y")
+    if unknown := [start for start in starts if start not in (*STARTS, "all")]:
+        raise InputError(f"`{unknown[0]}` is no class; allowed: all, {', '.join(STARTS)}", key="--rivals-start")
+    known: list[tuple[Published, float, float]] = []
+    for row in published():
+        cost, accuracy = getattr(row, AXES[x]), getattr(row, ACCURACIES[y])
+        wanted = "all" in starts or row.start in starts or row.method.startswith("OFB")
+        ours = BACKBONES[backbone] in row.backbone or (
+            row.method.startswith("OFB") and BACKBONES[backbone] in row.method
+        )
+        if wanted and ours and cost is not None and accuracy is not None:
+            known.append((row, cost, accuracy))
+    return _labelled(_once(known))
+
+
+def own_starts(results: Results) -> tuple[str, ...]:
+    """The fairness classes of one's own trials, in the order of `STARTS`; `plain` where there is none yet."""
+    found = {measured.start_of(trial.record) for trial in results.trials if trial.record}
+    return tuple(start for start in STARTS if start in found) or ("plain",)
+
+
+def backbone_of(results: Results) -> str:
+    """`swin` where the trials' model is one, else `deit`."""
+    return "swin" if any("swin" in _model(trial) for trial in results.trials) else "deit"
+
+
+def is_imagenet(results: Results) -> bool:
+    """Whether all records are of a folder of pictures with 1,000 classes at 224 pixels and ImageNet-1k's images."""
+    records = [trial.record for trial in results.trials if trial.record]
+
+    def fits(record: Record) -> bool:
+        data, model = record.spec.get("data"), record.spec.get("model")
+        if not isinstance(data, dict) or not isinstance(model, dict):
+            return False
+        classes = (model.get("args") or {}).get("num_classes", 1000)
+        known = "train_images" not in record.environment or measured.is_imagenet(record)
+        return known and data.get("name") == "folder" and data.get("image_size") in (None, 224) and classes == 1000
+
+    return bool(records) and all(map(fits, records))
+
+
+def classes(found: Sequence[Rival]) -> dict[str, str]:
+    """The fairness classes of the rivals that are not OFB's own, in words, in the order of `STARTS`."""
+    there = {rival.start for rival in found if not rival.is_ofb}
+    return {start: label for start, label in STARTS.items() if start in there}
+
+
+def footnote(found: Sequence[Rival]) -> str:
+    """What a reader of the figure must know of the published points."""
+    methods = sorted({family(rival.row) for rival in found if not rival.is_ofb})
+    joined = " Lines join what one method can reach." if curves(found) else ""
+    return (
+        f"Published, on ImageNet-1k's validation split: {len(found)} results of OFB, {', '.join(methods)}; "
+        f"the source of each is in rivals.csv.{joined}"
+    )
+
+
+def table(found: Sequence[Rival]) -> bytes:
+    """`rivals.csv`: one row a drawn result, with its source."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(getattr(rival.row, column)) for column in COLUMNS] for rival in found)
+    return text.getvalue().encode()
+
+
+def family(row: Published) -> str:
+    """A method's name without its sizes and settings: `S2ViTE` for `S2ViTE-B`, `dense DeiT` for `DeiT-S`."""
+    dense = row.method.lower().startswith(("dense", "baseline"))
+    name = row.backbone if dense else row.method.split(" (")[0]
+    if "distilled" in row.method.lower() and row.backbone == f"{name[:6]}-dist":
+        return "dense DeiT distilled"
+    if row.method.startswith("OFB"):
+        return name.replace("DeiT-", "").replace("Swin-", "")
+    if dense or name == row.backbone or name.startswith(f"{row.backbone}-"):
+        return f"dense {re.sub(r'-[TSBL](?=-|$)', '', name)}"
+    name = re.sub(r"(-\d+%| .*)$", "", name)
+    name = re.sub(r"(-(JS|PS|[TSBLH])|(?<=[A-Z]{3})\d)$", "", name)
+    return ALIASES.get(name, name)
+
+
+def curves(found: Sequence[Rival]) -> list[list[Rival]]:
+    """For each method with several results on its own front those, by cost; none where they are too many to follow."""
+    groups: dict[tuple[str, str], list[Rival]] = {}
+    for rival in found:
+        if not rival.is_ofb:
+            groups.setdefault((family(rival.row), rival.start), []).append(rival)
+    made = []
+    for some in groups.values():
+        flags = non_dominated([rival.y for rival in some], [rival.x for rival in some])
+        best = sorted((rival for rival, flag in zip(some, flags, strict=True) if flag), key=lambda rival: rival.x)
+        made += [best] * (len(best) > 1)
+    return made if len(made) <= MANY else []
+
+
+def _once(known: Sequence[tuple[Published, float, float]]) -> list[tuple[Published, float, float]]:
+    own = {(family(row), row.backbone) for row, _, _ in known if row.own}
+    found: list[tuple[Published, float, float]] = []
+    for row, cost, accuracy in sorted(known, key=lambda each: not each[0].own):
+        name = family(row)
+        if not row.own and (name, row.backbone) in own:
+            continue
+        twins = [each for each in found if (family(each[0]), each[0].start) == (name, row.start)]
+        same = [abs(c / cost - 1) < SAME_COST and abs(a - accuracy) < SAME_ACCURACY for _, c, a in twins]
+        if not row.own:
+            same += [_is_reprint(row, twin, name) for twin, _, _ in twins]
+        if not any(same):
+            found.append((row, cost, accuracy))
+    return found
+
+
+def _is_reprint(row: Published, twin: Published, name: str) -> bool:
+    """Whether it is another's network once more: a dense one, or the same accuracy and size with other MACs."""
+    if row.backbone != twin.backbone:
+        return False
+    if name.startswith("dense "):
+        return True
+    sizes = row.params is not None and twin.params is not None and abs(row.params / twin.params - 1) < 0.01
+    return sizes and row.top1 == twin.top1
+
+
+def _labelled(found: Sequence[tuple[Published, float, float]]) -> list[Rival]:
+    """Each of OFB's rows has a label; of each other method that result which stands farthest from all others."""
+    places = np.array([(math.log(cost), accuracy) for _, cost, accuracy in found]).reshape(-1, 2)
+    places /= np.where(np.ptp(places, axis=0) > 0, np.ptp(places, axis=0), 1) if len(places) else 1
+    room = [float(np.sort(np.hypot(*(places - own).T))[1:3].sum()) for own in places]
+    groups: dict[tuple[str, str], int] = {}
+    for number, (row, _, _) in enumerate(found):
+        key = (family(row), row.start)
+        if key not in groups or room[number] > room[groups[key]]:
+            groups[key] = number
+    made = [
+        Rival(row, cost, accuracy, family(row) if groups[family(row), row.start] == number else "")
+        for number, (row, cost, accuracy) in enumerate(found)
+    ]
+    return sorted(made, key=lambda rival: (list(STARTS).index(rival.start), rival.x, -rival.y))
+
+
+def _model(trial: Trial) -> str:
+    model = trial.record.spec.get("model") if trial.record else None
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return (
+        f"{value:g}"
+        if isinstance(value, float) and value < 1000
+        else f"{value:.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )

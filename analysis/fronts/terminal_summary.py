@@ -1,0 +1,132 @@
+"""What the analysis says on one screen: the selected trials, how far to trust them, what failed, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import shorten, wrap
+
+from analysis.fronts.baselines import backbone_of, is_imagenet
+from analysis.fronts.budgets import best_of
+from analysis.fronts.scale import FrontData
+from analysis.fronts.selected import HEAD, counts, human, notes, rows
+from analysis.fronts.volume import total
+from analysis.load import Results, Trial
+
+COLUMNS = (0, 1, 3, 4, 5, 6, 7, 8, 9)
+WIDTH, LINES = 100, 30
+DENSE, FAILURES, PROBLEMS = 2, 2, 1
+
+
+def terminal_summary(
+    results: Results, out: str | Path, what: FrontData, files: Sequence[str], remarks: Sequence[str] = ()
+) -> str:
+    """At most 30 lines of 100 columns (a path may be longer): what was found, how far to trust it, what to do next.
+
+    Args:
+        out: where the files are; what: the front that was drawn; files: their names.
+        remarks: more sentences for the reader, before the problems of the results.
+    """
+    title = f"{results.name}: {results.question}".rstrip(": ")
+    head = [*wrap(title, WIDTH, max_lines=2, placeholder=" ..."), counts(results)]
+    said = [line for note in notes(results) for line in wrap(note, WIDTH)]
+    said += [line for note in (*front_notes(what), *remarks) for line in wrap(note, WIDTH, max_lines=2)]
+    foot = ["", *said] if said else []
+    foot += _failures(results)
+    foot += [shorten(f"Note: {problem}", WIDTH, placeholder=" ...") for problem in results.problems[:PROBLEMS]]
+    if len(results.problems) > PROBLEMS:
+        foot.append(f"... and {len(results.problems) - PROBLEMS} more notes: `reason` in front.csv")
+    names: dict[str, list[str]] = {}
+    for file in files:
+        stem, _, kind = file.rpartition(".")
+        names.setdefault(stem, []).append(kind)
+    listed = ", ".join(f"{stem}.{'|'.join(kinds)}" for stem, kinds in names.items())
+    foot += ["", f"In {out}: {listed}", *_next(results, what, files)]
+    return "\n".join([*head, *_table(results, LINES - len(head) - len(foot)), *foot])
+
+
+def front_notes(what: FrontData) -> list[str]:
+    """Knee, hypervolume and what is missing or only reported, in sentences."""
+    found = []
+    if (knee := what.knee) is not None:
+        x, y = (_value(each.kind, value) for each, value in zip((what.x, what.y), knee, strict=True))
+        found.append(f"Knee of the front (farthest from the line that joins its ends): {y} at {x} {what.x.plain}.")
+    if (volume := total(what.results, what.x, what.y)) is not None and what.shown:
+        of = "the selected" if what.x.is_test or what.y.is_test else "all"
+        found.append(f"Hypervolume of {of} trials: {volume[0]:.4f} of the area up to {volume[1].text}.")
+    if what.unmeasured:
+        missing = [each for each in (what.x, what.y) if each.remedy]
+        remedy = f": {missing[0].remedy}" if missing else ""
+        trials = "trial has" if what.unmeasured == 1 else "trials have"
+        found.append(f"{what.unmeasured} finished {trials} no value of {what.y.name} or {what.x.name}{remedy}.")
+    if what.x.is_test or what.y.is_test:
+        found.append(
+            "Test accuracy is on an axis: it is reported, not selected by; the front is that of the selected trials."
+        )
+    return [*found, *what.x.notes, *what.y.notes]
+
+
+def _value(kind: str, value: float) -> str:
+    if kind == "percent":
+        return f"{value:.2f} %"
+    return human(value) if kind == "count" else f"{value:.3g} {kind}"
+
+
+def _table(results: Results, room: int) -> list[str]:
+    """As many rows as fit; at least the head and one row."""
+    dense, selected = rows(results)
+    if not selected:
+        return []
+    cells = [*dense[:DENSE], *selected]
+    hidden = len(dense[DENSE:])
+    fit = max(1, room - 2)
+    if hidden or len(cells) > fit:
+        fit = max(1, fit - 1)
+        hidden += len(cells[fit:])
+    table = [list(HEAD), *cells[:fit]]
+    lines = ["", *_aligned([[row[column] for column in COLUMNS] for row in table])]
+    return [*lines, *[f"... and {hidden} more rows in table.md"] * bool(hidden)]
+
+
+def _failures(results: Results) -> list[str]:
+    lost = [trial for trial in results.trials if trial.status in ("failed", "stopped", "died")]
+    lost += [t for t in results.by_status("finished") if not t.met_budget]
+    lines = [_failure(trial) for trial in lost[:FAILURES]]
+    if len(lost) > FAILURES:
+        lines.append(f"... and {len(lost) - FAILURES} more: `reason` in front.csv")
+    return ["", *lines] if lines else []
+
+
+def _failure(trial: Trial) -> str:
+    state = "over budget" if trial.status == "finished" else trial.status
+    reason = f": {trial.reason}" if trial.reason else ""
+    return shorten(f"Trial {trial.name} (budget {trial.budget}) {state}{reason}", WIDTH, placeholder=" ...")
+
+
+def _next(results: Results, what: FrontData, files: Sequence[str]) -> list[str]:
+    best = best_of(list(results.trials))
+    picture = next((file for file in files if file.endswith(".png")), "front.png")
+    steps = [f"look at {picture}; export a trial, such as the most accurate selected one:"] if best else []
+    if best:
+        steps.append(f"ofb-ray export {shlex.quote(str(best.folder))} --to DIR")
+    folders = shlex.join(str(folder) for folder in results.folders)
+    steps.append(f"ofb-ray status {shlex.quote(str(results.folders[0]))}")
+    if best:
+        steps.append(f"python -m analysis.report {folders}    # all of it on one page")
+    if is_imagenet(results) and what.shown and not any(file.startswith("rivals") for file in files):
+        steps.append(
+            f"python -m analysis.pareto {folders} --rivals {backbone_of(results)}    # published results beside"
+        )
+    return [f"{'Next:' if number == 0 else '':5}  {step}" for number, step in enumerate(steps)]
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    spare = WIDTH - sum(max(len(cells[column]) for cells in table) + 2 for column in range(1, len(table[0])))
+    labels = [shorten(cells[0], spare, placeholder="...") for cells in table]
+    sizes = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
+    sizes[0] = max(len(label) for label in labels)
+    return [
+        label.ljust(sizes[0]) + "".join(f"  {cell:>{size}}" for cell, size in zip(cells[1:], sizes[1:], strict=True))
+        for label, cells in zip(labels, table, strict=True)
+    ]

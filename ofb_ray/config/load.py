@@ -1,0 +1,152 @@
+"""Sweep files: YAML and `--set` overrides in, a checked `SweepSpec` or one `InputError` with file, line and key out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ofb_ray.config import Json, Parameter, SweepSpec, yaml12
+from ofb_ray.config.check import check_cells, check_combinations, check_explored, known_keys
+from ofb_ray.config.space import fields
+from ofb_ray.errors import InputError, nearest
+
+Loc = tuple[str | int, ...]
+_OVERRIDE = "--set"
+
+
+class Source:
+    """Where each key of a sweep comes from, so that an error can name it.
+
+    Args:
+        file: the sweep file, as the user wrote it.
+        lines: the line of every key in it.
+    """
+
+    def __init__(self, file: str, lines: yaml12.Lines) -> None:
+        self.file, self.lines = file, lines
+        self.flags: dict[Loc, str] = {}
+
+    def override(self, loc: Loc, flag: str) -> None:
+        """From now on `loc` and all below it come from the command line's `flag`."""
+        self.lines = {path: line for path, line in self.lines.items() if path[: len(loc)] != loc}
+        self.flags[loc] = flag
+
+    def error(self, message: str, loc: Loc) -> InputError:
+        """An InputError at the key `loc`, or at the closest key above it that was written down."""
+        key = ".".join(str(part) for part in loc) or None
+        for length in range(len(loc), -1, -1):
+            if length and loc[:length] in self.flags:
+                return InputError(message, file=self.flags[loc[:length]], key=key)
+            # A level that only a deeper override made: `--set search.distil.share=0.2`.
+            if length == len(loc) and loc not in self.lines:
+                for path, flag in self.flags.items():
+                    if path[:length] == loc:
+                        return InputError(message, file=flag, key=key)
+            if length and loc[:length] in self.lines:
+                return InputError(message, file=self.file, line=self.lines[loc[:length]], key=key)
+        return InputError(message, file=self.file, key=key)
+
+
+def load_sweep(
+    path: str | Path, overrides: Sequence[str] = (), name: str | None = None, storage: str | None = None
+) -> SweepSpec:
+    """The sweep in the YAML file `path`, with `a.b=value` overrides and another name or storage put in.
+
+    Raises:
+        InputError: anything about it is wrong; one line with file, line, key and what is allowed.
+    """
+    tree, source = read(path, overrides, name, storage)
+    try:
+        spec = SweepSpec.model_validate(tree)
+    except ValidationError as error:
+        raise _friendly(error, source) from None
+    check_explored(spec, source.error)
+    check_cells(spec, source.error)
+    check_combinations(spec, source.error)
+    return spec
+
+
+def read(
+    path: str | Path, overrides: Sequence[str] = (), name: str | None = None, storage: str | None = None
+) -> tuple[Json, Source]:
+    """The unchecked tree of a sweep file with its overrides, and where its keys come from.
+
+    Raises:
+        InputError: the file cannot be read, is no YAML mapping, or an override has no place in it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"cannot read it ({reason}): give the path of a YAML file", file=str(path)) from None
+    tree, lines = yaml12.load(text, str(path))
+    if not isinstance(tree, dict):
+        raise InputError("a sweep file is a mapping of keys such as `name` and `budgets`", file=str(path), line=1)
+    source = Source(str(path), lines)
+    for override in overrides:
+        _override(tree, override, source)
+    for key, value in (("name", name), ("storage", storage)):
+        if value is not None:
+            tree[key] = value
+            source.override((key,), f"--{key}")
+    return tree, source
+
+
+def trial_error(error: InputError, source: Source, budget: int) -> InputError:
+    """`error` of a trial of budget number `budget` (its key is one of TrialSpec's), placed in the sweep file."""
+    parts = tuple((error.key or "").split(".")) if error.key else ()
+    if parts[:1] == ("budget",):
+        return source.error(error.message, ("budgets", budget))
+    if parts[:1] == ("seed",):
+        return source.error(error.message, ("seeds",))
+    for path in source.lines:
+        if len(path) == 2 and path[0] in ("grid", "parameters") and ".".join(parts) in fields(str(path[1])):
+            return source.error(error.message, path)
+    return source.error(error.message, parts)
+
+
+def _override(tree: Json, override: str, source: Source) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not all(dotted.split(".")):
+        raise InputError(f"{override!r} is not of the form a.b=value, such as search.epochs=3", file=_OVERRIDE)
+    value = yaml12.parse_scalar(text, _OVERRIDE, dotted)
+    loc = _override_path(dotted)
+    place: Any = tree
+    for depth, part in enumerate(loc[:-1]):
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            above = ".".join(loc[: depth + 1])
+            raise InputError(f"{above} is not a mapping: set it as a whole, `{above}=...`", file=_OVERRIDE, key=dotted)
+    place[loc[-1]] = value
+    source.override(loc, _OVERRIDE)
+
+
+def _override_path(dotted: str) -> tuple[str, ...]:
+    """The path of an override; the names in `grid` and `parameters` contain dots themselves."""
+    head, *rest = dotted.split(".")
+    if head == "grid" and rest:
+        return head, ".".join(rest)
+    if head == "parameters" and rest:
+        if rest[-1] in Parameter.model_fields and len(rest) > 1:
+            return head, ".".join(rest[:-1]), rest[-1]
+        return head, ".".join(rest)
+    return (head, *rest)
+
+
+def _friendly(error: ValidationError, source: Source) -> InputError:
+    """The first of pydantic's errors as one line; an unknown key goes first, as it explains a missing one."""
+    details = error.errors(include_url=False)
+    detail = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
+    loc: Loc = detail["loc"]
+    if detail["type"] == "extra_forbidden":
+        known = sorted(known_keys(SweepSpec, loc[:-1]))
+        return source.error(f"unknown key; known are {', '.join(known)}{nearest(str(loc[-1]), known)}", loc)
+    if detail["type"] == "missing":
+        return source.error("is required", loc)
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] != "value_error":
+        message = f"{message[:1].lower()}{message[1:]}, not {detail['input']!r}".replace("valid tuple", "list", 1)
+    return source.error(" ".join(message.split()), loc)

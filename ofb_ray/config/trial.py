@@ -1,0 +1,85 @@
+"""A trial: the sections together with one budget and one seed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ofb_ray.config.base import Strict, digest
+from ofb_ray.config.data import DataSpec
+from ofb_ray.config.model import ModelSpec
+from ofb_ray.config.train import DenseSpec, FinetuneSpec, SearchSpec
+
+# What changes how fast a trial runs and none of its numbers is no part of its identity.
+_SPEED: Any = {"data": {"workers"}}
+
+
+class Budget(Strict):
+    """The compute target: exactly one of its fields. A bare number in YAML is a MAC ratio."""
+
+    macs_ratio: float | None = Field(None, gt=0, le=1)
+    gmacs: float | None = Field(None, gt=0)
+    params: float | None = Field(None, ge=1)
+    sparsity: float | None = Field(None, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_is_a_ratio(cls, value: Any) -> Any:
+        return {"macs_ratio": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Budget:
+        if sum(value is not None for value in self.model_dump().values()) != 1:
+            raise ValueError("a budget is a number (MAC ratio) or exactly one of macs_ratio, gmacs, params, sparsity")
+        return self
+
+    @property
+    def resource(self) -> Literal["macs", "params"]:
+        """What the budget limits."""
+        return "params" if self.params is not None else "macs"
+
+    def target(self, dense_macs: int, dense_params: int) -> int:
+        """The limit in MACs or parameters, rounded down."""
+        if self.params is not None:
+            return int(self.params)
+        if self.gmacs is not None:
+            return int(self.gmacs * 1e9)
+        ratio = self.macs_ratio if self.macs_ratio is not None else 1 - (self.sparsity or 0.0)
+        return int(ratio * dense_macs)
+
+    @property
+    def label(self) -> str:
+        """Short text for tables: `0.5`, `1.7 GMACs`, `5M params`, `sparsity 0.5`."""
+        if self.macs_ratio is not None:
+            return f"{self.macs_ratio:g}"
+        if self.gmacs is not None:
+            return f"{self.gmacs:g} GMACs"
+        return f"{self.params / 1e6:g}M params" if self.params is not None else f"sparsity {self.sparsity:g}"
+
+
+class TrialSpec(Strict):
+    """All that decides a trial's numbers. Two trials with equal specs give equal records on one kind of machine."""
+
+    model: ModelSpec = ModelSpec()
+    data: DataSpec = DataSpec()
+    dense: DenseSpec = DenseSpec()
+    search: SearchSpec = SearchSpec()
+    finetune: FinetuneSpec = FinetuneSpec()
+    budget: Budget
+    seed: int = Field(0, ge=0)
+
+    @property
+    def key(self) -> str:
+        """Hash of the resolved spec: the trial's identity."""
+        return digest(self.model_dump(mode="json", exclude=_SPEED))
+
+    @property
+    def search_key(self) -> str:
+        """Hash of what decides the search: trials that share it differ in fine-tuning alone."""
+        return digest(self.model_dump(mode="json", exclude={**_SPEED, "finetune": True}))
+
+    @property
+    def dense_key(self) -> str:
+        """Hash of what decides the dense network: trials that share it train it once."""
+        return digest(self.model_dump(mode="json", include={"model", "data", "dense", "seed"}, exclude=_SPEED))

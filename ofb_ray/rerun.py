@@ -1,0 +1,146 @@
+"""A recorded trial once more, from its record alone, and how its numbers compare with the record's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from ofb_ray.config import TrialSpec
+from ofb_ray.errors import InputError
+from ofb_ray.results.records import RECORD_FILE, WEIGHTS_FILE, Record, read_record
+from ofb_ray.results.store import fetched
+from ofb_ray.trial.local_workers import local_team
+from ofb_ray.trial.run import run_trial
+from ofb_ray.tuning.console import report
+
+# What decides the bits on a CPU, beside the spec; the rest of the environment is told in the record.
+_BITS = ("torch", "timm", "numpy", "device", "device_name", "threads", "workers")
+_SHOWN = 8
+
+
+def rerun(location: str, out: Path | None) -> int:
+    """Run the trial of a record again and print whether its numbers came again.
+
+    Args:
+        location: a trial folder, its `record.json`, or its URI.
+        out: the folder of the new trial; by default results/<sweep>-<number>-again.
+    Returns:
+        Exit code: 0, or 1 where a number differs.
+    Raises:
+        InputError: no readable record, its spec cannot be run, or `out` holds something else.
+    """
+    source, record = _original(location)
+    spec = _spec(record, location)
+    folder = out or Path("results") / f"{record.sweep or 'trial'}-{record.trial:05d}-again"
+    if folder.resolve() == source.resolve():
+        raise InputError("is the record's own folder: give another --out", file=str(folder), key="--out")
+    earlier = (folder / RECORD_FILE).exists()
+    report.check_trial_folder(folder, spec)
+    environment = record.environment
+    # A sum over threads is taken in an order that their number decides.
+    torch.set_num_threads(int(environment.get("threads") or torch.get_num_threads()))
+    start = time.monotonic()
+    team = local_team(int(environment.get("workers") or 1), spec, folder, record.sweep)
+    with report.TrialLine() as line, team:
+        made = run_trial(spec, line.show, folder, shared=folder / "shared", sweep=record.sweep)
+    print(report.trial_summary(made, folder, time.monotonic() - start))
+    if earlier:
+        print(f"nothing was run: {folder} holds a trial that has ended, and is compared; remove it to run again")
+    found = [*differences(record, made), *_weights(source, folder)]
+    epochs = len(made.history)
+    if not found:
+        print(f"equal to the record: {epochs} epochs, {len(made.events)} cuts, widths, accuracies, MACs, parameters")
+        return 0
+    print(f"differs from the record of trial {record.trial}:")
+    for text in found[:_SHOWN]:
+        print(f"  {text}")
+    if len(found) > _SHOWN:
+        print(f"  ... and {len(found) - _SHOWN} more")
+    for text in _other_ground(record, made):
+        print(f"  {text}")
+    return 1
+
+
+def differences(first: Record, second: Record) -> list[str]:
+    """What differs between two records of one trial, a line each, times and places apart; nothing if they are equal."""
+    found = [f"status: {first.status}, now {second.status}"] if first.status != second.status else []
+    for name in ("dense", "subnet", "arch", "budget"):
+        before, now = ({} if each is None else _plain(each) for each in (getattr(first, name), getattr(second, name)))
+        found += _leaves(before, now, name)
+    for name in ("history", "events"):
+        found += _rows(getattr(first, name), getattr(second, name), name)
+    return found
+
+
+def _original(location: str) -> tuple[Path, Record]:
+    folder = location.removesuffix(RECORD_FILE).rstrip("/") or "."
+    source = fetched(folder, (RECORD_FILE,))
+    try:
+        record = read_record(source)
+    except ValueError as error:
+        raise InputError(" ".join(str(error).split())) from None
+    if record is None:
+        raise InputError(f"has no {RECORD_FILE}: give the folder of a trial that has ended", file=folder, key="--from")
+    return source, record
+
+
+def _spec(record: Record, location: str) -> TrialSpec:
+    try:
+        return TrialSpec.model_validate(record.spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"the record's spec is not one of this version ({first['msg']}); install the one that made it, ofb_ray "
+            f"{record.environment.get('ofb_ray', 'unknown')}",
+            file=location,
+            key=key,
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, dict) else value.model_dump()
+
+
+def _leaves(before: Any, now: Any, name: str) -> Iterator[str]:
+    """A line for each leaf of two trees that is not equal."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in before | now:
+            yield from _leaves(before.get(key), now.get(key), f"{name}.{key}")
+    elif before != now:
+        yield f"{name}: {before}, now {now}"
+
+
+def _rows(before: list[dict[str, Any]], now: list[dict[str, Any]], name: str) -> Iterator[str]:
+    """The first row that differs says where two runs parted; the rows behind it follow from it."""
+    for number, (one, other) in enumerate(zip(before, now, strict=False)):
+        if lines := list(_leaves(one, other, name)):
+            phase = f"{one['phase']} " if "phase" in one else ""
+            yield f"{name}: apart from row {number + 1} on ({phase}epoch {one.get('epoch')}): {'; '.join(lines[:2])}"
+            return
+    if len(before) != len(now):
+        yield f"{name}: {len(before)} rows, now {len(now)}"
+
+
+def _weights(source: Path, folder: Path) -> list[str]:
+    """Whether the subnet's weights differ, where the original still has them."""
+    one, other = source / WEIGHTS_FILE, folder / WEIGHTS_FILE
+    if one.exists() and other.exists() and one.read_bytes() != other.read_bytes():
+        return [f"{WEIGHTS_FILE}: other bits"]
+    return []
+
+
+def _other_ground(record: Record, made: Record) -> list[str]:
+    """What may explain a difference."""
+    then, now = record.environment, made.environment
+    lines = [f"{name} was {then.get(name)}, is {now.get(name)}" for name in _BITS if then.get(name) != now.get(name)]
+    if record.status == "stopped":
+        lines.append("the record's trial was stopped by a gate, which is asked in sweeps alone")
+    if made.environment.get("device") != "cpu":
+        lines.append("on a GPU sums are not repeated bit for bit")
+    return lines or ["versions, device and threads are those of the record"]

@@ -1,0 +1,218 @@
+"""The files of one attempt at a trial: fenced, so that only one process writes them, and kept in the store of a URI.
+
+Where the results are a folder, that folder is worked in and a file lock is the fence. Where they are a URI, each node
+works in a copy of its own: an attempt fetches the trial's files, sends them back as it goes on, and holds a lease in
+the store, so that a worker which the network cut off notices that another has taken its trial and writes no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+from ofb_ray.config import Json, TrialSpec
+from ofb_ray.results import records
+from ofb_ray.results.folder import LEASE_FILE, SHARED_FOLDER, TRIAL_LOCK
+from ofb_ray.results.lease import Lease
+from ofb_ray.results.outage import explain, patiently
+from ofb_ray.results.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE
+from ofb_ray.results.store import Remote, local_copy
+
+LOCK_SECONDS = 300
+# A checkpoint of a small network is written more often than it is worth sending.
+SEND_SECONDS = 10.0
+_DENSE_DONE, STATE_FILE = "dense.json", "state.pt"
+_LAST = (WEIGHTS_FILE, ARCH_FILE, RECORD_FILE)
+_POLL_SECONDS = 5.0
+
+
+class SupersededError(Exception):
+    """Another attempt has taken this trial; this one must write no more."""
+
+
+def results_here(config: Json) -> Path:
+    """The results folder on this node."""
+    return local_copy(config["uri"]) if config.get("uri") else Path(config["results"])
+
+
+def trial_folder(config: Json) -> Path:
+    """The trial's folder on this node."""
+    return records.trial_folder(results_here(config), int(config["number"]))
+
+
+@contextlib.contextmanager
+def attempt(config: Json, note: Callable[[str], None]) -> Iterator[Attempt]:
+    """The trial's files, fetched and fenced.
+
+    Raises:
+        TimeoutError: a process of this node keeps the trial's lock.
+        SupersededError: another attempt has taken the trial.
+    """
+    folder = trial_folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS):
+        if not config.get("uri"):
+            yield Attempt(note)
+            return
+        files = RemoteAttempt(config, note)
+        try:
+            files.fetch()
+            yield files
+        finally:
+            files.close()
+
+
+class Attempt:
+    """An attempt in a results folder: its files are where they belong."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self.note = note
+
+    def saved(self, now: bool = False) -> None:
+        """An epoch is done and its checkpoint is on the disk; `now`: the attempt may be over."""
+
+    def decided(self) -> None:
+        """A decision is on the disk that must be in the store before it takes effect."""
+
+    def finished(self) -> None:
+        """The record is on the disk."""
+
+
+class RemoteAttempt(Attempt):
+    """An attempt whose files belong to a store."""
+
+    def __init__(self, config: Json, note: Callable[[str], None]) -> None:
+        super().__init__(note)
+        self._results, self._remote = results_here(config), Remote(config["uri"])
+        self._trial = f"{int(config['number']):05d}"
+        self._folder = self._results / self._trial
+        self._dense = f"{SHARED_FOLDER}/{TrialSpec.model_validate(config['trial']['spec']).dense_key}"
+        self._lease = Lease(self._remote, f"{self._trial}/{LEASE_FILE}")
+        self._dense_lease = Lease(self._remote, f"{self._dense}/{LEASE_FILE}")
+        self._holds_dense = False
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._next = 0.0
+
+    def fetch(self) -> None:
+        """Take the trial, and make the files here those of the store; wait while another node trains the dense one."""
+        patiently(self._lease.take, self.note)
+        patiently(self._fetch_trial, self.note)
+        patiently(self._fetch_dense, self.note)
+
+    def saved(self, now: bool = False) -> None:
+        """Send what changed, now and then; an outage is left to the next time.
+
+        Raises:
+            SupersededError: see there.
+        """
+        done = (self._results / self._dense / _DENSE_DONE).exists()
+        if time.monotonic() < self._next and not now and not (done and self._holds_dense):
+            return
+        try:
+            self._send()
+            if done and self._holds_dense:
+                self._remote.delete(f"{self._dense}/{STATE_FILE}")
+                self._release_dense()
+        except OSError as error:
+            self.note(f"the checkpoint was not sent: {explain(error)}")
+        self._next = time.monotonic() + SEND_SECONDS
+
+    def decided(self) -> None:
+        """Send everything.
+
+        Raises:
+            OSError, SupersededError: see `finished`.
+        """
+        patiently(self._send, self.note)
+
+    def finished(self) -> None:
+        """Send everything, the record last; then the checkpoint is of no more use.
+
+        Raises:
+            OSError: the store did not answer for ten minutes.
+            SupersededError: see there.
+        """
+        patiently(self._send, self.note)
+        patiently(lambda: self._remote.delete(f"{self._trial}/{STATE_FILE}"), self.note)
+
+    def close(self) -> None:
+        """Give the leases back."""
+        self._release_dense()
+        self._lease.release()
+
+    def _fetch_trial(self) -> None:
+        stored = self._remote.list(self._trial)
+        if f"{self._trial}/{RECORD_FILE}" in stored:
+            stored = {f"{self._trial}/{RECORD_FILE}": stored[f"{self._trial}/{RECORD_FILE}"]}
+        for path in self._folder.iterdir():
+            if path.is_file() and path.name != TRIAL_LOCK and f"{self._trial}/{path.name}" not in stored:
+                path.unlink()
+        wanted = [name for name in stored if not name.endswith((LEASE_FILE, ".safetensors"))]
+        self._remote.download(self._results, wanted)
+        self._mark(wanted)
+
+    def _fetch_dense(self) -> None:
+        told = False
+        while True:
+            stored = self._remote.list(self._dense)
+            if f"{self._dense}/{_DENSE_DONE}" in stored or self._holds_dense:
+                break
+            self._holds_dense = self._dense_lease.acquire()
+            if self._holds_dense:
+                continue  # the holder before may have finished in the meantime
+            if not told:
+                self.note("another node trains the dense network")
+                told = True
+            time.sleep(_POLL_SECONDS)
+        if f"{self._dense}/{_DENSE_DONE}" in stored:
+            self._release_dense()
+            if (self._results / self._dense / _DENSE_DONE).exists():
+                return
+        wanted = sorted((name for name in stored if not name.endswith(LEASE_FILE)), key=_order)
+        self._remote.download(self._results, wanted)
+        self._mark(wanted)
+
+    def _check_fence(self) -> None:
+        if self._lease.lost.is_set() or not self._lease.mine():
+            raise SupersededError(f"another attempt has taken trial {self._trial}")
+
+    def _send(self) -> None:
+        self._check_fence()
+        for name in sorted(self._files(), key=_order):
+            path = self._results / name
+            if path.name == RECORD_FILE:  # weights before it may have taken minutes; a record never changes
+                self._check_fence()
+                if self._remote.exists(name):
+                    continue
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                if self._sent.get(name) != (stat.st_mtime_ns, stat.st_size):
+                    self._remote.upload(self._results, [name])
+                    self._sent[name] = (stat.st_mtime_ns, stat.st_size)
+
+    def _files(self) -> list[str]:
+        folders = [self._trial] + ([self._dense] if self._holds_dense else [])
+        found = [path for name in folders for path in (self._results / name).glob("*") if path.is_file()]
+        own = [path for path in found if not path.name.startswith(".") and path.name != LEASE_FILE]
+        return [path.relative_to(self._results).as_posix() for path in own]
+
+    def _mark(self, names: list[str]) -> None:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                stat = (self._results / name).stat()
+                self._sent[name] = (stat.st_mtime_ns, stat.st_size)
+
+    def _release_dense(self) -> None:
+        if self._holds_dense:
+            self._dense_lease.release()
+        self._holds_dense = False
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    """What completes a set of files goes last: `dense.json` after the weights it tells of, the record after all."""
+    base = name.rpartition("/")[2]
+    return base == _DENSE_DONE, _LAST.index(base) if base in _LAST else -1, name

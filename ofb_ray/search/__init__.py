@@ -1,0 +1,1 @@
+"""The OFB search: supernet, losses, cuts, and the loop over epochs."""

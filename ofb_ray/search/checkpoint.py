@@ -1,0 +1,40 @@
+"""The supernet's part of a search checkpoint: its tensors, and the candidates that every axis still has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from ofb_ray.backbones.base import Backbone, resize
+from ofb_ray.method.axis import Axis
+from ofb_ray.method.bimask import BiMask, Gate
+from ofb_ray.search.supernet import Supernet
+from ofb_ray.train.checkpoint import State
+
+
+def supernet_state(net: Supernet) -> State:
+    """Tensors and the candidates of every axis."""
+    axes = {axis.name: [list(axis.head_choices), list(axis.width_choices)] for axis in net.backbone.axes}
+    return {"axes": axes, "tensors": net.state_dict()}
+
+
+def restore_supernet(dense: nn.Module, backbone: Backbone, state: State) -> Supernet:
+    """The supernet that `supernet_state` described; `dense` gives the classes and is left as it is."""
+    axes = list(_axes(backbone.axes, state["axes"]))
+    vessel = resize(dense, backbone, {axis.name: axis.size for axis in axes})
+    masks = {
+        axis.name: BiMask(axis) if len(axis.candidates) > 1 else Gate(axis, torch.ones(axis.size.units))
+        for axis in axes
+    }
+    net = Supernet(vessel, backbone.with_axes(axes), masks)
+    net.load_state_dict(state["tensors"])
+    return net
+
+
+def _axes(axes: Iterable[Axis], choices: dict[str, list[list[int]]]) -> Iterable[Axis]:
+    for axis in axes:
+        heads, widths = choices[axis.name]
+        yield replace(axis, head_choices=tuple(heads), width_choices=tuple(widths))

@@ -1,0 +1,116 @@
+"""What one search step descends: task, one-hot, budget and reconstruction loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from ofb_ray.config import SearchSpec
+from ofb_ray.data import Batch
+from ofb_ray.method.bimask import importance
+from ofb_ray.method.losses import adaptive_one_hot_loss, budget_loss, score_penalty
+from ofb_ray.method.pmim import balanced_weight, reconstruction_loss, token_mask
+from ofb_ray.method.projection import Goal
+from ofb_ray.method.schedule import linear_then_constant
+from ofb_ray.search.supernet import Supernet
+from ofb_ray.train.run import Run, autocast
+from ofb_ray.train.targets import Teacher, apply_mixup, task_loss
+
+
+class SearchLosses(nn.Module):
+    """The losses of one part of one step as a module, so that a team can wrap it.
+
+    Args:
+        goal, dense_cost: the budget, and the dense network's cost in its resource.
+        classes: of the data set.
+    """
+
+    def __init__(
+        self,
+        net: Supernet,
+        spec: SearchSpec,
+        goal: Goal,
+        dense_cost: int,
+        classes: int,
+        run: Run,
+        teacher: Teacher | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.spec, self.goal, self.dense_cost, self.classes = spec, goal, dense_cost, classes
+        self.run, self.teacher = run, teacher
+
+    def forward(self, batch: Batch, seed: int, progress: float, budget_weight: float) -> Tensor:
+        """The four weighted losses, (task, one-hot, budget, reconstruction); their sum is descended.
+
+        L_cls + 0.5 sum L_onehot + w_b L_budget + stop_gradient(L_cls / L_rec) L_rec with the weights of the spec.
+
+        Args:
+            seed: of this step's token masks, the same for all its parts.
+        """
+        spec, net = self.spec, self.net
+        p = net.probabilities()
+        masks = net.unit_masks(p, current_lambda(spec, progress), spec.mask)
+        image, label, mask_BN, masked = batch.image, batch.label, None, None
+        if not p:
+            image, label = apply_mixup(image, label, self.classes, spec)
+        elif spec.pmim.mode != "off":
+            mask_BN, masked = self._token_mask(batch, seed, progress)
+        with autocast(image.device):
+            output = net(image, masks, mask_BN)
+        taught = None if self.teacher is None else (self.teacher.spec, self.teacher.logits(image))
+        task = task_loss(output.logits.float(), label, spec.label_smoothing, taught)
+        one_hot = budget = reconstruction = task.new_zeros(())
+        if p:
+            one_hot = spec.one_hot_weight * _one_hot(net, p, spec)
+            expected = net.expected_cost(self.goal.terms, p)
+            budget = budget_weight * budget_loss(expected, aim(self.goal), self.dense_cost)
+        if mask_BN is not None and output.image is not None:
+            grid = net.backbone.tokens.grid
+            reconstruction = reconstruction_loss(output.image.float(), image, mask_BN, grid, masked)
+            reconstruction = self._reconstruction_weight(task, reconstruction, batch) * reconstruction
+        return torch.stack([task, one_hot, budget, reconstruction])
+
+    def _token_mask(self, batch: Batch, seed: int, progress: float) -> tuple[Tensor, Tensor]:
+        """(B, N) of this part, drawn for the whole step, and the masked patches that fall to it on average.
+
+        All workers draw the same, so that a step does not depend on their number.
+        """
+        pmim, (height, width) = self.spec.pmim, self.net.backbone.tokens.grid
+        share = pmim.end
+        if pmim.mode == "progressive":
+            share = linear_then_constant(progress, pmim.start, pmim.end, self.spec.mask_warmup)
+        generator = torch.Generator(batch.image.device).manual_seed(seed)
+        mask = token_mask(batch.total, height * width, share, generator)
+        return mask[batch.first : batch.first + len(batch.label)], mask.sum() * batch.share
+
+    def _reconstruction_weight(self, task: Tensor, reconstruction: Tensor, batch: Batch) -> Tensor | float:
+        if self.spec.pmim.weight is not None:
+            return self.spec.pmim.weight
+        both = self.run.team.all_reduce_sum_(torch.stack([task.detach(), reconstruction.detach()]) * batch.share)
+        return balanced_weight(both[0], both[1])
+
+
+def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
+    """Sum of the axes' adaptive one-hot losses, all axes at once: a search step has no time for small operators."""
+    p_AN = pad_sequence([p_IJ.flatten() for p_IJ in p.values()], batch_first=True)
+    loss_A = adaptive_one_hot_loss(p_AN, eps=spec.sigma_eps, use_entropy=spec.entropy, use_variance=spec.variance)
+    total = loss_A.sum()
+    if spec.score_penalty:
+        for attention, eta in ((True, spec.eta_attention), (False, spec.eta_other)):
+            masks = [mask for mask in net.undecided.values() if (mask.axis.kind == "attention") == attention]
+            scores: list[Tensor] = [mask.score_U for mask in masks]
+            if scores:
+                total = total + score_penalty(importance(torch.cat(scores)), eta)
+    return total
+
+
+def current_lambda(spec: SearchSpec, progress: float) -> float:
+    """lambda of the bi-mask at `progress` in [0, 1] of the search."""
+    return linear_then_constant(progress, spec.lambda_start, spec.lambda_end, spec.mask_warmup)
+
+
+def aim(goal: Goal) -> float:
+    """The middle of what the promise allows."""
+    return (goal.floor + goal.target) / 2

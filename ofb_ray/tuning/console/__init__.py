@@ -1,0 +1,1 @@
+"""What a sweep prints: live display, status, dry run, summary."""

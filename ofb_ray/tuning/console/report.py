@@ -1,0 +1,203 @@
+"""What the commands print beside the live display: the dry run, the end of a sweep, one trial without Ray."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ofb_ray.config import Json, SweepSpec, TrialSpec
+from ofb_ray.config.space import expand_all, grid_points
+from ofb_ray.errors import InputError
+from ofb_ray.results import records
+from ofb_ray.results.folder import (
+    LOG_FILE,
+    TRIAL_FILE,
+    TrialFacts,
+    cell_key,
+    cell_label,
+    cell_of,
+    params_label,
+    read_facts,
+    read_json,
+    results_folder,
+    trial_total,
+)
+from ofb_ray.results.records import Record
+from ofb_ray.results.store import is_uri, readable
+from ofb_ray.tuning.console.live import count, duration, outcome
+from ofb_ray.tuning.lifecycle.promote import sweep_total
+
+if TYPE_CHECKING:
+    from ofb_ray.trial.run import Estimate, Plan
+
+
+def dry_run(
+    spec: SweepSpec, plans: Sequence[Plan], estimates: Sequence[Estimate], slots: int, missing: Sequence[str]
+) -> str:
+    """Every trial with its target, what is known of its values, the time, and what this machine lacks.
+
+    Args:
+        plans: of each cell, in the order of `spec.cells`; estimates: the same, or one for all.
+        slots: trials at a time.
+        missing: a line each.
+    """
+    total, first, asked = trial_total(spec), plans[0], spec.resources
+    each = f"each {asked.cpus:g} CPUs and {asked.gpus:g} GPUs"
+    lines = [
+        f"{spec.name}: {total} trials, {slots} at a time, {each}"
+        + (f" ({asked.workers} workers)" if asked.workers > 1 else ""),
+        f"dense: {spec.model.name}, {count(first.dense_macs)} MACs, {count(first.dense_params)} parameters, "
+        f"{first.train_images:,} training images",
+        f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
+    ]
+    cells, turns = spec.cells, Counter[str]()
+    for number in range(total):
+        cell = cell_of(spec, number)
+        plan = plans[cells.index(cell)]
+        dense = plan.dense_macs if plan.resource == "macs" else plan.dense_params
+        turns[cell_key(cell)] += 1
+        values = _values(spec, cell, turns[cell_key(cell)] - 1)
+        target = f"{count(plan.target)} {'MACs' if plan.resource == 'macs' else 'params'}"
+        note = f" ({plan.note})" if plan.note else ""
+        lines.append(
+            f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / dense:6.3f}  {count(plan.minimum):>8}  "
+            f"{cell_label(cell)}{values}{note}"
+        )
+    lines += [f"explored: {', '.join(spec.parameters) or 'nothing'}", _time(spec, estimates, total, slots)]
+    if spec.promote:
+        more, long = spec.promote.best * len({cell_label(cell) for cell in cells}), spec.promote.epochs
+        lines.append(f"promoted: then the best of each budget fine-tune {long} epochs: {more} trials, not counted here")
+    lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in plans) if line]
+    lines += [f"missing: {line}" for line in missing]
+    return "\n".join(lines)
+
+
+def _values(spec: SweepSpec, cell: Json, turn: int) -> str:
+    """What is known of the values of the `turn`-th trial of a cell before it is suggested."""
+    if not spec.parameters:
+        return ""
+    if spec.sampler.name == "grid":
+        return f"; {params_label(expand_all(grid_points(spec.parameters, cell)[turn]))}"
+    if turn == 0:
+        return "; the file's values"
+    point = spec.points[turn - 1] if turn <= len(spec.points) else {}
+    known = f"; {params_label(expand_all(point))}" if point else ""
+    return known if len(point) == len(spec.parameters) else f"{known}; by Optuna"
+
+
+def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int) -> str:
+    networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
+    dense = estimates[0].dense
+    trial = sum(estimate.trial for estimate in estimates) / len(estimates)
+    whole = dense * -(-networks // slots) + trial * total / slots
+    first = f"{networks} dense network(s) of {duration(dense)} each, then " if dense else ""
+    text = f"time: about {duration(whole)}: {first}{duration(trial)} a trial, {estimates[0].how}"
+    if spec.resources.gpus:
+        days = (dense * networks + trial * total) * spec.resources.gpus / 86400
+        text += f"\nGPU days: about {days:.2f} in all, {trial * spec.resources.gpus / 86400:.2f} a trial"
+    return text
+
+
+def finish(location: str | Path, spec: SweepSpec) -> int:
+    """Print the analysis of a sweep whose trials are done, which says what to do next, and what failed.
+
+    Args:
+        location: the results folder or its URI.
+    Returns:
+        The exit code.
+    """
+    from analysis import gate
+    from analysis.pareto import analyse
+
+    results = readable(location)
+    facts = read_facts(results)
+    print(analyse(location))
+    for line in gate.summary(location):
+        print(line)
+    bad = [fact for fact in facts[: sweep_total(spec, results)] if fact.state in ("failed", "died", "waiting")]
+    for fact in bad:
+        log = f"{str(location).rstrip('/')}/{fact.number:05d}/{LOG_FILE}"
+        print(f"trial {fact.number}: {_failure(fact, log)}")
+    return 1 if bad else 0
+
+
+def _failure(fact: TrialFacts, log: str) -> str:
+    if fact.record is not None:
+        return f"{outcome(fact.record)}; log: {log}"
+    return f"{fact.progress.get('message') or 'has no record'}; run the sweep again to continue it"
+
+
+def resume_command(file: str, overrides: Sequence[str], address: str | None, spec: SweepSpec) -> str:
+    """The command that continues a sweep."""
+    parts = ["ofb-ray", "sweep", file, *(part for override in overrides for part in ("--set", override))]
+    parts += ["--address", address] if address else []
+    parts += ["--storage", spec.storage if is_uri(spec.storage) else str(results_folder(spec).parent)]
+    parts += ["--name", spec.name, "--resume"]
+    return shlex.join(parts)
+
+
+def check_trial_folder(folder: Path, spec: TrialSpec) -> None:
+    """The folder of `ofb-ray trial` is new or holds this very trial; its trial.json is written.
+
+    Raises:
+        InputError: it holds another trial or something else, or nothing can be written there.
+    """
+    try:
+        _check_trial_folder(folder, spec)
+    except OSError as error:
+        why = f"cannot write there ({error.strerror}): give another --out"
+        raise InputError(why, file=str(folder), key="--out") from None
+
+
+def _check_trial_folder(folder: Path, spec: TrialSpec) -> None:
+    known = read_json(folder / TRIAL_FILE)
+    if not known and folder.exists() and any(folder.iterdir()):
+        raise InputError("is not empty and holds no trial: give another --out", file=str(folder), key="--out")
+    if known and known.get("key") != spec.key:
+        raise InputError("holds another trial: give another --out, or remove it", file=str(folder), key="--out")
+    if not known:
+        records.write_json(folder / TRIAL_FILE, {"trial": 0, "key": spec.key, "spec": spec.model_dump(mode="json")})
+
+
+def trial_summary(record: Record, folder: Path, seconds: float) -> str:
+    """How one trial ended and what to do with it."""
+    text = f"{outcome(record)} in {duration(seconds)}; record: {folder / records.RECORD_FILE}"
+    if record.status == "finished":
+        text += f"\nexport it: ofb-ray export {shlex.quote(str(folder))} --to {shlex.quote(folder.name)}-model"
+    return text
+
+
+class TrialLine:
+    """The progress of one trial: a line that changes on a terminal, a line for each phase elsewhere."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        console = Console(highlight=False)
+        self._live = Live(Text("starting"), console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> TrialLine:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, progress: Json) -> None:
+        """Take a report of run_trial."""
+        known = {key: progress[key] for key in ("loss", "top1_val") if progress.get(key) is not None}
+        epoch = f"{progress.get('epoch', 0)}/{progress.get('epochs', 0)}"
+        share = 100 * float(progress.get("progress") or 0)
+        if self._live:
+            self._live.update(Text(f"{progress['phase']} {epoch}, {share:.0f} % of the trial  {params_label(known)}"))
+        elif progress["phase"] != self._phase:
+            print(progress["phase"], flush=True)
+        self._phase = progress["phase"]

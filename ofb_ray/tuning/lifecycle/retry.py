@@ -1,0 +1,48 @@
+"""Failed trials tried again: under the same number, in the same folder, their old records kept beside the new."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from ofb_ray.results import records
+from ofb_ray.results.driver import Place
+from ofb_ray.results.folder import PROGRESS_FILE
+from ofb_ray.tuning.lifecycle.failures import ATTEMPTS_FILE
+
+
+def failed_trials(results: Path) -> list[int]:
+    """The numbers of the trials whose record says `failed`."""
+    folders = records.trial_folders(results) if results.exists() else []
+    found = {int(folder.name): records.read_record(folder) for folder in folders}
+    return [number for number, record in found.items() if record is not None and record.status == "failed"]
+
+
+def retry_failed(place: Place) -> list[int]:
+    """Open the failed trials of a results folder, which the caller drives, again; their numbers.
+
+    The record is kept as record.failed-1.json (-2, ...) and goes last: until then the trial is settled and nobody looks
+    at what else is in its folder, from then on it is open. Where it left a checkpoint (a process that died leaves one,
+    a trial that diverged does not) it goes on from there. Optuna's study is put right when it is opened next: it then
+    claims an end that no record shows.
+    """
+    numbers = failed_trials(place.results)
+    for number in numbers:
+        folder = records.trial_folder(place.results, number)
+        for name in (PROGRESS_FILE, ATTEMPTS_FILE):
+            _remove(place, folder / name)
+        data = (folder / records.RECORD_FILE).read_bytes()
+        paths = (folder / f"record.failed-{count}.json" for count in itertools.count(1))
+        kept = next(path for path in paths if not path.exists() or path.read_bytes() == data)
+        records.write_atomic(kept, data)
+        if place.remote is not None:
+            place.remote.upload(place.results, [f"{folder.name}/{kept.name}"])
+        _remove(place, folder / records.RECORD_FILE)
+    return numbers
+
+
+def _remove(place: Place, path: Path) -> None:
+    """The store's file goes first: it is what the next launch fetches."""
+    if place.remote is not None:
+        place.remote.delete(path.relative_to(place.results).as_posix())
+    path.unlink(missing_ok=True)

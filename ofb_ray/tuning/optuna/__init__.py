@@ -1,0 +1,1 @@
+"""The Optuna study of a sweep. The only folder that imports optuna."""

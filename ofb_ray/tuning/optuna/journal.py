@@ -1,0 +1,164 @@
+"""The study's journal: a plain Optuna study on file, derived from the trial folders and made again where it is lost."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from ofb_ray.config import Json, SweepSpec
+from ofb_ray.errors import InputError
+from ofb_ray.results import records
+from ofb_ray.results.folder import JOURNAL
+from ofb_ray.results.records import Record
+from ofb_ray.tuning.optuna.distributions import CELL, as_choice, distributions, labels
+from ofb_ray.tuning.optuna.metrics import objective_values, violations
+
+# Of a study's trial: the number of its folder and its cell, or the folder of another sweep that it comes from.
+NUMBER, PLACE, FROM = "trial", "place", "from"
+
+
+def open_study(results: Path, spec: SweepSpec) -> optuna.Study | None:
+    """The sweep's study from its journal, made if there is none; None where the journal is not this sweep's.
+
+    The caller holds the driver's lock.
+    """
+    quiet()
+    path = results / JOURNAL
+    _drop_torn_line(path)
+    try:
+        study = _study(path, spec)
+    except (ValueError, KeyError):  # a power cut may leave a block of zeros
+        return None
+    return study if optuna.get_all_study_names(_storage(path)) == [spec.name] else None
+
+
+def check_owner(results: Path, spec: SweepSpec) -> None:
+    """Refuse a journal that another sweep wrote.
+
+    Raises:
+        InputError: see above.
+    """
+    quiet()
+    path = results / JOURNAL
+    if not path.exists():
+        return
+    _drop_torn_line(path)
+    try:
+        names = optuna.get_all_study_names(_storage(path))
+    except (ValueError, KeyError):
+        return  # unreadable: it is made again from the trials
+    if names and spec.name not in names:
+        raise InputError(
+            f"is the study of sweep {names[0]!r}: give --name, or remove the file (it is made again from the trials)",
+            file=str(path),
+        )
+
+
+def quiet() -> None:
+    """Silence what Optuna tells its own developers."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def _study(path: Path, spec: SweepSpec) -> optuna.Study:
+    for suffix in (".lock", ".lock.rename"):  # left by a driver that was killed while it wrote
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return optuna.create_study(
+        storage=_storage(path),
+        study_name=spec.name,
+        directions=[objective.goal for objective in spec.objectives],
+        sampler=RandomSampler(seed=0),
+        load_if_exists=True,
+    )
+
+
+def _storage(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _drop_torn_line(path: Path) -> None:
+    """A driver that died while it appended leaves half a line, after which every later append would be unreadable."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    keep = data.rfind(b"\n") + 1
+    if keep < len(data):
+        with path.open("r+b") as file:
+            file.truncate(keep)
+
+
+def rebuild(results: Path, spec: SweepSpec, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """Put a new journal with `trials` in the place of the old one, whole or not at all."""
+    quiet()
+    path = results / JOURNAL
+    fresh = path.with_name(f"{JOURNAL}.new")
+    fresh.unlink(missing_ok=True)
+    _study(fresh, spec).add_trials(trials)
+    fresh.replace(path)
+    return _study(path, spec)
+
+
+def agrees(study: optuna.Study, spec: SweepSpec, issued: dict[int, Json], results: Path, warm: set[str]) -> bool:
+    """Whether a study tells what the trial folders tell: else it is derived from them anew.
+
+    It may know trials that were given out and have no folder yet, and miss how a trial ended, but not claim an end that
+    no record shows (one that is to be tried again), nor lack a folder, nor know other cells than the sweep.
+    """
+    if [direction.name.lower() for direction in study.directions] != [each.goal for each in spec.objectives]:
+        return False
+    numbers: set[int] = set()
+    choices = labels(spec)
+    for trial in study.get_trials(deepcopy=False):
+        cell = trial.distributions.get(CELL)
+        if cell is not None and list(getattr(cell, "choices", ())) != choices:
+            return False
+        if FROM in trial.user_attrs:
+            continue
+        number = trial.user_attrs.get(NUMBER)
+        if not isinstance(number, int) or number in numbers:
+            return False
+        if trial.state.is_finished() and not _has_record(results, number):
+            return False
+        numbers.add(number)
+    taken = {trial.user_attrs[FROM] for trial in study.get_trials(deepcopy=False) if FROM in trial.user_attrs}
+    return set(issued) <= numbers and taken == warm
+
+
+def _has_record(results: Path, number: int) -> bool:
+    return (records.trial_folder(results, number) / records.RECORD_FILE).exists()
+
+
+def frozen(spec: SweepSpec, record: Record | None, label: str, values: Json, attributes: Json) -> FrozenTrial:
+    """A trial as it would stand in the study had it been asked for and told there.
+
+    Args:
+        label: of its cell.
+        values: of its parameters, keyed as in the sweep file.
+        attributes: user attributes.
+    """
+    state, objectives = end_of(spec, record)
+    return optuna.create_trial(
+        state=state,
+        values=objectives,
+        params={CELL: label, **{key: as_choice(value) for key, value in values.items()}},
+        distributions=distributions(spec, values),
+        user_attrs=attributes,
+        constraints=violations(spec, record) if objectives is not None and record else None,
+    )
+
+
+def end_of(spec: SweepSpec, record: Record | None) -> tuple[TrialState, list[float] | None]:
+    """What Optuna is to be told of a trial: its state and, where it is complete, its objectives."""
+    if record is None:
+        return TrialState.RUNNING, None
+    objectives = objective_values(spec, record)
+    if objectives is not None:
+        return TrialState.COMPLETE, objectives
+    return (TrialState.PRUNED if record.status == "stopped" else TrialState.FAIL), None

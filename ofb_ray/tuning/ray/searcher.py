@@ -1,0 +1,78 @@
+"""Ray Tune's view of the study: it asks for the next trial and says when one has ended. The record is on file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from ofb_ray.config import Json
+from ofb_ray.results import records
+from ofb_ray.results.driver import Place
+from ofb_ray.results.folder import TRIAL_FILE, read_json
+from ofb_ray.tuning.lifecycle.failures import disk_trouble
+from ofb_ray.tuning.lifecycle.promote import Promotions
+from ofb_ray.tuning.optuna.study import Suggestions
+from ofb_ray.tuning.ray.stopper import Stop
+
+
+class StudySearcher(Searcher):
+    """Hands out the numbers of `suggestions`. What Ray reports is not used: a trial's record is the truth.
+
+    Args:
+        suggestions: the sweep's study.
+        config: what every trial gets beside its number and its trial.json.
+        place: where that is.
+        stop: once it is set, no further trial is handed out.
+        close: called with the number of a trial that ended.
+    """
+
+    def __init__(
+        self,
+        suggestions: Suggestions | Promotions,
+        config: Json,
+        place: Place,
+        stop: Stop,
+        close: Callable[[int], None],
+    ) -> None:
+        super().__init__()
+        self._suggestions, self._config = suggestions, config
+        self._place, self._stop, self._close = place, stop, close
+        self._numbers: dict[str, int] = {}
+
+    def __getstate__(self) -> Json:
+        return {}  # Ray pickles what it is given, for a restore that never happens here
+
+    def suggest(self, trial_id: str) -> Any:
+        """The config of the next trial; Searcher.FINISHED when there is none."""
+        number = None if self._stop.is_set() else self._next()
+        if number is None:
+            return str(Searcher.FINISHED)
+        self._numbers[trial_id] = number
+        trial = read_json(records.trial_folder(self._place.results, number) / TRIAL_FILE)
+        return {**self._config, "number": number, "trial": trial}
+
+    def _next(self) -> int | None:
+        try:
+            number = self._suggestions.next()
+            if number is not None:
+                self._place.issued(number)
+        except OSError as error:
+            self._stop.set(disk_trouble(error, self._place.results) or f"the results cannot be written: {error}")
+            return None
+        return number
+
+    def on_trial_complete(self, trial_id: str, result: Json | None = None, error: bool = False) -> None:
+        """Close a trial that ended, failed or was interrupted."""
+        number = self._numbers.pop(trial_id, None)
+        if number is not None:
+            self._close(number)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Leave an empty file, as Ray expects one: the journal holds the state and no Ray run is ever restored."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing, see `save`."""

@@ -1,0 +1,146 @@
+"""Ray for the time of a launch: started on this machine, or a running cluster joined."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from ofb_ray.config import SweepSpec
+from ofb_ray.errors import InputError
+from ofb_ray.tuning.ray.resources import check_nodes, local_gpus, local_slots
+from ofb_ray.tuning.ray.watch import Watch, ping
+
+_TOKEN = (
+    "the cluster wants its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) "
+    "to the one that its head was started with"
+)
+
+
+@contextmanager
+def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
+    """Ray for the time of a launch; yields how many trials run at a time.
+
+    Raises:
+        InputError: the cluster does not answer, lacks our token or runs other versions; or no trial fits on it.
+    """
+    gpus = local_gpus(spec) if address is None else 0
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+    if address is None:
+        # A trial runs in a thread of its own, for which glibc keeps memory apart: a reused process would grow by it.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "1")
+        # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
+        options: dict[str, Any] = {"num_cpus": os.cpu_count(), "num_gpus": gpus}
+        options["include_dashboard"] = _dashboard_installed()
+        context: Any = ray.init(address="local", **options, **quiet)
+        _answer_sigterm(on_sigterm)
+        if context.dashboard_url:
+            print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
+    else:
+        _join(address, quiet)
+        _answer_sigterm(on_sigterm)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        with Watch(ray.get_runtime_context().gcs_address):
+            yield _slots(spec, address)
+            ray.shutdown()
+    finally:
+        ray.shutdown()
+        _answer_sigterm(on_sigterm)
+
+
+def _answer_sigterm(handler: Any) -> None:
+    """Put the caller's handler back: Ray takes SIGTERM for a crash, whose stack it prints, and leaves the default."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _dashboard_installed() -> bool:
+    """Whether Ray came with its dashboard, as `ray[default]` does."""
+    return importlib.util.find_spec("aiohttp_cors") is not None
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    """Join the cluster at `address`.
+
+    Raises:
+        InputError: that is impossible; says why.
+    """
+    if "://" in address:
+        raise InputError(
+            f"{address!r} drives a cluster from outside: run the command on one of its nodes with --address auto, "
+            "or through `ray job submit`",
+            key="--address",
+        )
+    said = ""
+    try:
+        if ":" in address:
+            ping(address)  # where nothing listens Ray would try for more than a minute
+        with _stderr_kept() as read:
+            try:
+                ray.init(address=address, **quiet)
+            except Exception:
+                said = read()
+                raise
+    except ray.exceptions.AuthenticationError:
+        raise InputError(_TOKEN, key="--address") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        if "InvalidAuthToken" in said:
+            raise InputError(_TOKEN, key="--address") from None
+        if str(error).startswith("Version mismatch"):
+            versions = " ".join(str(error).split())
+            raise InputError(f"{versions}: use the cluster's Python and Ray here", key="--address") from None
+        raise InputError(f"no Ray cluster answers: {str(error).splitlines()[0]}", key="--address") from None
+
+
+def _slots(spec: SweepSpec, address: str | None) -> int:
+    """How many trials run at a time. A cluster may grow while the sweep runs, so there `concurrent` is taken as it is.
+
+    Raises:
+        InputError: no trial fits, and no `concurrent` says that the cluster will grow.
+    """
+    if address is None:
+        return local_slots(spec)
+    list_nodes: Any = ray.nodes
+    try:
+        fits = check_nodes(spec, "the cluster", [node["Resources"] for node in list_nodes() if node["Alive"]])
+    except InputError as error:
+        if spec.resources.concurrent is None:
+            raise InputError(
+                f"{error.message}, or set resources.concurrent if the cluster grows by itself", key=error.key
+            ) from None
+        print(f"note: {error.message.rpartition(':')[0]} now: waiting for the cluster to grow", flush=True)
+        fits = 0
+    return spec.resources.concurrent or fits
+
+
+@contextmanager
+def _stderr_kept() -> Iterator[Callable[[], str]]:
+    """Keep what is written to stderr, by Ray's C++ parts too, off the terminal; yields what reads it."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+
+        def read() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        try:
+            yield read
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)

@@ -1,0 +1,115 @@
+"""A trial of several workers: rank 0 is Ray Tune's trial, the others are tasks in its placement group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from ofb_ray.config import Json, Resources
+from ofb_ray.errors import InputError
+from ofb_ray.train.address import free_address
+
+# Gloo notices at once that a peer is gone; NCCL does not, so rank 0 ends itself when its exception does not come.
+GRACE_SECONDS = 20
+
+
+def placement(resources: Resources) -> Any:
+    """One bundle per worker; the trial runs in the first. On one machine where they fit, else on several."""
+    bundle = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        bundle["GPU"] = resources.gpus_per_worker
+    return tune.PlacementGroupFactory([bundle] * resources.workers, strategy="PACK")
+
+
+@contextlib.contextmanager
+def team(config: Json, log: Path) -> Iterator[None]:
+    """Rank 0, settled and joined with its workers, each of which runs the same trial function; or alone.
+
+    Raises:
+        RuntimeError: a worker died; the trial goes on from its checkpoint when it is started again.
+        InputError: a worker met bad input.
+    """
+    from ofb_ray.tuning.ray.trainable import settle
+
+    world = int(config["workers"])
+    if world == 1:
+        settle(config)
+        yield
+        return
+    address = free_address(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+    group = ray.util.get_current_placement_group()
+    assert group is not None
+    references = [
+        _worker.options(
+            num_cpus=config["cpus"],
+            num_gpus=config["gpus"],
+            max_retries=0,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
+        ).remote(config, rank, address)
+        for rank in range(1, world)
+    ]
+    settle(config)  # imports torch, which takes seconds, while the workers do
+    from ofb_ray.train.team import process_group
+
+    done = threading.Event()
+    watch = threading.Thread(target=_watch, args=(references, done, log), daemon=True)
+    watch.start()
+    try:
+        with process_group(0, world, address):
+            yield
+        ray.get(references)
+    except RuntimeError:
+        _raise_bad_input(references)
+        raise
+    finally:
+        done.set()
+        for reference in references:
+            ray.cancel(reference, force=True)
+
+
+def _raise_bad_input(references: list[Any]) -> None:
+    """What broke the connection may be a worker's bad input, which its answer tells a moment later."""
+    ready, _ = ray.wait(references, num_returns=len(references), timeout=2)
+    for reference in ready:
+        try:
+            ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
+        except ray.exceptions.RayError:
+            continue  # a death, not an answer
+
+
+@ray.remote
+def _worker(config: Json, rank: int, address: str) -> None:
+    """A worker beside rank 0. Its output goes to the trial's log."""
+    from ofb_ray.train.team import process_group
+    from ofb_ray.tuning.ray.trainable import logged, run_worker, settle
+
+    settle(config)
+    with logged(config), process_group(rank, int(config["workers"]), address):
+        run_worker(config)
+
+
+def _watch(references: list[Any], done: threading.Event, log: Path) -> None:
+    """End this process if a worker died and no collective has noticed."""
+    waiting = list(references)
+    while waiting and not done.is_set():
+        ready, waiting = ray.wait(waiting, timeout=2)
+        for reference in ready:
+            try:
+                ray.get(reference)
+            except Exception as error:
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(f"a worker ended: {str(error).splitlines()[0]}\n")
+                if not done.wait(GRACE_SECONDS):
+                    os._exit(1)
+                return

@@ -1,0 +1,255 @@
+"""Results in an object store: a real S3 server on loopback, a killed driver, another machine, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analysis.load import read
+from ofb_ray.cli import main
+from ofb_ray.config import SweepSpec
+from ofb_ray.errors import InputError
+from ofb_ray.results.folder import check_same_sweep, write_sweep
+from ofb_ray.results.lease import LEASE_VARIABLE, Lease
+from ofb_ray.results.store import CACHE_VARIABLE, Remote, is_uri, join, parent, readable, same
+from ofb_ray.tuning.launch import launch
+from tests.results.store import BUCKET, client, server
+from tests.tuning.optuna.studies import sweep
+from tests.tuning.test_launch import ROOT, SWEEP, command, start, wait_for
+
+RESULTS = f"s3://{BUCKET}/team"
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[dict[str, str]]:
+    with server() as environment:
+        yield environment
+
+
+@pytest.fixture
+def remote(store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A URI of this test alone."""
+    for key, value in store.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(LEASE_VARIABLE, "3")
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
+def test_locations_are_joined_before_their_query() -> None:
+    assert join("s3://b/a/?scheme=http", "x") == "s3://b/a/x?scheme=http"
+    assert parent("s3://b/a/x?scheme=http") == "s3://b/a?scheme=http"
+    assert parent(Path("a/b")) == Path("a")
+    assert is_uri("gs://b")
+    assert not is_uri("a:/b")
+
+
+def test_small_files_follow_the_store_and_large_ones_stay(remote: str) -> None:
+    place = Remote(remote)
+    files = {
+        "sweep.yaml": b"1",
+        "00000/record.json": b"2",
+        "00000/model.safetensors": b"3",
+        "shared/k/dense.json": b"4",
+    }
+    for name, data in files.items():
+        place.write(name, data)
+    folder = readable(remote)
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.[yj]*") if p.name[0] != ".") == [
+        "00000/record.json",
+        "sweep.yaml",
+    ]
+    place.write("00000/record.json", b"22")
+    place.delete("sweep.yaml")
+    assert (readable(remote) / "00000/record.json").read_bytes() == b"22"
+    assert not (folder / "sweep.yaml").exists()
+    assert place.read("none") is None
+
+
+def test_a_lease_is_for_one_until_it_falls_silent(remote: str) -> None:
+    place = Remote(remote)
+    mine, other = Lease(place, "lease.json", seconds=1.5), Lease(place, "lease.json", seconds=1.5)
+    assert mine.acquire()
+    assert not other.acquire()
+    mine._stop.set()  # as if its process had been lost: it renews no more
+    start = time.monotonic()
+    assert other.acquire()
+    assert 1.4 < time.monotonic() - start < 6
+    assert other.mine()
+    assert not mine.mine()
+    other.release()
+    assert other.holder() is None
+
+
+def test_of_two_at_once_only_one_gets_the_lease(remote: str) -> None:
+    place = Remote(remote)
+    place.write("lease.json", b'{"host": "gone", "pid": 1}')
+    leases = [Lease(place, "lease.json", seconds=2) for _ in range(3)]
+    got: list[bool] = []
+    threads = [threading.Thread(target=lambda lease=lease: got.append(lease.acquire())) for lease in leases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got.count(True) <= 1
+    for lease in leases:
+        lease.release()
+
+
+@pytest.mark.slow
+def test_a_driver_killed_on_one_machine_is_continued_on_another(remote: str, tmp_path: Path) -> None:
+    """kill -9, then an empty working folder and cache; then the analysis, the status and an export from the URI."""
+    line = command(tmp_path, trials=3, parameters={"search.lr": {"min": 1e-4, "max": 1e-2, "log": True}})
+    line += ["--storage", remote]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    first = start(tmp_path, line, epoch_seconds=0.5)
+    place = Remote(f"{remote}/s")
+    wait_for(lambda: count(place, "record.json") >= 2, first)
+    with pytest.raises(InputError, match="another process drives the sweep in s3"):
+        launch(elsewhere / "s", SweepSpec.model_validate(SWEEP), uri=f"{remote}/s")
+    first.kill()
+    first.communicate()
+    kept = contents(place, "record.json")
+    issued = contents(place, "trial.json")
+
+    command(elsewhere, trials=3, parameters={"search.lr": {"min": 1e-4, "max": 1e-2, "log": True}})
+    again = start(elsewhere, [*line, "--resume"], environment={CACHE_VARIABLE: str(elsewhere / "cache")})
+    out, error = again.communicate(timeout=120)
+    assert again.returncode == 0, out + error
+    assert f"resuming: {len(kept)} of 6 finished" in out
+    assert f"In {remote}/s/analysis" in out
+    assert str(tmp_path) not in out
+    assert count(place, "record.json") == 6
+    for found in (kept, issued):
+        assert {name: place.read(name) for name in found} == found
+    for number in range(6):
+        assert epochs(tmp_path, number) == {0, 1, 2, 3}
+    assert {json.loads(line)["op_code"] for line in (place.read("study.journal") or b"").splitlines()}
+    assert place.read("driver.json") is None
+    assert_analysis(remote, elsewhere)
+
+
+def assert_analysis(remote: str, folder: Path) -> None:
+    command_line = [sys.executable, "-m", "analysis.pareto", f"{remote}/s", "--out", "here"]
+    done = subprocess.run(command_line, cwd=folder, text=True, capture_output=True, env=environ())
+    assert done.returncode == 0, done.stderr
+    assert len((folder / "here" / "front.csv").read_text().splitlines()) == 7
+    status = subprocess.run(
+        [sys.executable, "-m", "ofb_ray", "status", f"{remote}/s"], text=True, capture_output=True, env=environ()
+    )
+    assert "6 of 6 done" in status.stdout, status.stdout + status.stderr
+
+
+def environ() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def contents(place: Remote, name: str) -> dict[str, bytes | None]:
+    return {path: place.read(path) for path in place.list() if path.endswith(f"/{name}")}
+
+
+def count(place: Remote, name: str) -> int:
+    return sum(path.endswith(f"/{name}") for path in place.list())
+
+
+def epochs(machines: Path, number: int) -> set[int]:
+    """What was trained of a trial on either machine."""
+    lines = [line for path in machines.rglob(f"{number:05d}/epochs.log") for line in path.read_text().splitlines()]
+    return {int(line.split()[1]) for line in lines}
+
+
+def refused(tmp_path: Path, uri: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which `ofb-ray sweep` refuses the store."""
+    command(tmp_path)
+    assert main(["sweep", str(tmp_path / "s.yaml"), "--storage", uri]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "--storage" in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("uri", "environment", "message"),
+    [
+        (
+            "s3://bucket/x",
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            "cannot be reached: check AWS_ENDPOINT",
+        ),
+        ("s3://no-such-bucket/x", {}, "there is no such bucket: make it"),
+        ("ftp://host/x", {}, "known are s3://, gs:// and file://"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused_in_one_line(
+    remote: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    uri: str,
+    environment: dict[str, str],
+    message: str,
+) -> None:
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    assert message in refused(tmp_path, uri, capsys)
+
+
+def test_wrong_credentials_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server(checks_credentials=True) as store:
+        right = {**store, CACHE_VARIABLE: str(tmp_path / "cache")}
+        for changes in ({}, {"AWS_SECRET_ACCESS_KEY": "wrong"}, {"AWS_ACCESS_KEY_ID": "AKIAWRONG"}):
+            for key, value in {**right, **changes}.items():
+                monkeypatch.setenv(key, value)
+            if not changes:
+                Remote(f"s3://{BUCKET}/x").check_writable()
+                continue
+            assert "check AWS_ACCESS_KEY_ID" in refused(tmp_path, f"s3://{BUCKET}/x", capsys)
+        listed = client("s3", store).list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        assert all(entry["Key"].endswith("/") for entry in listed)  # nothing but the folder of the probe
+
+
+def test_a_uri_that_holds_nothing_leaves_nothing_here_and_is_told_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    uri = f"file://{tmp_path}/store/s"
+    assert main(["status", uri]) == 2
+    assert capsys.readouterr().err.startswith(f"ofb-ray: {uri}: no results folder")
+    with pytest.raises(InputError, match=f"^{uri}: there is no such folder"):
+        read([uri])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_in_a_store_is_named_by_its_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    uri = f"file://{tmp_path}/store/s"
+    write_sweep(tmp_path / "store" / "s", sweep())
+    with pytest.raises(InputError, match=f"the sweep in {uri} has 0.001"):
+        check_same_sweep(readable(uri), sweep(search={"lr": 0.5}), uri=uri)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("s3://b/a/s", "s3://b/a//s/", True),
+        ("s3://b/a/s?scheme=http", "s3://b/a/s/?scheme=http", True),
+        ("file:///a/s/", "/a/s", True),
+        ("a/s/", "a/s", True),
+        ("s3://b/a", "gs://b/a", False),
+        ("s3://b/a", "s3://b/a/s", False),
+    ],
+)
+def test_one_place_has_several_names(one: str, other: str, equal: bool) -> None:
+    assert same(one, other) == equal

@@ -1,0 +1,184 @@
+"""Promotion: who goes on, under which number, from which search, and a sweep that does it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ofb_ray.config import SweepSpec
+from ofb_ray.results import folder, records
+from ofb_ray.results.attempt import Attempt
+from ofb_ray.results.records import read_record
+from ofb_ray.train.checkpoint import kept
+from ofb_ray.trial.run import run_trial
+from ofb_ray.tuning.lifecycle.early_stop import gate_of
+from ofb_ray.tuning.lifecycle.promote import Promotions, chosen, sweep_total
+from ofb_ray.tuning.optuna.study import Suggestions
+from tests.small import small_spec
+from tests.tuning.optuna.studies import BASE, FAILED, finish, run_all, sweep, trial_json
+from tests.tuning.test_launch import command, start
+
+LONG: dict[str, Any] = {"trials": 4, "finetune": {"epochs": 5}, "promote": {"best": 2, "epochs": 9}}
+
+
+def best(results: Path, label: str, numbers: range) -> list[int]:
+    """By hand: the two with the highest top-1."""
+
+    def top1(number: int) -> float:
+        record = read_record(records.trial_folder(results, number))
+        assert record is not None
+        assert record.subnet is not None
+        assert record.subnet.top1_val is not None
+        return record.subnet.top1_val
+
+    mine = [number for number in numbers if trial_json(results, number)["label"] == label]
+    return sorted(mine, key=top1, reverse=True)[:2]
+
+
+def promote_all(results: Path, spec: SweepSpec) -> list[int]:
+    promotions, numbers = Promotions(results, spec), []
+    while (number := promotions.next()) is not None:
+        finish(results, spec, number)
+        promotions.tell(number)
+        numbers.append(number)
+    return numbers
+
+
+def test_the_best_of_each_budget_go_on_once(tmp_path: Path) -> None:
+    spec = sweep(**LONG)
+    run_all(tmp_path, spec)
+    study = Suggestions(tmp_path, spec).study
+    assert sweep_total(spec) == sweep_total(spec, tmp_path) == 8 + 4
+    donors = [*best(tmp_path, "0.5", range(8)), *best(tmp_path, "0.75", range(8))]
+    assert chosen(spec, tmp_path) == donors
+    assert promote_all(tmp_path, spec) == [8, 9, 10, 11]
+    for number, donor in zip(range(8, 12), donors, strict=True):
+        new, old = trial_json(tmp_path, number), trial_json(tmp_path, donor)
+        assert new["promotes"] == donor
+        assert new["spec"]["finetune"]["epochs"] == 9
+        assert {**new["spec"], "finetune": old["spec"]["finetune"]} == old["spec"]
+        assert new["key"] != old["key"]
+        assert (new["cell"], new["label"]) == (old["cell"], old["label"])
+    assert promote_all(tmp_path, spec) == []
+    assert sweep_total(spec, tmp_path) == 12
+    again = Suggestions(tmp_path, spec)
+    assert (again.total, again.left, again.next()) == (8, 0, None)
+    assert len(again.study.trials) == len(study.trials) == 8
+
+
+def test_a_budget_waits_for_all_its_trials(tmp_path: Path) -> None:
+    spec = sweep(**LONG)
+    tmp_path.mkdir(exist_ok=True)
+    suggestions = Suggestions(tmp_path, spec)
+    for expected in range(7):  # the budgets take turns, so all of 0.5 are done, and 0.75 lacks one
+        number = suggestions.next()
+        assert number == expected
+        finish(tmp_path, spec, number)
+        suggestions.tell(number)
+    assert chosen(spec, tmp_path) == best(tmp_path, "0.5", range(7))
+    assert sweep_total(spec, tmp_path) == 12
+
+
+def test_failed_trials_and_those_above_their_budget_stay(tmp_path: Path) -> None:
+    spec = sweep(**{**LONG, "budgets": [0.5]})
+    suggestions = Suggestions(tmp_path, spec)
+    for changes in (FAILED, {"status": "stopped", "reason": "gate", "subnet": None}, {}, {}):
+        number = suggestions.next()
+        assert number is not None
+        finish(tmp_path, spec, number, **changes)
+        suggestions.tell(number)
+    over = records.trial_folder(tmp_path, 2) / records.RECORD_FILE
+    tree = json.loads(over.read_text())
+    over.write_text(json.dumps({**tree, "subnet": {**tree["subnet"], "macs": tree["budget"]["target"] + 1}}))
+    assert chosen(spec, tmp_path) == [3]
+    assert sweep_total(spec, tmp_path) == 5
+
+
+def test_an_interrupted_promotion_goes_on_and_an_extended_sweep_keeps_its_numbers(tmp_path: Path) -> None:
+    spec = sweep(**{**LONG, "budgets": [0.5]})
+    run_all(tmp_path, spec)
+    assert Promotions(tmp_path, spec).next() == 4  # and the driver dies
+    again = Promotions(tmp_path, spec)
+    assert again.left == 2
+    assert promote_all(tmp_path, spec) == [4, 5]
+    longer = sweep(**{**LONG, "budgets": [0.5], "trials": 6})
+    folder.write_sweep(tmp_path, spec)
+    folder.check_same_sweep(tmp_path, longer)
+    suggestions = Suggestions(tmp_path, longer)
+    numbers = [suggestions.next(), suggestions.next(), suggestions.next()]
+    assert numbers == [6, 7, None]
+
+
+def test_kept_searches_go_when_nobody_needs_them(tmp_path: Path) -> None:
+    spec = sweep(**{**LONG, "budgets": [0.5]})
+    run_all(tmp_path, spec)
+    search, dense = tmp_path / "shared" / "search-0", tmp_path / "shared" / "0"
+    for path in (search, dense):
+        path.mkdir(parents=True)
+    Promotions(tmp_path, spec).close()
+    assert search.exists()
+    promote_all(tmp_path, spec)
+    Promotions(tmp_path, spec).close()
+    assert dense.exists()
+    assert not search.exists()
+
+
+def test_no_gate_stops_a_promoted_trial(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"results": str(tmp_path), "number": 0, "gate": {"epochs": 1}, "uri": None}
+    assert gate_of({**config, "trial": {"label": "0.5"}}, Attempt(print)) is not None
+    assert gate_of({**config, "trial": {"label": "0.5", "promotes": 3}}, Attempt(print)) is None
+
+
+def test_a_promoted_trial_takes_over_the_search_and_its_numbers(tmp_path: Path) -> None:
+    """Real training: no search epoch runs again, and the record is that of a trial that searched itself."""
+    shared, phases = tmp_path / "shared", []
+    short, long = small_spec(finetune={"epochs": 1}), small_spec(finetune={"epochs": 2})
+    assert short.search_key == long.search_key != small_spec(search={"lr": 5e-4}).search_key
+    run_trial(short, lambda _: None, tmp_path / "short", shared=shared, keep_search=True)
+    assert kept(shared, short).exists()
+
+    def report(progress: dict[str, Any]) -> None:
+        phases.append((progress["phase"], progress["epoch"]))
+
+    taken = run_trial(long, report, tmp_path / "long", shared=shared, keep_search=True)
+    assert phases == [("finetune", 1), ("finetune", 2), ("done", 0)]
+    alone = run_trial(long, lambda _: None, tmp_path / "alone", shared=shared)
+    for name in ("key", "status", "history", "events", "arch", "subnet", "dense", "budget"):
+        assert getattr(taken, name) == getattr(alone, name), name
+    weights = [(tmp_path / name / records.WEIGHTS_FILE).read_bytes() for name in ("long", "alone")]
+    assert weights[0] == weights[1]
+
+
+def test_nothing_is_kept_unless_asked(tmp_path: Path) -> None:
+    spec = small_spec(search={"epochs": 1}, finetune={"epochs": 0})
+    run_trial(spec, lambda _: None, tmp_path / "t", shared=tmp_path / "shared")
+    assert not list((tmp_path / "shared").glob("search-*"))
+
+
+def test_the_long_fine_tune_is_longer() -> None:
+    with pytest.raises(ValueError, match=r"promote.epochs must be above finetune.epochs \(5\)"):
+        SweepSpec.model_validate({**BASE, **LONG, "promote": {"epochs": 5}})
+
+
+@pytest.mark.slow
+def test_a_sweep_promotes_at_its_end(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "finetune": {"epochs": 2},
+        "promote": {"best": 1, "epochs": 6},
+        "parameters": {"search.lr": {"values": [1e-3, 2e-3]}},
+        "sampler": "grid",
+    }
+    line = command(tmp_path, **changes)
+    line[line.index("tests.tuning.fake:run_trial")] = "tests.tuning.lifecycle.gated:run_trial"
+    process = start(tmp_path, line)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, out + error
+    assert "promoting: 2 trials go on" in out
+    results = tmp_path / "results" / "s"
+    lengths = [len(record.history) for path in records.trial_folders(results) if (record := read_record(path))]
+    assert lengths == [2, 2, 2, 2, 6, 6]
+    again = start(tmp_path, line)
+    assert "all 6 trials are done" in again.communicate(timeout=60)[0]
