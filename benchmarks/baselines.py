@@ -11,7 +11,7 @@ import torch
 import torch_pruning as tp
 from torch import nn
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.backbones.base import cut_network, resize
 from ofb_ray.backbones.flops import operator_macs
 from ofb_ray.config import ModelSpec, SpaceSpec
@@ -25,7 +25,7 @@ def uniform_network(model: ModelSpec, target: int, seed: int) -> nn.Module:
     """A fresh network, every width narrowed by one factor; the MLPs take up what is left of `target` MACs."""
     torch.manual_seed(seed)
     net = create(model)
-    backbone = describe(net, SpaceSpec())
+    backbone = describe_backbone(net, SpaceSpec())
 
     def macs(widths: dict[str, Width]) -> int:
         return cost(backbone.macs, units_of(widths))
@@ -51,7 +51,7 @@ def uniform_network(model: ModelSpec, target: int, seed: int) -> nn.Module:
 def random_network(dense: nn.Module, target: int, seed: int) -> nn.Module:
     """Random sizes of OFB's own candidate grid that cost 99 to 100 % of `target`, random units of the dense network."""
     rng = random.Random(seed)
-    backbone = describe(dense, SpaceSpec())
+    backbone = describe_backbone(dense, SpaceSpec())
     while True:
         widths = {axis.name: rng.choice(axis.candidates) for axis in backbone.axes}
         if 0.99 * target <= cost(backbone.macs, units_of(widths)) <= target:

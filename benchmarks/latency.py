@@ -21,7 +21,7 @@ import timm
 import torch
 from torch import nn
 
-from ofb_ray.backbones import describe
+from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.base import resize
 from ofb_ray.config import SpaceSpec
 from ofb_ray.export.latency import DENSE, Measured, measure
@@ -45,7 +45,7 @@ def subnet(dense: nn.Module, space: SpaceSpec, share: float, seed: int) -> tuple
 
     An axis prefers its full size by a weight drawn from a log-normal distribution, so that layers differ.
     """
-    backbone = describe(dense, space)
+    backbone = describe_backbone(dense, space)
     rng = random.Random(seed)
     candidates = {axis.name: axis.candidates for axis in backbone.axes}
     total = cost(backbone.macs, units_of(backbone.widths))
@@ -59,7 +59,7 @@ def subnet(dense: nn.Module, space: SpaceSpec, share: float, seed: int) -> tuple
 
 def networks_of(dense: nn.Module, head_width: int, seed: int) -> tuple[dict[str, nn.Module], dict[str, int]]:
     """The dense network and its subnets, by share and grid, and their MACs."""
-    backbone = describe(dense, RELEASED)
+    backbone = describe_backbone(dense, RELEASED)
     networks, macs = {DENSE: dense}, {DENSE: cost(backbone.macs, units_of(backbone.widths))}
     grids = {"released": RELEASED} | {str(multiple): aligned(multiple, head_width) for multiple in (8, 16, 32)}
     for share, names in ((0.5, tuple(grids)), (0.25, ("released", "16"))):

@@ -16,7 +16,7 @@ import time
 import torch
 
 from benchmarks.digits_front import DIGITS
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.config import TrialSpec
 from ofb_ray.data import load
 from ofb_ray.method.cost import cost, units_of
@@ -51,7 +51,7 @@ def measure(epochs: int, budget: float) -> dict[str, float]:
     begin = time.perf_counter()
     fit(net, data, spec.dense, Run("dense", 0, device, lambda row, state: None))
     dense = time.perf_counter() - begin
-    backbone = describe(net, spec.search.space)
+    backbone = describe_backbone(net, spec.search.space)
     goal = goal_of(spec, backbone)
     problem = Problem(data, spec.search, goal, cost(goal.terms, units_of(backbone.widths)))
     run = Run("search", 0, device, lambda row, state: None)

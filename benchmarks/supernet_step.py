@@ -20,7 +20,7 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.config import DenseSpec, ModelSpec, SearchSpec, SpaceSpec
 from ofb_ray.data import Batch
 from ofb_ray.method.cost import cost, units_of
@@ -120,7 +120,7 @@ def search_step(model: str, batch: int) -> tuple[Step, Supernet, torch.optim.Opt
     """A search step halfway through, masked share at its full 25 %."""
     device, spec = pick_device(), SearchSpec()
     net = create(ModelSpec(name=model))
-    backbone = describe(net, SpaceSpec())
+    backbone = describe_backbone(net, SpaceSpec())
     full = cost(backbone.macs, units_of(backbone.widths))
     supernet = Supernet(net, backbone).to(device).train()
     optimizer = make_search_optimizer(supernet, spec, 1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.search.supernet import Supernet
 
@@ -56,7 +56,7 @@ def network(kind: str) -> nn.Module:
 def supernet(kind: str, space: SpaceSpec = SPACE) -> Supernet:
     """A supernet with random scores and alphas."""
     net = network(kind)
-    made = Supernet(net, describe(net, space))
+    made = Supernet(net, describe_backbone(net, space))
     with torch.no_grad():
         for name, param in made.named_parameters():
             if name.endswith("score_U"):

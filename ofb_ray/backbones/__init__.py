@@ -17,13 +17,13 @@ from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.errors import InputError, nearest
 
 FAMILIES: dict[type[nn.Module], Callable[[Any, SpaceSpec], Backbone]] = {
-    VisionTransformer: vit.describe,
-    SwinTransformer: swin.describe,
-    TNT: tnt.describe,
+    VisionTransformer: vit.describe_vit,
+    SwinTransformer: swin.describe_swin,
+    TNT: tnt.describe_tnt,
 }
 
 
-def describe(net: nn.Module, space: SpaceSpec) -> Backbone:
+def describe_backbone(net: nn.Module, space: SpaceSpec) -> Backbone:
     """The Backbone of a timm network.
 
     Raises:

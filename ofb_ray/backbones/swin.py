@@ -32,7 +32,7 @@ from ofb_ray.method.axis import Axis, Cut, Widths
 from ofb_ray.method.cost import Term, merge
 
 
-def describe(net: Any, space: SpaceSpec) -> Backbone:
+def describe_swin(net: Any, space: SpaceSpec) -> Backbone:
     """Axes, cuts and cost of a timm SwinTransformer (`Any`: timm's types do not tell the attributes of its modules).
 
     Raises:

@@ -28,7 +28,7 @@ from ofb_ray.method.cost import Term, merge
 INNER, OUTER = "embed.inner", "embed.outer"
 
 
-def describe(net: Any, space: SpaceSpec) -> Backbone:
+def describe_tnt(net: Any, space: SpaceSpec) -> Backbone:
     """Axes, cuts and cost of a timm TNT, the legacy layout of its projections included."""
     pixels, patches = _pixels(net), net.num_patches
     axes = [

@@ -33,7 +33,7 @@ EMBED = "embed"
 _TOKENS = ("cls_token", "dist_token", "reg_token", "pos_embed")
 
 
-def describe(net: VisionTransformer, space: SpaceSpec) -> Backbone:
+def describe_vit(net: VisionTransformer, space: SpaceSpec) -> Backbone:
     """Axes, cuts and cost of a timm VisionTransformer.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import timm
 from huggingface_hub import EvalResult, ModelCardData
 
-from ofb_ray.backbones import describe
+from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import SpaceSpec
 from ofb_ray.export import loader
 from ofb_ray.export.network import Arch
@@ -119,7 +119,7 @@ def _budget(record: Record) -> str:
 
 def _widths(arch: Arch) -> str:
     """A row a module, a column a kind of axis: what is left of what the dense network has."""
-    dense = describe(timm.create_model(arch["model"]["name"], **arch["model"]["args"]), SpaceSpec()).widths
+    dense = describe_backbone(timm.create_model(arch["model"]["name"], **arch["model"]["args"]), SpaceSpec()).widths
     columns: list[str] = []
     rows: dict[str, dict[str, str]] = {}
     lines = []

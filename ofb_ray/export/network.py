@@ -11,7 +11,7 @@ import timm
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ofb_ray.backbones import describe
+from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.base import resize
 from ofb_ray.config import DataSpec, SpaceSpec
 from ofb_ray.method.axis import Width, Widths
@@ -52,7 +52,7 @@ def build(arch: Arch) -> nn.Module:
         raise ValueError(f"{ARCH_FILE} has format {arch['format']}; this version reads {FORMAT}")
     net = timm.create_model(arch["model"]["name"], pretrained=False, **arch["model"]["args"])
     widths = {axis: Width(size["heads"], size["width"]) for axis, size in arch["widths"].items()}
-    made = resize(net, describe(net, SpaceSpec()), widths)
+    made = resize(net, describe_backbone(net, SpaceSpec()), widths)
     # What timm.data.resolve_model_data_config reads.
     prepared = {key: tuple(value) if isinstance(value, list) else value for key, value in arch.get("input", {}).items()}
     made.pretrained_cfg = {**getattr(net, "pretrained_cfg", {}), **prepared}  # type: ignore[assignment]

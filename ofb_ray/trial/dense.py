@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ofb_ray.backbones import describe
+from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.weights import bare, network, preprocessing
 from ofb_ray.config import DataSpec, DistillSpec, ModelSpec, TrialSpec
 from ofb_ray.data import Dataset
@@ -120,7 +120,7 @@ def _train(
 
 def evaluate_splits(net: nn.Module, spec: TrialSpec, data: Dataset) -> Network:
     """Size and accuracy of a trained network: the held-out part of train that selects, and the test split."""
-    backbone, device = describe(net, spec.search.space), pick_device()
+    backbone, device = describe_backbone(net, spec.search.space), pick_device()
     val, test = evaluate(net, data.val, device), evaluate(net, data.test, device)
     units = units_of(backbone.widths)
     return Network(

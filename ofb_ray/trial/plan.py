@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ofb_ray import data
-from ofb_ray.backbones import create, describe, known_model, weights
+from ofb_ray.backbones import create, describe_backbone, known_model, weights
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.config import DataSpec, ModelSpec, TrialSpec
 from ofb_ray.data import Batch, Facts
@@ -86,7 +86,7 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
             if model.weights is not None and not dry:
                 raise InputError(lacking.removeprefix("weights: "), key=f"{key}.weights")
     model = resolve_model(spec, facts)
-    backbone = describe(meta_network(model), spec.search.space)
+    backbone = describe_backbone(meta_network(model), spec.search.space)
     warning = ""
     if not weights.brings_classifier(model) and not spec.dense.epochs:
         warning = f"the classifier of {facts.classes} classes starts at random and dense.epochs is 0: give it some"
@@ -208,7 +208,7 @@ def estimate_on_device(spec: TrialSpec) -> Estimate:
     """
     facts, device = data.facts(spec.data), pick_device()
     net = create(weights.bare(resolve_model(spec))).to(device).train()
-    backbone = describe(net, spec.search.space)
+    backbone = describe_backbone(net, spec.search.space)
     supernet = Supernet(net, backbone).to(device)
     goal = goal_of(spec, backbone)
     full = cost(goal.terms, units_of(backbone.widths))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from ofb_ray.backbones import describe
+from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.config import TrialSpec
 from ofb_ray.data import Dataset
@@ -184,7 +184,7 @@ class _Trial:
         net = build(arch)
         if "fused" in self.state:
             net.load_state_dict(self.state["fused"])
-        backbone = describe(net, self.spec.search.space)
+        backbone = describe_backbone(net, self.spec.search.space)
         used = _full(getattr(backbone, numbers.resource), backbone) / numbers.target
         if self.state["resume"]:  # the process may have died between the checkpoint and the answer
             self._ask(self.state["history"][-1], used)
@@ -207,7 +207,7 @@ class _Trial:
 
     def _search(self, dense: Dense, data: Dataset) -> None:
         """Search and fuse; leaves the state at the start of fine-tuning."""
-        backbone = describe(dense.net, self.spec.search.space)
+        backbone = describe_backbone(dense.net, self.spec.search.space)
         goal = goal_of(self.spec, backbone)
         teacher = make_teacher(self.spec.search.distill, dense.net, self.spec, self.device)
         problem = searching.Problem(data, self.spec.search, goal, _full(goal.terms, backbone), teacher)
@@ -234,7 +234,7 @@ class _Trial:
         """What the search went through, as a file; taken over with a kept search, and out of the next checkpoint."""
         told = self.state.pop("trace", None)
         if told is not None and self.team.is_main:
-            trace.write(self.workdir, describe(dense.net, self.spec.search.space).axes, told)
+            trace.write(self.workdir, describe_backbone(dense.net, self.spec.search.space).axes, told)
 
     def _ask(self, row: dict[str, Any], used: float) -> None:
         """Let the gate, which rank 0 asks, end the trial (TrialStopped); after the last epoch it could save nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.backbones.flops import operator_macs
 from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.errors import InputError
@@ -28,7 +28,7 @@ def test_published_macs(name: str, gmacs: float) -> None:
     """Plain MACs at 224 px, equal to the operator count; published to one digit: Swin 4.5, 8.7, 15.4, TNT-S 5.2."""
     with torch.device("meta"):
         net = create(ModelSpec(name=name))
-    backbone = describe(net, SpaceSpec())
+    backbone = describe_backbone(net, SpaceSpec())
     macs = cost(backbone.macs, units_of(backbone.widths))
     assert round(macs / 1e9, 3) == gmacs
     assert macs == operator_macs(net, (3, 224, 224))
@@ -36,11 +36,11 @@ def test_published_macs(name: str, gmacs: float) -> None:
 
 def test_unsupported_networks_are_refused() -> None:
     with pytest.raises(InputError, match="attention pooling"):
-        describe(
+        describe_backbone(
             create(ModelSpec(name="vit_base_patch16_siglip_224", args={"depth": 1})),
             SpaceSpec(),
         )
     with pytest.raises(InputError, match="multiples of 32 pixels"):
-        describe(create(ModelSpec(name="swin_tiny_patch4_window7_224", args={"img_size": 72})), SpaceSpec())
+        describe_backbone(create(ModelSpec(name="swin_tiny_patch4_window7_224", args={"img_size": 72})), SpaceSpec())
     with pytest.raises(InputError, match="ResNet"):
-        describe(create(ModelSpec(name="resnet18")), SpaceSpec())
+        describe_backbone(create(ModelSpec(name="resnet18")), SpaceSpec())

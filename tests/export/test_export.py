@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ofb_ray
-from ofb_ray.backbones import describe
+from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import SpaceSpec
 from ofb_ray.errors import InputError
 from ofb_ray.export import export_trial, program
@@ -187,7 +187,7 @@ def test_an_arch_of_an_older_version_loads(trials: Path, nets: dict[str, nn.Modu
 
 def test_timm_reads_the_configuration_and_refuses_a_cut_network_aloud(trials: Path, tmp_path: Path) -> None:
     net = network("plain")
-    write_trial(tmp_path / "trial", "plain", net, describe(net, SpaceSpec()).widths)
+    write_trial(tmp_path / "trial", "plain", net, describe_backbone(net, SpaceSpec()).widths)
     export_trial(tmp_path / "trial", tmp_path / "full")
     again = timm.create_model(f"local-dir:{tmp_path / 'full'}", pretrained=True).eval()
     assert torch.equal(logits(again), logits(net))

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from ofb_ray.backbones import describe
+from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.method.axis import Width
 from ofb_ray.method.chain import Candidates
@@ -98,7 +98,7 @@ def test_a_cost_that_is_no_chain_is_refused(terms: tuple[Term, ...]) -> None:
 )
 def test_minima_of_the_search_space(name: str, minimum: float) -> None:
     """Smallest reachable networks in GMACs: DeiT's as published for the released search space, Swin's our own."""
-    backbone = describe(meta_network(ModelSpec(name=name)), SpaceSpec())
+    backbone = describe_backbone(meta_network(ModelSpec(name=name)), SpaceSpec())
     sizes = {axis.name: axis.candidates[0] for axis in backbone.axes}
     assert round(cost(backbone.macs, units_of(sizes)) / 1e9, 2) == minimum
 
@@ -107,7 +107,7 @@ def test_minima_of_the_search_space(name: str, minimum: float) -> None:
 @pytest.mark.parametrize("ratio", [0.12, 0.2, 0.25, 0.37, 0.5, 0.75, 0.99, 1.0])
 @pytest.mark.parametrize("name", ["deit_small_patch16_224", "swin_tiny_patch4_window7_224"])
 def test_real_networks_reach_every_ratio_within_one_percent(name: str, ratio: float, resource: str) -> None:
-    backbone = describe(meta_network(ModelSpec(name=name)), SpaceSpec())
+    backbone = describe_backbone(meta_network(ModelSpec(name=name)), SpaceSpec())
     terms = backbone.macs if resource == "macs" else backbone.params
     target = int(ratio * cost(terms, units_of(backbone.widths)))
     candidates = {axis.name: axis.candidates for axis in backbone.axes}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.data import load
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import is_reachable
@@ -27,7 +27,7 @@ def problem_of(**search_keys: Any) -> tuple[Supernet, Problem, list[dict[str, An
     spec = small_spec(search={"epochs": 6, **search_keys})
     torch.manual_seed(0)
     net = create(resolve_model(spec))
-    backbone = describe(net, spec.search.space)
+    backbone = describe_backbone(net, spec.search.space)
     goal = goal_of(spec, backbone)
     problem = Problem(load(spec.data), spec.search, goal, cost(goal.terms, units_of(backbone.widths)))
     history: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.config import DistillSpec, FinetuneSpec, PhaseSpec, SearchSpec
 from ofb_ray.data import Batch, Dataset, load
 from ofb_ray.errors import InputError
@@ -183,7 +183,7 @@ def test_mixing_begins_in_the_search_when_every_width_is_decided() -> None:
     spec = small_spec(search={"pmim": {"mode": "off"}})
     torch.manual_seed(0)
     net = create(resolve_model(spec))
-    backbone = describe(net, spec.search.space)
+    backbone = describe_backbone(net, spec.search.space)
     goal = goal_of(spec, backbone)
     full = cost(goal.terms, units_of(backbone.widths))
     supernet = Supernet(net, backbone).eval()

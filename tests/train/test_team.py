@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ofb_ray.backbones import create, describe
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.config import TrialSpec
 from ofb_ray.data import load
 from ofb_ray.errors import TrialFailed
@@ -55,7 +55,7 @@ def searched(spec: TrialSpec, team: Team) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     torch.manual_seed(0)
     net = create(resolve_model(spec))
-    backbone = describe(net, spec.search.space)
+    backbone = describe_backbone(net, spec.search.space)
     goal = goal_of(spec, backbone)
     problem = Problem(load(spec.data), spec.search, goal, cost(goal.terms, units_of(backbone.widths)))
     run = Run("search", 0, CPU, lambda row, state: rows.append(row), team)
