@@ -1,14 +1,17 @@
 """What a user writes: frozen specs of a trial and of a sweep. Unknown keys are errors.
 
 Every spec is a pydantic model, so its JSON form is its identity: `TrialSpec.key` hashes it. Reading them from YAML,
-with the line of every error, is `specfile.py`'s work.
+with the line of every error, is `load.py`'s work. The site's reference of sweep keys is made from their fields.
 """
 
 from ofb_ray.config.base import Json, Strict, put
 from ofb_ray.config.data import AugmentSpec, DataSpec
+from ofb_ray.config.explore import Constraint, Objective, Parameter, Sampler
 from ofb_ray.config.model import ModelSpec, SpaceSpec
-from ofb_ray.config.sweep import Constraint, Failure, GateSpec, Objective, Parameter, Resources, Sampler, SweepSpec
-from ofb_ray.config.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec, PmimSpec, SearchSpec
+from ofb_ray.config.schedule import Failure, GateSpec, Resources
+from ofb_ray.config.search import PmimSpec, SearchSpec
+from ofb_ray.config.sweep import SweepSpec
+from ofb_ray.config.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec
 from ofb_ray.config.trial import Budget, TrialSpec
 
 __all__ = [

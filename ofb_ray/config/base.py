@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 Json = dict[str, Any]
 
@@ -15,6 +15,16 @@ class Strict(BaseModel):
     """A frozen spec that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def unit(name: str, values: str = "") -> dict[str, JsonValue]:
+    """Describe a number for the reference of sweep keys, as `json_schema_extra` of its field.
+
+    Args:
+        name: the unit, such as `epochs` or `share`.
+        values: the range in words, where the field's bounds do not state it.
+    """
+    return {"unit": name, "range": values} if values else {"unit": name}
 
 
 def put(tree: Json, dotted: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ofb_ray.config.base import Strict
+from ofb_ray.config.base import Strict, unit
 
 BUNDLED = "digits"
 NAMED = (BUNDLED, "folder", "cifar10", "cifar100")
@@ -21,12 +21,39 @@ class AugmentSpec(Strict):
     a mirror, RandAugment (colour jitter where it is off), random erasing.
     """
 
-    kind: Literal["none", "crop_flip", "imagenet"] = "none"
-    rand_augment: str | None = Field("rand-m9-mstd0.5-inc1", description="timm's policy string; null: colour jitter")
-    color_jitter: float = Field(0.4, ge=0)
-    erasing: float = Field(0.25, ge=0, le=1, description="probability of random erasing, by noise")
-    repeated: int = Field(1, ge=1, description="copies of an image in one batch; an epoch keeps its length")
-    min_area: float = Field(0.08, gt=0, le=1, description="smallest share of the image that a crop keeps")
+    kind: Literal["none", "crop_flip", "imagenet"] = Field(
+        "none",
+        description="`none`; `crop_flip`: shift by up to an eighth of the side and mirror; `imagenet`: timm's recipe.",
+    )
+    rand_augment: str | None = Field(
+        "rand-m9-mstd0.5-inc1", description="timm's RandAugment policy string; null applies colour jitter instead."
+    )
+    color_jitter: float = Field(
+        0.4,
+        ge=0,
+        json_schema_extra=unit("factor"),
+        description="Strength of the colour jitter, which acts where `rand_augment` is null.",
+    )
+    erasing: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        json_schema_extra=unit("probability"),
+        description="Probability that a random box of the image is replaced by noise.",
+    )
+    repeated: int = Field(
+        1,
+        ge=1,
+        json_schema_extra=unit("copies"),
+        description="Copies of an image in one batch; an epoch keeps its length.",
+    )
+    min_area: float = Field(
+        0.08,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("share"),
+        description="Smallest part of the image area that a random resized crop keeps.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -45,31 +72,103 @@ class AugmentSpec(Strict):
 
 
 class DataSpec(Strict):
-    """A data set: `digits` (bundled), `folder` (ImageNet layout), `cifar10`, `cifar100`, `torch/NAME`, `hfds/NAME`.
+    """A data set, its decoding and its preprocessing."""
 
-    `folder` reads `root`/train/<class>/* and `root`/{test,val}/<class>/*. The named sets lie under `root`, where
-    torchvision or the hub keeps them; `download: true` fetches them first.
-    """
-
-    name: str = BUNDLED
-    root: str | None = None
-    download: bool = False
-    image_size: int = Field(8, ge=4, description="default: 8 for digits, 32 for CIFAR, else 224")
-    val_share: float = Field(0.15, gt=0, lt=1)
-    train_limit: int | None = Field(None, ge=1)
-    test_limit: int | None = Field(None, ge=1)
-    mean: tuple[float, ...] | None = Field(None, description="default: what the weights were trained with")
-    std: tuple[float, ...] | None = None
-    interpolation: Interpolation | None = Field(None, description="default: that of the weights, else bicubic")
-    crop: float | None = Field(None, gt=0, le=1, description="centre crop at test; default: of the weights, else 1")
-    augment: AugmentSpec = AugmentSpec()
-    decode: Literal["auto", "once", "stream"] = Field(
-        "auto", description="once: into bytes that all trials of a machine map; auto: once where they fit 4 GiB"
+    name: str = Field(
+        BUNDLED,
+        description="Data set: `digits` (bundled), `folder`, `cifar10`, `cifar100`, `torch/NAME` (torchvision) or "
+        "`hfds/NAME` (Hugging Face hub).",
     )
-    workers: int | None = Field(None, ge=0, description="decoding processes; default: the trial's CPUs minus one")
-    unreadable: float = Field(0.001, ge=0, lt=1, description="share of a split's images that may be unreadable")
-    classes: int | None = Field(None, ge=2, description="as declared, so that a dry run needs no data")
-    train_images: int | None = Field(None, ge=1, description="as declared, so that a dry run needs no data")
+    root: str | None = Field(
+        None,
+        description="Folder of the data set. `folder` reads `root`/train/<class>/* and `root`/{test,val}/<class>/*; "
+        "named sets lie where torchvision or the hub keeps them.",
+    )
+    download: bool = Field(False, description="Fetch a named set into `root` first.")
+    image_size: int = Field(
+        8,
+        ge=4,
+        json_schema_extra=unit("pixels"),
+        description="Side of the square input image; 8 for digits, 32 for CIFAR, else 224 where it is not given.",
+    )
+    val_share: float = Field(
+        0.15,
+        gt=0,
+        lt=1,
+        json_schema_extra=unit("share"),
+        description="Part of the training images that is held out, class by class. It selects; the test split is "
+        "read once, at the end.",
+    )
+    train_limit: int | None = Field(
+        None,
+        ge=1,
+        json_schema_extra=unit("images"),
+        description="Use at most this many training images, in the classes' proportions; null uses all.",
+    )
+    test_limit: int | None = Field(
+        None,
+        ge=1,
+        json_schema_extra=unit("images"),
+        description="Use at most this many test images, in the classes' proportions; null uses all.",
+    )
+    mean: tuple[float, ...] | None = Field(
+        None,
+        json_schema_extra=unit("1 (pixels scaled to 0..1)", "any"),
+        description="Mean that is subtracted from each channel; null takes that of the pretrained weights, else 0.5.",
+    )
+    std: tuple[float, ...] | None = Field(
+        None,
+        json_schema_extra=unit("1 (pixels scaled to 0..1)", "> 0"),
+        description="Standard deviation that each channel is divided by; null takes that of the pretrained weights, "
+        "else 0.5.",
+    )
+    interpolation: Interpolation | None = Field(
+        None, description="Interpolation of resized images; null takes that of the pretrained weights, else bicubic."
+    )
+    crop: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("share"),
+        description="Centre crop of test images: the shortest side is resized to `image_size` / `crop`. Null takes "
+        "that of the pretrained weights, else 1.",
+    )
+    augment: AugmentSpec = Field(
+        AugmentSpec(),
+        description="Augmentation of training images: `true` (`crop_flip`), `false` (none), a kind, or a mapping "
+        "with a `kind`.",
+    )
+    decode: Literal["auto", "once", "stream"] = Field(
+        "auto",
+        description="`once` decodes images into a file of bytes that all trials of a machine map; `stream` decodes "
+        "them in every epoch; `auto` is `once` where the bytes fit 4 GiB.",
+    )
+    workers: int | None = Field(
+        None,
+        ge=0,
+        json_schema_extra=unit("processes"),
+        description="Processes that decode images; null is the trial's CPUs minus one. No part of a trial's identity.",
+    )
+    unreadable: float = Field(
+        0.001,
+        ge=0,
+        lt=1,
+        json_schema_extra=unit("share"),
+        description="Part of a split's images that may be unreadable: they are named and skipped; more of them end "
+        "the trial.",
+    )
+    classes: int | None = Field(
+        None,
+        ge=2,
+        json_schema_extra=unit("classes"),
+        description="Number of classes as declared, so that a dry run needs no data.",
+    )
+    train_images: int | None = Field(
+        None,
+        ge=1,
+        json_schema_extra=unit("images"),
+        description="Number of training images as declared, so that a dry run needs no data.",
+    )
 
     @model_validator(mode="before")
     @classmethod

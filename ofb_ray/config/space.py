@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ofb_ray.config.base import Json
 
 if TYPE_CHECKING:
-    from ofb_ray.config.sweep import Parameter
+    from ofb_ray.config.explore import Parameter
 
 
 def fields(key: str) -> list[str]:

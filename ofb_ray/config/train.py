@@ -1,13 +1,10 @@
-"""The three training phases: dense, search, fine-tune."""
+"""The training phases: what all share, dense training and fine-tuning."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
-from ofb_ray.config.base import Json, Strict
-from ofb_ray.config.model import SpaceSpec
+from ofb_ray.config.base import Json, Strict, unit
 
 
 class DistillSpec(Strict):
@@ -16,30 +13,93 @@ class DistillSpec(Strict):
     `teacher: dense` is the trial's own dense network; any other name is a timm model, at the student's image size.
     """
 
-    teacher: str = "dense"
-    args: Json = Field(default_factory=dict)
-    pretrained: bool = True
-    weights: str | None = None
-    share: float = Field(0.5, gt=0, le=1)
-    temperature: float = Field(1.0, gt=0)
+    teacher: str = Field(
+        "dense", description="`dense`, the trial's own dense network, or a timm model, run at the student's image size."
+    )
+    args: Json = Field(default_factory=dict, description="Constructor arguments of a timm teacher.")
+    pretrained: bool = Field(True, description="Take the pretrained weights of a timm teacher's tag.")
+    weights: str | None = Field(None, description="File with the weights of a timm teacher, instead of a download.")
+    share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("share"),
+        description="Part of the loss that comes from the teacher; the labels have the rest.",
+    )
+    temperature: float = Field(
+        1.0,
+        gt=0,
+        json_schema_extra=unit("factor"),
+        description="Temperature T of both softmaxes in the distillation term.",
+    )
 
 
 class PhaseSpec(Strict):
     """What the three training phases share: AdamW with decoupled decay, linear warm-up, cosine per step."""
 
-    epochs: int = Field(30, ge=0)
-    batch_size: int = Field(64, ge=1, description="images per optimizer step, over all workers and micro-batches")
-    micro_batch: int | None = Field(None, ge=1, description="images that one worker runs at once; null: its whole part")
-    lr: float = Field(1e-3, gt=0)
-    min_lr: float = Field(1e-5, ge=0)
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the phase with a linear warm-up of the learning rate")
-    weight_decay: float = Field(0.05, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    clip_grad: float | None = Field(None, gt=0)
-    mixup: float = Field(0.0, ge=0, description="alpha of mixup; in the search only once every width is decided")
-    cutmix: float = Field(0.0, ge=0, description="alpha of cutmix, likewise; half of the steps take each")
-    distill: DistillSpec | None = None
-    compile: bool = Field(False, description="torch.compile, while no cut changes the shapes")
+    epochs: int = Field(
+        30, ge=0, json_schema_extra=unit("epochs"), description="Passes over the training images in this phase."
+    )
+    batch_size: int = Field(
+        64,
+        ge=1,
+        json_schema_extra=unit("images"),
+        description="Images per optimizer step, over all workers and micro-batches.",
+    )
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        json_schema_extra=unit("images"),
+        description="Images that one worker runs at once, with accumulated gradients; null is its whole part of the "
+        "batch. At most `batch_size`.",
+    )
+    lr: float = Field(1e-3, gt=0, json_schema_extra=unit("per step"), description="Peak learning rate of AdamW.")
+    min_lr: float = Field(
+        1e-5, ge=0, json_schema_extra=unit("per step"), description="Learning rate at the end of the cosine schedule."
+    )
+    warmup: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        json_schema_extra=unit("share"),
+        description="Part of the phase in which the learning rate rises linearly.",
+    )
+    weight_decay: float = Field(
+        0.05,
+        ge=0,
+        json_schema_extra=unit("factor"),
+        description="Decoupled weight decay of matrices; one-dimensional tensors, tokens and positions are exempt.",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        json_schema_extra=unit("share"),
+        description="Part of the target that is spread evenly over all classes.",
+    )
+    clip_grad: float | None = Field(
+        None,
+        gt=0,
+        json_schema_extra=unit("gradient norm"),
+        description="Largest norm of the whole gradient; null does not clip.",
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        json_schema_extra=unit("alpha"),
+        description="Alpha of mixup's Beta distribution, 0 is off; in the search it begins once every width is "
+        "decided.",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        json_schema_extra=unit("alpha"),
+        description="Alpha of CutMix, 0 is off; where both are on, each step draws one of the two with equal chance.",
+    )
+    distill: DistillSpec | None = Field(None, description="Distillation from a teacher beside the labels; null is off.")
+    compile: bool = Field(
+        False, description="Run `torch.compile` on the network; in the search once every width is decided."
+    )
 
     @model_validator(mode="after")
     def _micro_batch_fits(self) -> PhaseSpec:
@@ -51,14 +111,26 @@ class PhaseSpec(Strict):
 class FitSpec(PhaseSpec):
     """Plain supervised training."""
 
-    layer_decay: float | None = Field(None, gt=0, le=1, description="learning rate x this per layer below the head")
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights, which are then the result")
+    layer_decay: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("factor"),
+        description="Factor on the learning rate for each layer below the head; null is off.",
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        json_schema_extra=unit("factor per step"),
+        description="Decay of the exponential moving average of the weights, which is then the result; null is off.",
+    )
 
 
 class DenseSpec(FitSpec):
     """Training of the dense network; `epochs: 0` takes the weights as they come."""
 
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(2e-3, gt=0, json_schema_extra=unit("per step"), description="Peak learning rate of AdamW.")
 
     @model_validator(mode="after")
     def _teacher_is_another(self) -> DenseSpec:
@@ -67,44 +139,9 @@ class DenseSpec(FitSpec):
         return self
 
 
-class PmimSpec(Strict):
-    """Masked image modelling during the search: share of masked patch tokens, and the weight of its loss."""
-
-    mode: Literal["off", "fixed", "progressive"] = "progressive"
-    start: float = Field(0.05, ge=0, lt=1)
-    end: float = Field(0.25, ge=0, lt=1, description="the share after warm-up, and the only one of mode fixed")
-    weight: float | None = Field(None, ge=0, description="null: self-balancing, L_cls / L_rec held constant")
-
-
-class SearchSpec(PhaseSpec):
-    """The OFB search. Every ablation is a field; weights are those of the released code where it has them."""
-
-    weight_decay: float = Field(1e-3, ge=0)
-    mask: Literal["both", "importance", "sparsity"] = "both"
-    mask_warmup: float = Field(0.2, ge=0, le=1, description="T_w as a share of the search: lambda and gamma settle")
-    lambda_start: float = Field(0.99, ge=0, le=1)
-    lambda_end: float = Field(0.1, ge=0, le=1)
-    alpha_lr: float | None = Field(None, gt=0, description="peak learning rate of alpha; null: alpha_travel / steps")
-    alpha_travel: float = Field(4.0, gt=0, description="distance that one logit can move over the search")
-    score_travel: float = Field(4.0, ge=0, description="how far one score can move over the search")
-    score_init: Literal["taylor", "random"] = "taylor"
-    one_hot_weight: float = Field(0.5, ge=0)
-    entropy: bool = True
-    variance: bool = True
-    score_penalty: bool = True
-    eta_attention: float = Field(4e-4, ge=0)
-    eta_other: float = Field(1e-4, ge=0)
-    sigma_eps: float = Field(0.05, gt=0, lt=0.5, description="sigma is clamped to [eps, 1 - eps] in the tangent term")
-    budget_weight: float = Field(5.0, ge=0)
-    adapt_budget_weight: bool = True
-    pmim: PmimSpec = PmimSpec()
-    eliminations_per_epoch: int = Field(3, ge=1)
-    threshold: float = Field(0.2, gt=0, lt=1, description="a candidate dies at p <= threshold / living candidates")
-    decide_by: float = Field(0.5, gt=0, le=1, description="share of the search after which what is open is decided")
-    space: SpaceSpec = SpaceSpec()
-
-
 class FinetuneSpec(FitSpec):
     """Training of the fused subnet, head kept, in train mode."""
 
-    epochs: int = Field(20, ge=0)
+    epochs: int = Field(
+        20, ge=0, json_schema_extra=unit("epochs"), description="Passes over the training images in this phase."
+    )

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ofb_ray.config.base import Strict, digest
+from ofb_ray.config.base import Strict, digest, unit
 from ofb_ray.config.data import DataSpec
 from ofb_ray.config.model import ModelSpec
-from ofb_ray.config.train import DenseSpec, FinetuneSpec, SearchSpec
+from ofb_ray.config.search import SearchSpec
+from ofb_ray.config.train import DenseSpec, FinetuneSpec
 
 # What changes how fast a trial runs and none of its numbers is no part of its identity.
 _SPEED: Any = {"data": {"workers"}}
@@ -18,10 +19,29 @@ _SPEED: Any = {"data": {"workers"}}
 class Budget(Strict):
     """The compute target: exactly one of its fields. A bare number in YAML is a MAC ratio."""
 
-    macs_ratio: float | None = Field(None, gt=0, le=1)
-    gmacs: float | None = Field(None, gt=0)
-    params: float | None = Field(None, ge=1)
-    sparsity: float | None = Field(None, ge=0, lt=1)
+    macs_ratio: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("share"),
+        description="MACs of the subnet over those of the dense network, at most.",
+    )
+    gmacs: float | None = Field(
+        None,
+        gt=0,
+        json_schema_extra=unit("10^9 MACs"),
+        description="Multiply-accumulate operations of the subnet for one image, at most.",
+    )
+    params: float | None = Field(
+        None, ge=1, json_schema_extra=unit("parameters"), description="Parameters of the subnet, at most."
+    )
+    sparsity: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        json_schema_extra=unit("share"),
+        description="Part of the dense network's MACs that is removed, at least.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -61,13 +81,13 @@ class Budget(Strict):
 class TrialSpec(Strict):
     """All that decides a trial's numbers. Two trials with equal specs give equal records on one kind of machine."""
 
-    model: ModelSpec = ModelSpec()
-    data: DataSpec = DataSpec()
-    dense: DenseSpec = DenseSpec()
-    search: SearchSpec = SearchSpec()
-    finetune: FinetuneSpec = FinetuneSpec()
-    budget: Budget
-    seed: int = Field(0, ge=0)
+    model: ModelSpec = Field(ModelSpec(), description="The network.")
+    data: DataSpec = Field(DataSpec(), description="The data set and its preprocessing.")
+    dense: DenseSpec = Field(DenseSpec(), description="Training of the dense network.")
+    search: SearchSpec = Field(SearchSpec(), description="The OFB search.")
+    finetune: FinetuneSpec = Field(FinetuneSpec(), description="Training of the fused subnet.")
+    budget: Budget = Field(description="The compute target.")
+    seed: int = Field(0, ge=0, json_schema_extra=unit("seed"), description="Seed of everything random in the trial.")
 
     @property
     def key(self) -> str:

@@ -1,0 +1,1 @@
+"""What makes the site from the code: reference pages, equations and pictures."""

@@ -1,0 +1,51 @@
+"""The reference is complete: every key and every option is described, numbers with unit and range."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from docs.tools.keys import faults, keys, sections
+from ofb_ray.config import SweepSpec, TrialSpec
+from ofb_ray.config.base import unit
+
+
+class Inner(BaseModel):
+    described: float = Field(0.5, gt=0, le=1, json_schema_extra=unit("share"), description="Part of the whole.")
+    planted: float = 1.0
+
+
+class Planted(BaseModel):
+    mode: Literal["a", "b"] = Field("a", description="One of two.")
+    inner: tuple[Inner, ...] = Field((), description="Many.")
+    count: int | None = Field(None, description="A number without unit and range.")
+    table: dict[str, Inner] = Field(default_factory=dict, description="By name.")
+
+
+def test_every_key_of_a_sweep_has_a_description_and_every_number_a_unit_and_a_range() -> None:
+    assert faults(SweepSpec) == []
+    assert faults(TrialSpec) == []
+
+
+def test_a_key_without_them_is_found_wherever_it_stands() -> None:
+    missing = ["no description", "no unit", "no range"]
+    assert faults(Planted) == [
+        "count: no unit",
+        "count: no range",
+        *(f"inner[].planted: {fault}" for fault in missing),
+        *(f"table.*.planted: {fault}" for fault in missing),
+    ]
+
+
+def test_a_key_is_shown_with_its_type_default_unit_and_range() -> None:
+    shown = {key.name: key for path, model in sections(Planted) for key in keys(model, path)}
+    share = shown["inner[].described"]
+    assert (share.kind, share.default, share.unit, share.range) == ("number", "0.5", "share", "0 < x ≤ 1")
+    assert shown["mode"].kind == "`a` or `b`"
+    assert (shown["count"].kind, shown["count"].default) == ("whole number or null", "null")
+
+
+def test_descriptions_change_no_key_of_a_trial() -> None:
+    """The key is the identity of recorded trials: it depends on values alone."""
+    assert TrialSpec.model_validate({"budget": 0.5}).key == "f08163d731a94459"
