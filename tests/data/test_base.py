@@ -1,44 +1,20 @@
-"""Digits, the order of a pass, its parts, shifts, limits, and what a spec declares."""
+"""The order of a pass, its parts and shifts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from ofb_ray.config import AugmentSpec, DataSpec
-from ofb_ray.data import declared, facts, load, steps
-from ofb_ray.data.base import EpochPlan, Facts, MemorySplit, crop_and_flip, epoch_order, own_part, stratified
-from ofb_ray.data.digits import bundled
-from ofb_ray.errors import InputError
-from tests.data.making import CPU, make_folder, one_pass, pixels
+from ofb_ray.data import steps
+from ofb_ray.data.base import EpochPlan, MemorySplit, crop_and_flip, epoch_order, own_part, stratified
+from tests.data.making import CPU, one_pass, pixels
 
 
 def ten(crop_flip: bool = False) -> MemorySplit:
     images = torch.arange(10 * 64, dtype=torch.uint8).view(10, 1, 8, 8)
     return MemorySplit(images, torch.arange(10), 1.0, (0.0,), (1.0,), 8, crop_flip)
-
-
-def test_digits_splits_are_disjoint_and_stratified() -> None:
-    data = load(DataSpec())
-    splits = [data.train, data.val, data.test]
-    assert [len(split) for split in splits] == [1222, 216, 359]
-    assert facts(DataSpec()).train_images == len(data.train) + len(data.val)
-    everything = torch.cat([split.images for split in splits if isinstance(split, MemorySplit)]).flatten(1)
-    assert len(everything) == 1797
-    assert len(torch.unique(everything, dim=0)) == 1797
-    assert isinstance(data.val, MemorySplit)
-    assert data.val.labels.bincount().min() >= 20
-
-
-def test_digits_are_those_of_scikit_learn() -> None:
-    theirs = pytest.importorskip("sklearn.datasets").load_digits()
-    images, labels = bundled()
-    assert images.dtype == torch.uint8
-    assert torch.equal(images[:, 0].double(), torch.from_numpy(theirs.images))
-    assert torch.equal(labels, torch.from_numpy(theirs.target))
 
 
 def test_stratified_is_a_partition_and_a_function_of_its_seed() -> None:
@@ -121,42 +97,3 @@ def test_images_of_another_side_are_resized_on_the_way_out() -> None:
     assert torch.equal(third, fourth)
     assert not torch.equal(second, third)
     assert torch.nn.functional.mse_loss(second, third) < 0.01
-
-
-def test_limits_are_stratified(tmp_path: Path) -> None:
-    root = str(make_folder(tmp_path))
-    data = load(DataSpec(name="folder", root=root, image_size=16, train_limit=10, test_limit=4, val_share=0.2))
-    assert len(data.train) + len(data.val) == 10
-    assert isinstance(data.test, MemorySplit)
-    assert data.test.labels.bincount().tolist() == [2, 2]
-
-
-@pytest.mark.parametrize(
-    ("given", "known"),
-    [
-        ({"classes": 5, "train_images": 100}, Facts(100, 5, 3)),
-        ({"classes": 5, "train_images": 100, "train_limit": 30}, Facts(30, 5, 3)),
-        ({"classes": 5, "train_images": 100, "train_limit": 300}, Facts(100, 5, 3)),
-        ({"classes": 5}, None),
-        ({"train_images": 100}, None),
-    ],
-)
-def test_a_spec_may_declare_its_facts(given: dict[str, int], known: Facts | None) -> None:
-    assert declared(DataSpec.model_validate({"name": "folder", "root": "nowhere", **given})) == known
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [({"classes": 3}, "data.classes: is 3, .* has 2"), ({"train_images": 21}, "data.train_images: is 21, .* has 20")],
-)
-def test_what_is_declared_must_be_what_is_found(tmp_path: Path, given: dict[str, int], message: str) -> None:
-    spec = DataSpec.model_validate({"name": "folder", "root": str(make_folder(tmp_path)), "train_limit": 5, **given})
-    for look in (facts, load):
-        with pytest.raises(InputError, match=message):
-            look(spec)
-
-
-def test_an_unknown_augmentation_string_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    augment = AugmentSpec(kind="imagenet", rand_augment="rand-z9")
-    with pytest.raises(InputError, match=r"data\.augment.rand_augment: timm cannot read 'rand-z9'"):
-        facts(DataSpec(name="folder", root=str(make_folder(tmp_path)), augment=augment))
