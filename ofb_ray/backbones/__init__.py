@@ -13,6 +13,7 @@ from torch import nn
 
 from ofb_ray.backbones import swin, tnt, vit
 from ofb_ray.backbones.base import Backbone
+from ofb_ray.backbones.patterns import restrict
 from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.errors import InputError, nearest
 
@@ -24,14 +25,15 @@ FAMILIES: dict[type[nn.Module], Callable[[Any, SpaceSpec], Backbone]] = {
 
 
 def describe_backbone(net: nn.Module, space: SpaceSpec) -> Backbone:
-    """The Backbone of a timm network.
+    """Describe a timm network as a Backbone, its candidates those of `space`.
 
     Raises:
-        InputError: no registered family fits its class.
+        InputError: no registered family fits its class, or a pattern of `space` matches no axis.
     """
     for family, describe_family in FAMILIES.items():
         if isinstance(net, family):
-            return describe_family(net, space)
+            backbone = describe_family(net, space)
+            return backbone.with_axes(restrict(backbone.axes, space))
     known = ", ".join(family.__name__ for family in FAMILIES)
     raise InputError(f"no backbone family for {type(net).__name__}; supported: {known}", key="model.name")
 

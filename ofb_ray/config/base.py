@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 Json = dict[str, Any]
 
 
 class Strict(BaseModel):
-    """A frozen spec that refuses unknown keys."""
+    """A frozen spec that refuses unknown keys.
+
+    `absent` names the fields that its JSON leaves out while they are null: an option that nobody uses changes neither
+    the hash of a spec nor what is written of it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    absent: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_unused_options(self, serialize: SerializerFunctionWrapHandler) -> Json:
+        tree: Json = serialize(self)
+        return {key: value for key, value in tree.items() if value is not None or key not in self.absent}
 
 
 def unit(name: str, values: str = "") -> dict[str, JsonValue]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
 from pydantic import Field
 
 from ofb_ray.config.base import Json, Strict, unit
@@ -30,7 +32,13 @@ class ModelSpec(Strict):
 
 
 class SpaceSpec(Strict):
-    """The candidate sizes of every axis; minima and steps are shares of the full width where they are not counts."""
+    """The candidate sizes of every axis; minima and steps are shares of the full width where they are not counts.
+
+    Patterns are shell-like (`*`, `?`, `[ab]`) over whole names of axes (`embed`, `blocks.3.attn`, ...);
+    `ofb_ray.describe(net)` lists them.
+    """
+
+    absent: ClassVar[frozenset[str]] = frozenset({"only", "keep", "minima"})
 
     embedding: bool = Field(True, description="Search the embedding width; false keeps it whole.")
     embedding_min: float = Field(
@@ -77,4 +85,21 @@ class SpaceSpec(Strict):
         le=1,
         json_schema_extra=unit("share"),
         description="Distance between candidates of an MLP's hidden width, as a part of h.",
+    )
+    only: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Patterns of the axes that may shrink, such as `*.attn`; the others stay whole; null is all.",
+    )
+    keep: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Patterns of axes that stay whole, such as `blocks.0.*`; stronger than `only`.",
+    )
+    minima: dict[str, Annotated[float, Field(gt=0, le=1)]] | None = Field(
+        None,
+        min_length=1,
+        json_schema_extra=unit("share", "above 0, at most 1"),
+        description="Pattern -> smallest share of its units that an axis keeps; of several the largest counts. "
+        "Takes candidates away and adds none.",
     )
