@@ -21,10 +21,11 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from analysis.gates.replay import Curve, Rule, curves, spread
-from analysis.load import SWEEP_FILE, Results, read
+from analysis.load import Results, read
 from analysis.output import answer, save
 from ofb_ray.config.yaml12 import load as load_yaml
 from ofb_ray.errors import InputError
+from ofb_ray.results.files import SWEEP_FILE
 from ofb_ray.results.store import readable
 
 EPOCHS, KEEP = (1, 2, 3, 5, 10), (0.25, 0.5, 0.75)

@@ -15,13 +15,21 @@ from analysis.fronts.compare import differ
 from analysis.fronts.front import non_dominated
 from ofb_ray.config.yaml12 import load as load_yaml
 from ofb_ray.errors import InputError
-from ofb_ray.results.records import RECORD_FILE, Record, read_record, trial_folders
+from ofb_ray.results.files import (
+    ANALYSIS_FOLDER,
+    JOURNAL_FILE,
+    PROGRESS_FILE,
+    RECORD_FILE,
+    SWEEP_FILE,
+    TRIAL_FILE,
+    trial_folders,
+)
+from ofb_ray.results.records import Record, read_record
 from ofb_ray.results.store import readable
 
 COLUMNS = ["trial", "status", "budget", "target_macs", "macs", "params", "top1_val", "top1_test", "seed", "on_front"]
 INTEGERS = ("target_macs", "macs", "params", "seed")
-TRIAL_FILE, PROGRESS_FILE, LOG_FILE, PROMOTES = "trial.json", "progress.json", "trial.log", "promotes"
-SWEEP_FILE, JOURNAL_FILE = "sweep.yaml", "study.journal"
+PROMOTES = "promotes"
 
 
 @dataclass(frozen=True)
@@ -179,7 +187,7 @@ def check(folder: Path, given: str = "") -> None:
         parent = f", {folder.parent}" if folder.name.isdecimal() else ""
         raise InputError(f"this is one trial; give the results folder of a sweep{parent}", file=given or str(folder))
     known = (folder / SWEEP_FILE).exists() or (folder / JOURNAL_FILE).exists() or _numbered(folder)
-    if not known and any(path.name != "analysis" for path in folder.iterdir()):
+    if not known and any(path.name != ANALYSIS_FOLDER for path in folder.iterdir()):
         sweeps = sorted(path.parent.name for path in folder.glob(f"*/{SWEEP_FILE}"))
         inside = f"; it holds results folders: {', '.join(sweeps[:5])}" if sweeps else ""
         raise InputError(

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from analysis.load import Results
 from ofb_ray.errors import InputError
+from ofb_ray.results.atomic import write_atomic
+from ofb_ray.results.files import ANALYSIS_FOLDER
 from ofb_ray.results.outage import explain
-from ofb_ray.results.records import write_atomic
 from ofb_ray.results.store import Remote, is_uri, join, parent, readable
 
 
 def default_out(folders: Sequence[str | Path], results: Results) -> str | Path:
     """`analysis` in the only results folder, or beside the first of several."""
     place = folders[0] if len(results.folders) == 1 else parent(folders[0])
-    return join(place, "analysis") if isinstance(place, str) else place / "analysis"
+    return join(place, ANALYSIS_FOLDER) if isinstance(place, str) else place / ANALYSIS_FOLDER
 
 
 def save(files: Mapping[str, bytes], out: str | Path) -> None:

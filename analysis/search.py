@@ -20,8 +20,9 @@ from analysis.output import answer, as_given, default_out, save
 from analysis.searches import importances, maps, slices, trajectories, widths
 from analysis.searches.explored import groups
 from analysis.searches.found import decisions, importance_line, kept
-from analysis.searches.trace import TRACE_FILE, SearchTrace, read_trace
+from analysis.searches.trace import SearchTrace, read_trace
 from ofb_ray.errors import InputError
+from ofb_ray.results.files import TRACE_FILE
 from ofb_ray.results.store import fetched, is_uri, join, readable
 
 MOST_MAPS = 4

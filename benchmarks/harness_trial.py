@@ -12,7 +12,8 @@ from typing import Any
 from zlib import crc32
 
 from ofb_ray.config import TrialSpec
-from ofb_ray.results.records import BudgetOutcome, Network, Record, read_record, write_json, write_record
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.records import BudgetOutcome, Network, Record, read_record, write_record
 
 # What is explored: the digits sweep's parameters and ranges, all logarithmic.
 SPACE = {

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.results.records import BudgetOutcome, Network, Record, trial_folder
+from ofb_ray.results.files import trial_folder
+from ofb_ray.results.records import BudgetOutcome, Network, Record
 
 DENSE = Network(macs=1_000_000, params=202_186, top1_val=98.6, top5_val=100.0, top1_test=98.3, top5_test=99.9)
 BUDGETS = (0.25, 0.5, 0.75)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError, Interrupted
-from ofb_ray.results.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, read_record
+from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, SWEEP_FILE, WEIGHTS_FILE
+from ofb_ray.results.records import read_record
 from ofb_ray.results.store import fetched, is_uri, readable
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 DEFAULT_TFLOPS = 40.0
 BACKENDS = ("torch", "compile", "onnxruntime")
-LATENCY_FILE = "latency.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,7 +146,7 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
     results = readable(uri) if uri else folder.results_folder(spec)
     folder.check_same_sweep(results, spec, arguments.extend, uri)
     for flag in ("resume", "extend"):
-        if getattr(arguments, flag) and not (results / folder.SWEEP_FILE).exists():
+        if getattr(arguments, flag) and not (results / SWEEP_FILE).exists():
             raise InputError(f"there is no {uri or results} to {flag}: leave --{flag} out", key=f"--{flag}")
     _check_search(spec, results)
     total = sweep_total(spec, results)
@@ -235,7 +235,7 @@ def _trial(arguments: argparse.Namespace) -> int:
     start = time.monotonic()
     team = local_team(spec.resources.workers, trial, out, spec.name)
     with _placed(source), report.TrialLine() as line, team:
-        record = run_trial(trial, line.show, out, shared=out / "shared", sweep=spec.name)
+        record = run_trial(trial, line.show, out, shared=out / SHARED_FOLDER, sweep=spec.name)
     print(report.trial_summary(record, out, time.monotonic() - start))
     return 0 if record.status == "finished" else 1
 

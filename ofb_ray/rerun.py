@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ofb_ray.config import TrialSpec
 from ofb_ray.errors import InputError
-from ofb_ray.results.records import RECORD_FILE, WEIGHTS_FILE, Record, read_record
+from ofb_ray.results.files import RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
+from ofb_ray.results.records import Record, read_record
 from ofb_ray.results.store import fetched
 from ofb_ray.trial.local_workers import local_team
 from ofb_ray.trial.run import run_trial
@@ -47,7 +48,7 @@ def rerun(location: str, out: Path | None) -> int:
     start = time.monotonic()
     team = local_team(int(environment.get("workers") or 1), spec, folder, record.sweep)
     with report.TrialLine() as line, team:
-        made = run_trial(spec, line.show, folder, shared=folder / "shared", sweep=record.sweep)
+        made = run_trial(spec, line.show, folder, shared=folder / SHARED_FOLDER, sweep=record.sweep)
     print(report.trial_summary(made, folder, time.monotonic() - start))
     if earlier:
         print(f"nothing was run: {folder} holds a trial that has ended, and is compared; remove it to run again")

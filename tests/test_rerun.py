@@ -12,7 +12,8 @@ import pytest
 
 from ofb_ray.cli import main
 from ofb_ray.rerun import differences
-from ofb_ray.results.records import RECORD_FILE, WEIGHTS_FILE, Record, read_record
+from ofb_ray.results.files import RECORD_FILE, WEIGHTS_FILE
+from ofb_ray.results.records import Record, read_record
 from ofb_ray.trial.run import run_trial
 from ofb_ray.tuning.console.report import check_trial_folder
 from tests.small import small_spec

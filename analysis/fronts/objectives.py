@@ -10,9 +10,9 @@ from typing import Any
 
 from analysis.load import Results, Trial
 from ofb_ray.errors import InputError
+from ofb_ray.results.files import LATENCY_FILE
 from ofb_ray.results.records import Network
 
-LATENCY_FILE = "latency.json"
 ACCURACIES = {
     "top1_val": "held-out top-1 (%)",
     "top5_val": "held-out top-5 (%)",

@@ -14,7 +14,8 @@ import numpy as np
 
 from analysis.fronts.budgets import budgets, dense_networks
 from analysis.fronts.objectives import Objective
-from analysis.load import JOURNAL_FILE, Results, Trial
+from analysis.load import Results, Trial
+from ofb_ray.results.files import JOURNAL_FILE
 
 
 @dataclass(frozen=True)

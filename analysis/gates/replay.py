@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from analysis.fronts.volume import hypervolume
-from analysis.load import TRIAL_FILE, Results, Trial
+from analysis.load import Results, Trial
+from ofb_ray.results.files import TRIAL_FILE
 from ofb_ray.results.ranking import Point, standing
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.fronts.baselines import is_imagenet
 from analysis.fronts.selected import HEAD, counts, notes, rows
-from analysis.load import SWEEP_FILE, Results, read
+from analysis.load import Results, read
 from analysis.output import default_out, save
 from analysis.paper.layout import texts
 from analysis.report.facts import cost_of, environment_of, facts_of, seeds_of
@@ -16,6 +16,7 @@ from analysis.report.fronts import interactive
 from analysis.report.page import Page, Table, render
 from analysis.report.pictures import pictures
 from analysis.tables import tables
+from ofb_ray.results.files import SWEEP_FILE
 from ofb_ray.results.store import readable
 
 REPORT_FILE = "report.html"

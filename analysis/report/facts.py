@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.fronts.selected import human, widths_summary
-from analysis.load import LOG_FILE, Results, Trial
+from analysis.load import Results, Trial
+from ofb_ray.results.files import LOG_FILE
 from ofb_ray.results.records import Record
 
 LOST = ("failed", "stopped", "died", "unreadable")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.fronts.budgets import budgets
-from analysis.load import SWEEP_FILE, Results, Trial
+from analysis.load import Results, Trial
 from ofb_ray.config.yaml12 import load as load_yaml
 from ofb_ray.errors import InputError
+from ofb_ray.results.files import SWEEP_FILE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofb_ray.errors import InputError
+from ofb_ray.results.files import TRACE_FILE
 
-TRACE_FILE = "search.npz"
 FORMAT = 1
 _CUT, _UNIT_SCALE, _GATE_SCALE = 255, 254, 127
 Array = NDArray[np.float64]

@@ -12,9 +12,10 @@ from ofb_ray.config.schedule import Failure, GateSpec, Resources
 from ofb_ray.config.search import PmimSpec, SearchSpec
 from ofb_ray.config.sweep import SweepSpec
 from ofb_ray.config.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec
-from ofb_ray.config.trial import Budget, TrialSpec
+from ofb_ray.config.trial import PHASES, Budget, Phase, TrialSpec
 
 __all__ = [
+    "PHASES",
     "AugmentSpec",
     "Budget",
     "Constraint",
@@ -29,6 +30,7 @@ __all__ = [
     "ModelSpec",
     "Objective",
     "Parameter",
+    "Phase",
     "PhaseSpec",
     "PmimSpec",
     "Resources",

@@ -12,6 +12,9 @@ from ofb_ray.config.model import ModelSpec
 from ofb_ray.config.search import SearchSpec
 from ofb_ray.config.train import DenseSpec, FinetuneSpec
 
+Phase = Literal["dense", "search", "finetune"]
+# Of a trial, in order; the sections of a spec with these names have `epochs`.
+PHASES: tuple[Phase, ...] = ("dense", "search", "finetune")
 # What changes how fast a trial runs and none of its numbers is no part of its identity.
 _SPEED: Any = {"data": {"workers"}}
 

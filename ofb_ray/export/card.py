@@ -10,7 +10,7 @@ import timm
 from huggingface_hub import EvalResult, ModelCardData
 
 from ofb_ray.backbones import describe_backbone
-from ofb_ray.config import SpaceSpec
+from ofb_ray.config import PHASES, SpaceSpec
 from ofb_ray.export import loader
 from ofb_ray.export.network import Arch
 from ofb_ray.export.program import ONNX_FILE, OPSET, PROGRAM_FILE
@@ -161,7 +161,7 @@ def _loading(differences: Mapping[str, float]) -> str:
 def _making(record: Record) -> str:
     spec, environment = record.spec, record.environment
     counts = [f"{environment[key]:,} {key.removesuffix('_images')}" for key in _COUNTS if environment.get(key)]
-    phases = [f"{name} {spec[name]['epochs']} epochs" for name in ("dense", "search", "finetune")]
+    phases = [f"{name} {spec[name]['epochs']} epochs" for name in PHASES]
     times = [f"{name} {value:.0f} s" for name, value in record.seconds.items()]
     start = "timm's pretrained weights" if spec["model"].get("pretrained") else "random weights"
     if spec["model"].get("weights"):

@@ -16,8 +16,10 @@ from timm.models import save_for_hf
 from ofb_ray.errors import InputError
 from ofb_ray.export import loader, program
 from ofb_ray.export.card import make_card, without_origin
-from ofb_ray.export.network import LATENCY_FILE, input_size_of, load_exported, with_attributes
-from ofb_ray.results.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE, Record, read_record, write_json
+from ofb_ray.export.network import input_size_of, load_exported, with_attributes
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE
+from ofb_ray.results.records import Record, read_record
 
 Document = dict[str, Any]
 CARD_FILE, CONFIG_FILE = "README.md", "config.json"

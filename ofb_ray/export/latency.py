@@ -18,9 +18,11 @@ from torch import nn
 
 from ofb_ray.errors import InputError
 from ofb_ray.export import timing
-from ofb_ray.export.network import LATENCY_FILE, Arch, build, input_size_of
+from ofb_ray.export.network import Arch, build, input_size_of
 from ofb_ray.export.timing import BACKENDS, Backend, Clock, Times, onnx_provider
-from ofb_ray.results.records import RECORD_FILE, Record, read_record, trial_folders, write_json
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import LATENCY_FILE, RECORD_FILE, trial_folders
+from ofb_ray.results.records import Record, read_record
 from ofb_ray.results.store import Remote, is_uri, join, readable
 
 FORMAT = 1

@@ -15,10 +15,10 @@ from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.base import resize
 from ofb_ray.config import DataSpec, SpaceSpec
 from ofb_ray.method.axis import Width, Widths
-from ofb_ray.results.records import ARCH_FILE, WEIGHTS_FILE, write_atomic, write_json
+from ofb_ray.results.atomic import write_atomic, write_json
+from ofb_ray.results.files import ARCH_FILE, WEIGHTS_FILE
 
 FORMAT = 1
-LATENCY_FILE = "latency.json"
 Arch = dict[str, Any]
 _NO_SIZES = ("training", "pretrained_cfg", "default_cfg")
 

@@ -15,17 +15,24 @@ from pathlib import Path
 from filelock import FileLock
 
 from ofb_ray.config import Json, TrialSpec
-from ofb_ray.results import records
-from ofb_ray.results.folder import LEASE_FILE, SHARED_FOLDER, TRIAL_LOCK
+from ofb_ray.results.files import (
+    ARCH_FILE,
+    DENSE_FILE,
+    LEASE_FILE,
+    RECORD_FILE,
+    SHARED_FOLDER,
+    STATE_FILE,
+    TRIAL_LOCK,
+    WEIGHTS_FILE,
+    trial_name,
+)
 from ofb_ray.results.lease import Lease
 from ofb_ray.results.outage import explain, patiently
-from ofb_ray.results.records import ARCH_FILE, RECORD_FILE, WEIGHTS_FILE
 from ofb_ray.results.store import Remote, local_copy
 
 LOCK_SECONDS = 300
 # A checkpoint of a small network is written more often than it is worth sending.
 SEND_SECONDS = 10.0
-_DENSE_DONE, STATE_FILE = "dense.json", "state.pt"
 _LAST = (WEIGHTS_FILE, ARCH_FILE, RECORD_FILE)
 _POLL_SECONDS = 5.0
 
@@ -41,7 +48,7 @@ def results_here(config: Json) -> Path:
 
 def trial_folder(config: Json) -> Path:
     """The trial's folder on this node."""
-    return records.trial_folder(results_here(config), int(config["number"]))
+    return results_here(config) / trial_name(int(config["number"]))
 
 
 @contextlib.contextmanager
@@ -88,7 +95,7 @@ class RemoteAttempt(Attempt):
     def __init__(self, config: Json, note: Callable[[str], None]) -> None:
         super().__init__(note)
         self._results, self._remote = results_here(config), Remote(config["uri"])
-        self._trial = f"{int(config['number']):05d}"
+        self._trial = trial_name(int(config["number"]))
         self._folder = self._results / self._trial
         self._dense = f"{SHARED_FOLDER}/{TrialSpec.model_validate(config['trial']['spec']).dense_key}"
         self._lease = Lease(self._remote, f"{self._trial}/{LEASE_FILE}")
@@ -109,7 +116,7 @@ class RemoteAttempt(Attempt):
         Raises:
             SupersededError: see there.
         """
-        done = (self._results / self._dense / _DENSE_DONE).exists()
+        done = (self._results / self._dense / DENSE_FILE).exists()
         if time.monotonic() < self._next and not now and not (done and self._holds_dense):
             return
         try:
@@ -159,7 +166,7 @@ class RemoteAttempt(Attempt):
         told = False
         while True:
             stored = self._remote.list(self._dense)
-            if f"{self._dense}/{_DENSE_DONE}" in stored or self._holds_dense:
+            if f"{self._dense}/{DENSE_FILE}" in stored or self._holds_dense:
                 break
             self._holds_dense = self._dense_lease.acquire()
             if self._holds_dense:
@@ -168,9 +175,9 @@ class RemoteAttempt(Attempt):
                 self.note("another node trains the dense network")
                 told = True
             time.sleep(_POLL_SECONDS)
-        if f"{self._dense}/{_DENSE_DONE}" in stored:
+        if f"{self._dense}/{DENSE_FILE}" in stored:
             self._release_dense()
-            if (self._results / self._dense / _DENSE_DONE).exists():
+            if (self._results / self._dense / DENSE_FILE).exists():
                 return
         wanted = sorted((name for name in stored if not name.endswith(LEASE_FILE)), key=_order)
         self._remote.download(self._results, wanted)
@@ -215,4 +222,4 @@ class RemoteAttempt(Attempt):
 def _order(name: str) -> tuple[bool, int, str]:
     """What completes a set of files goes last: `dense.json` after the weights it tells of, the record after all."""
     base = name.rpartition("/")[2]
-    return base == _DENSE_DONE, _LAST.index(base) if base in _LAST else -1, name
+    return base == DENSE_FILE, _LAST.index(base) if base in _LAST else -1, name

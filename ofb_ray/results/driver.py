@@ -10,10 +10,22 @@ from typing import Any
 
 from ofb_ray.errors import InputError
 from ofb_ray.results import folder as results_of
-from ofb_ray.results.folder import JOURNAL, LOG_FILE, PROGRESS_FILE, SWEEP_FILE, TRIAL_FILE
+from ofb_ray.results.files import (
+    ATTEMPTS_FILE,
+    DEATH_FILE,
+    DRIVER_LEASE,
+    GATE_FILE,
+    JOURNAL_FILE,
+    LOG_FILE,
+    LOGGER_FOLDER,
+    PROGRESS_FILE,
+    RECORD_FILE,
+    SWEEP_FILE,
+    TRIAL_FILE,
+    trial_name,
+)
 from ofb_ray.results.lease import Lease
 from ofb_ray.results.outage import explain, patiently
-from ofb_ray.results.records import RECORD_FILE
 from ofb_ray.results.store import Remote
 
 
@@ -41,21 +53,23 @@ class Place:
 
     def issued(self, number: int) -> None:
         """Trial `number` is about to be handed out."""
-        self._send(f"{number:05d}/{TRIAL_FILE}", JOURNAL, SWEEP_FILE)
+        self._send(f"{trial_name(number)}/{TRIAL_FILE}", JOURNAL_FILE, SWEEP_FILE)
 
     def ended(self, number: int) -> None:
         """Trial `number` has ended on some node: fetch what it left."""
         if self.remote is not None:
-            remote, names = self.remote, (RECORD_FILE, PROGRESS_FILE, LOG_FILE, "attempts.json", "gate.json")
-            patiently(lambda: remote.download(self.results, [f"{number:05d}/{name}" for name in names]), self.note)
+            remote, names = self.remote, (RECORD_FILE, PROGRESS_FILE, LOG_FILE, ATTEMPTS_FILE, GATE_FILE, DEATH_FILE)
+            patiently(
+                lambda: remote.download(self.results, [f"{trial_name(number)}/{name}" for name in names]), self.note
+            )
 
     def closed(self, number: int) -> None:
         """The study has been told of trial `number`."""
-        self._send(*(f"{number:05d}/{name}" for name in (PROGRESS_FILE, LOG_FILE, RECORD_FILE)), JOURNAL)
+        self._send(*(f"{trial_name(number)}/{name}" for name in (PROGRESS_FILE, LOG_FILE, RECORD_FILE)), JOURNAL_FILE)
 
     def finish(self) -> None:
         """Send what the trackers left."""
-        found = [path for path in (self.results / results_of.LOGGER_FOLDER).rglob("*") if path.is_file()]
+        found = [path for path in (self.results / LOGGER_FOLDER).rglob("*") if path.is_file()]
         self._send(*(path.relative_to(self.results).as_posix() for path in found))
 
     def _send(self, *names: str) -> None:
@@ -98,7 +112,7 @@ def driving(results: Path, uri: str | None = None) -> Iterator[Place]:
 
 
 def _lease(remote: Remote) -> Lease:
-    lease = Lease(remote, results_of.DRIVER_LEASE)
+    lease = Lease(remote, DRIVER_LEASE)
 
     def watch(holder: dict[str, Any]) -> None:
         who = f"process {holder.get('pid')} on {holder.get('host')}"

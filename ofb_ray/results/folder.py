@@ -16,14 +16,22 @@ from pydantic import ValidationError
 from ofb_ray.config import Budget, Json, SweepSpec, yaml12
 from ofb_ray.errors import InputError
 from ofb_ray.results import records
-from ofb_ray.results.store import INDEX_FILE, is_uri, join, local_copy
+from ofb_ray.results.atomic import read_json, write_atomic
+from ofb_ray.results.files import (
+    DRIVER_LEASE,
+    DRIVER_LOCK,
+    INDEX_FILE,
+    LEASE_FILE,
+    PROGRESS_FILE,
+    RECORD_FILE,
+    SWEEP_FILE,
+    TRIAL_FILE,
+    TRIAL_LOCK,
+    trial_folder,
+    trial_folders,
+)
+from ofb_ray.results.store import is_uri, join, local_copy
 
-SWEEP_FILE, TRIAL_FILE, PROGRESS_FILE, LOG_FILE = "sweep.yaml", "trial.json", "progress.json", "trial.log"
-SHARED_FOLDER, LOGGER_FOLDER, JOURNAL = "shared", "loggers", "study.journal"
-# Not `.lock`: that one is run_trial's own, and a process that took a file's lock twice would wait for itself.
-DRIVER_LOCK, TRIAL_LOCK = ".driver.lock", ".attempt.lock"
-# The same in an object store, where there are no locks.
-DRIVER_LEASE, LEASE_FILE = "driver.json", "lease.json"
 LEASE_SECONDS = 60.0
 # What may change between two launches of one sweep: it decides no trial's numbers, nor which trial has which number.
 NEUTRAL = ("question", "trials", "warm_start", "resources", "failure", "storage", "loggers", "promote")
@@ -73,7 +81,7 @@ def promoted(results: Path) -> dict[int, Json]:
 
 
 def _trees(results: Path) -> dict[int, Json]:
-    folders = records.trial_folders(results) if results.exists() else []
+    folders = trial_folders(results) if results.exists() else []
     return {int(folder.name): read_json(folder / TRIAL_FILE) for folder in folders}
 
 
@@ -174,7 +182,7 @@ def read_sweep(results: Path, uri: str | None = None) -> SweepSpec:
 def write_sweep(results: Path, spec: SweepSpec) -> None:
     """Write the resolved sweep."""
     text = yaml12.dump(spec.model_dump(mode="json"))
-    records.write_atomic(results / SWEEP_FILE, text.encode())
+    write_atomic(results / SWEEP_FILE, text.encode())
 
 
 def driver_lock(results: Path) -> FileLock:
@@ -202,7 +210,7 @@ def read_facts(results: Path, uri: str | None = None) -> list[TrialFacts]:
         InputError: a file of a trial cannot be read; names it.
     """
     facts = []
-    for folder in records.trial_folders(results):
+    for folder in trial_folders(results):
         try:
             facts.append(_facts(folder))
         except ValueError as error:  # what a disk or a copy that broke off leaves: we never write a part of a file
@@ -215,7 +223,7 @@ def read_facts(results: Path, uri: str | None = None) -> list[TrialFacts]:
 
 def count_records(results: Path, total: int) -> int:
     """How many of a sweep's `total` trials are done, well or badly."""
-    return sum((records.trial_folder(results, number) / records.RECORD_FILE).exists() for number in range(total))
+    return sum((trial_folder(results, number) / RECORD_FILE).exists() for number in range(total))
 
 
 def _facts(folder: Path) -> TrialFacts:
@@ -240,15 +248,6 @@ def _held(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def read_json(path: Path) -> Json:
-    """The mapping in a JSON file; empty where there is no such file."""
-    try:
-        tree = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    return tree if isinstance(tree, dict) else {}
 
 
 def _identity(spec: SweepSpec) -> Json:

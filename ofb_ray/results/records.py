@@ -5,16 +5,16 @@ Analysis reads records and nothing else, so this module imports neither torch no
 
 from __future__ import annotations
 
-import json
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import RECORD_FILE
+
 FORMAT = 1
-RECORD_FILE, ARCH_FILE, WEIGHTS_FILE = "record.json", "arch.json", "model.safetensors"
 
 
 class Network(BaseModel):
@@ -78,26 +78,6 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def write_json(path: Path, tree: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a part, even across a power cut."""
-    write_atomic(path, json.dumps(tree, indent=1, allow_nan=False).encode())
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write bytes to a temporary neighbour, flush it to the disk and rename it over `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # half a file on a full disk would keep it full
-        raise
-
-
 def write_record(folder: Path, record: Record) -> None:
     """Write `folder`/record.json. A record that is there already stays (FileExistsError)."""
     path = folder / RECORD_FILE
@@ -119,13 +99,3 @@ def read_record(folder: Path) -> Record | None:
         return Record.model_validate_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is not a record of format {FORMAT}: {error}") from None
-
-
-def trial_folder(results: Path, number: int) -> Path:
-    """The folder of trial `number`: five digits, so that names sort as numbers."""
-    return results / f"{number:05d}"
-
-
-def trial_folders(results: Path) -> list[Path]:
-    """The trial folders of a results folder, in the order of their numbers."""
-    return sorted(path for path in results.iterdir() if path.is_dir() and path.name.isdigit())

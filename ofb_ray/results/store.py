@@ -22,13 +22,14 @@ from typing import Any
 from filelock import FileLock
 
 from ofb_ray.errors import InputError
+from ofb_ray.results.atomic import write_atomic
+from ofb_ray.results.files import ANALYSIS_FOLDER, INDEX_FILE, LOGGER_FOLDER, SHARED_FOLDER
 from ofb_ray.results.outage import explain, first_line
-from ofb_ray.results.records import write_atomic
 
 CACHE_VARIABLE = "OFB_RAY_CACHE"
 # What readers and drivers need of a trial; weights and checkpoints stay in the store.
 _SMALL = (".json", ".yaml", ".journal")
-_LARGE_FOLDERS = ("shared", "loggers", "analysis")
+_LARGE_FOLDERS = (SHARED_FOLDER, LOGGER_FOLDER, ANALYSIS_FOLDER)
 _CHUNK = 16 << 20
 
 
@@ -258,9 +259,6 @@ class Remote:
     def _path(self, name: str) -> str:
         root = str(self._root).rstrip("/")
         return f"{root}/{name}" if name else root
-
-
-INDEX_FILE = ".index.json"
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

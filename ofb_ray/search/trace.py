@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ofb_ray.method.axis import Axis, Keep
 from ofb_ray.method.bimask import Gate, importance
-from ofb_ray.results.records import write_atomic
+from ofb_ray.results.atomic import write_atomic
+from ofb_ray.results.files import TRACE_FILE
 from ofb_ray.search.supernet import Supernet
 
-TRACE_FILE = "search.npz"
 FORMAT = 1
 SNAPSHOTS = 50
 CUT = 255

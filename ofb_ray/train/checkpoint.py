@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ofb_ray.config import TrialSpec
-from ofb_ray.results.records import write_atomic
+from ofb_ray.results.atomic import write_atomic
+from ofb_ray.results.files import KEPT_SEARCH, STATE_FILE
 
 State = dict[str, Any]
 
@@ -32,7 +33,7 @@ def load(path: Path) -> State | None:
 
 def kept(shared: Path, spec: TrialSpec) -> Path:
     """Where a sweep that promotes keeps the checkpoint at the end of a search."""
-    return shared / f"search-{spec.search_key}" / "state.pt"
+    return shared / f"{KEPT_SEARCH}{spec.search_key}" / STATE_FILE
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, owner: nn.Module) -> State:

@@ -6,18 +6,16 @@ import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ofb_ray.config import PhaseSpec, TrialSpec
+from ofb_ray.config import PHASES, Phase, PhaseSpec, TrialSpec
 from ofb_ray.data import EpochPlan
 from ofb_ray.errors import TrialFailed
 from ofb_ray.train.team import Team
 
-Phase = Literal["dense", "search", "finetune"]
-_PHASES: tuple[Phase, ...] = ("dense", "search", "finetune")
 _RANK_STRIDE = 1_000_000_007
 
 
@@ -42,7 +40,7 @@ class Run:
         A run that is resumed at an epoch therefore draws what an uninterrupted one draws. Workers draw their own noise
         (drop-path, mixup) and return the same seed, which orders the images.
         """
-        seed = (self.seed * 3 + _PHASES.index(self.phase)) * 100_003 + epoch
+        seed = (self.seed * 3 + PHASES.index(self.phase)) * 100_003 + epoch
         torch.manual_seed(seed + self.team.rank * _RANK_STRIDE)
         return seed
 
@@ -68,8 +66,8 @@ def progress(spec: TrialSpec, phase: Phase, row: dict[str, Any], message: str = 
     Args:
         row: the epoch's row of history; its top1_val, loss and expected_macs are passed on where it has them.
     """
-    epochs = {name: int(getattr(spec, name).epochs) for name in _PHASES}
-    before = sum(epochs[name] for name in _PHASES[: _PHASES.index(phase)])
+    epochs = {name: int(getattr(spec, name).epochs) for name in PHASES}
+    before = sum(epochs[name] for name in PHASES[: PHASES.index(phase)])
     known: dict[str, Any] = {key: row[key] for key in ("top1_val", "loss", "expected_macs") if key in row}
     facts = {"phase": phase, "epoch": row["epoch"], "epochs": epochs[phase], "message": message}
     return {**facts, "progress": (before + row["epoch"]) / max(1, sum(epochs.values())), **known}

@@ -22,7 +22,9 @@ from ofb_ray.data import Dataset
 from ofb_ray.errors import InputError
 from ofb_ray.export import tensors
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.results.records import Network, write_atomic, write_json
+from ofb_ray.results.atomic import write_atomic, write_json
+from ofb_ray.results.files import DENSE_FILE, DENSE_WEIGHTS_FILE, STATE_FILE, WORK_LOCK
+from ofb_ray.results.records import Network
 from ofb_ray.train import checkpoint
 from ofb_ray.train.evaluate import evaluate
 from ofb_ray.train.run import Run, pick_device
@@ -31,7 +33,6 @@ from ofb_ray.train.targets import Teacher
 from ofb_ray.train.team import Team, current_team
 from ofb_ray.trial.plan import resolve_data, resolve_model
 
-_WEIGHTS, _FACTS, _STATE = "dense.safetensors", "dense.json", "state.pt"
 _LOCK_SECONDS = 30.0
 
 
@@ -58,15 +59,15 @@ def dense_network(
     """
     folder, team = shared / spec.dense_key, current_team()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / WORK_LOCK)
     try:
         _acquire(lock, team, wait)
-        if not team.broadcast((folder / _FACTS).exists()):
+        if not team.broadcast((folder / DENSE_FILE).exists()):
             _train(spec, data, folder, row_done, team)
     finally:
         lock.release()
-    facts = team.broadcast(json.loads((folder / _FACTS).read_text()) if team.is_main else {})
-    state = team.broadcast(load_file(folder / _WEIGHTS) if team.is_main else {})
+    facts = team.broadcast(json.loads((folder / DENSE_FILE).read_text()) if team.is_main else {})
+    state = team.broadcast(load_file(folder / DENSE_WEIGHTS_FILE) if team.is_main else {})
     net = _network(spec, pretrained=False)
     net.load_state_dict(state)
     return Dense(net, Network(**facts["network"]), facts["seconds"], facts["history"])
@@ -93,7 +94,7 @@ def _acquire(lock: FileLock, team: Team, wait: Callable[[], None]) -> None:
 def _train(
     spec: TrialSpec, data: Dataset, folder: Path, row_done: Callable[[dict[str, Any]], None], team: Team
 ) -> None:
-    state = team.broadcast(checkpoint.load(folder / _STATE) if team.is_main else None)
+    state = team.broadcast(checkpoint.load(folder / STATE_FILE) if team.is_main else None)
     state = state or {"phase": None, "history": [], "seconds": 0.0}
     history: list[dict[str, Any]] = state["history"]
     start = time.perf_counter() - state["seconds"]
@@ -103,7 +104,7 @@ def _train(
         history.append(row)
         seconds = time.perf_counter() - start
         if team.is_main:
-            checkpoint.save(folder / _STATE, {"phase": resume_state(), "history": history, "seconds": seconds})
+            checkpoint.save(folder / STATE_FILE, {"phase": resume_state(), "history": history, "seconds": seconds})
         row_done(row)
 
     net = _network(spec, pretrained=state["phase"] is None).to(device)
@@ -113,9 +114,9 @@ def _train(
     seconds = time.perf_counter() - start
     facts = evaluate_splits(net, spec, data)
     if team.is_main:
-        write_atomic(folder / _WEIGHTS, save(tensors(net)))
-        write_json(folder / _FACTS, {"network": facts.model_dump(), "seconds": seconds, "history": history})
-        (folder / _STATE).unlink(missing_ok=True)
+        write_atomic(folder / DENSE_WEIGHTS_FILE, save(tensors(net)))
+        write_json(folder / DENSE_FILE, {"network": facts.model_dump(), "seconds": seconds, "history": history})
+        (folder / STATE_FILE).unlink(missing_ok=True)
 
 
 def evaluate_splits(net: nn.Module, spec: TrialSpec, data: Dataset) -> Network:

@@ -19,6 +19,7 @@ import torch
 
 from ofb_ray.config import TrialSpec
 from ofb_ray.errors import InputError, Interrupted
+from ofb_ray.results.files import SHARED_FOLDER
 from ofb_ray.train.address import free_address
 from ofb_ray.train.team import process_group
 from ofb_ray.trial.run import run_trial
@@ -120,7 +121,7 @@ def _work(rank: int, world: int, address: str, tree: dict[str, Any], workdir: Pa
     with process_group(rank, world, address):
         try:
             spec = TrialSpec.model_validate(tree)
-            run_trial(spec, lambda progress: None, workdir, shared=workdir / "shared", sweep=sweep)
+            run_trial(spec, lambda progress: None, workdir, shared=workdir / SHARED_FOLDER, sweep=sweep)
         except InputError as error:
             faults.put(error)
         except RuntimeError:

@@ -15,18 +15,19 @@ from filelock import FileLock, Timeout
 
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.base import Backbone
-from ofb_ray.config import TrialSpec
+from ofb_ray.config import Phase, TrialSpec
 from ofb_ray.data import Dataset
 from ofb_ray.data import load as load_data
 from ofb_ray.errors import InputError, TrialFailed, TrialStopped
 from ofb_ray.export import Arch, build, make_arch, save_network, tensors
 from ofb_ray.method.cost import Term, cost, units_of
+from ofb_ray.results.files import STATE_FILE, WORK_LOCK
 from ofb_ray.results.records import BudgetOutcome, Record, now, read_record, write_record
 from ofb_ray.search import loop as searching
 from ofb_ray.search import trace
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train import checkpoint
-from ofb_ray.train.run import Phase, Run, pick_device, progress
+from ofb_ray.train.run import Run, pick_device, progress
 from ofb_ray.train.supervised import fit
 from ofb_ray.train.team import Team, current_team
 from ofb_ray.trial.dense import Dense, dense_network, evaluate_splits, make_teacher
@@ -47,7 +48,6 @@ __all__ = ["Estimate", "Gate", "Plan", "Report", "estimate_from_tflops", "estima
 Report = Callable[[dict[str, Any]], None]
 # Called with the facts of a fine-tune epoch: epoch, epochs, top1_val and used, the subnet's cost over its target.
 Gate = Callable[[dict[str, Any]], str | None]
-STATE_FILE = "state.pt"
 
 
 def run_trial(
@@ -84,7 +84,7 @@ def run_trial(
         return stored
     workdir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(workdir / ".lock", timeout=60) if team.is_main else contextlib.nullcontext():
+        with FileLock(workdir / WORK_LOCK, timeout=60) if team.is_main else contextlib.nullcontext():
             # Another process may have finished it while this one waited for the lock.
             if (stored := team.broadcast(read_record(workdir) if team.is_main else None)) is not None:
                 return stored

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.config.yaml12 import dump
-from ofb_ray.results.records import BudgetOutcome, Network, Record, trial_folder, write_json, write_record
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import trial_folder
+from ofb_ray.results.records import BudgetOutcome, Network, Record, write_record
 
 DENSE = Network(macs=1_000_000, params=205_000, top1_val=98.6, top1_test=98.2)
 MINIMUM = 120_000

@@ -20,7 +20,9 @@ from analysis.searches.explored import Group, Parameter, groups
 from analysis.searches.found import decisions, kept
 from analysis.searches.trace import AxisTrace, SearchTrace, read_trace
 from ofb_ray.errors import InputError
-from ofb_ray.results.records import Record, trial_folder, write_json
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import trial_folder
+from ofb_ray.results.records import Record
 from ofb_ray.results.store import CACHE_VARIABLE, Remote
 from tests.analysis.factory import failed, record, write, write_open
 

@@ -15,7 +15,9 @@ from analysis.load import read
 from analysis.paper.layout import Column, PaperTable, Source, as_csv, latex, markdown
 from analysis.paper.published import published
 from analysis.tables import BUILDERS, main, tables
-from ofb_ray.results.records import Network, Record, trial_folder, write_json
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import trial_folder
+from ofb_ray.results.records import Network, Record
 from tests.analysis import factory
 
 PUBLISHED_TABLES = ("main", "swin", "search-cost", "transfer")

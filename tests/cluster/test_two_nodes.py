@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ofb_ray.results import folder, records
+from ofb_ray.results import folder
+from ofb_ray.results.files import trial_folder
 from tests.cluster.nodes import Nodes, running, session_of, wait_for
 from tests.tuning.fake import EPOCH_SECONDS
 
@@ -50,7 +51,7 @@ def drive(tmp_path: Path, nodes: Nodes, *more: str, **environment: str) -> subpr
 
 def epochs(results: Path, number: int) -> list[tuple[int, int]]:
     """(process, epoch) of each epoch that was trained, in order."""
-    path = records.trial_folder(results, number) / "epochs.log"
+    path = trial_folder(results, number) / "epochs.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
 

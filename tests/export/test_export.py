@@ -23,8 +23,9 @@ from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import SpaceSpec
 from ofb_ray.errors import InputError
 from ofb_ray.export import export_trial, program
-from ofb_ray.export.network import LATENCY_FILE, load_exported
-from ofb_ray.results.records import ARCH_FILE, WEIGHTS_FILE, Network, read_record
+from ofb_ray.export.network import load_exported
+from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, WEIGHTS_FILE
+from ofb_ray.results.records import Network, read_record
 from tests.export.trials import subnet, write_trial
 from tests.nets import NETS, images, network
 

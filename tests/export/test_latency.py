@@ -16,7 +16,7 @@ from ofb_ray.errors import InputError
 from ofb_ray.export import timing
 from ofb_ray.export.latency import DENSE, SUBNET, Measured, find_subjects, measure_trials
 from ofb_ray.export.timing import BACKENDS, Times, run_interleaved
-from ofb_ray.results.records import trial_folder
+from ofb_ray.results.files import trial_folder
 from tests.export.trials import subnet, write_trial
 
 CPU = torch.device("cpu")

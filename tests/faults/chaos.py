@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.results import folder, records
+from ofb_ray.results import folder
+from ofb_ray.results.files import WEIGHTS_FILE, trial_folder
 from tests.cluster.nodes import ROOT, Nodes, session_of, wait_for
 from tests.small import MODEL
 
@@ -195,7 +196,7 @@ def outcome(results: Path) -> dict[int, Any]:
     for fact in folder.read_facts(results):
         assert fact.record is not None, f"trial {fact.number} has no record"
         record = fact.record.model_dump(exclude={"seconds", "peak_memory_bytes", "environment", "finished"})
-        weights = (records.trial_folder(results, fact.number) / records.WEIGHTS_FILE).read_bytes()
+        weights = (trial_folder(results, fact.number) / WEIGHTS_FILE).read_bytes()
         found[fact.number] = (record, hash(weights))
     return found
 

@@ -11,8 +11,9 @@ import pytest
 from ofb_ray.cli import main
 from ofb_ray.config import SweepSpec
 from ofb_ray.results import folder, records
+from ofb_ray.results.atomic import write_json
 from ofb_ray.results.driver import Place
-from ofb_ray.results.folder import JOURNAL
+from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, trial_folder
 from ofb_ray.tuning import launch
 from ofb_ray.tuning.lifecycle.failures import ATTEMPT, repeated
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
@@ -90,15 +91,15 @@ def test_a_trial_that_hangs_is_ended_with_its_stacks_in_the_log(tmp_path: Path) 
     assert good.state == "finished"
     assert hung.record is not None
     assert hung.record.reason == "no report for 0.05 minutes (2 attempts, see trial.log)"
-    assert 'fake.py", line' in (results / "00001" / folder.LOG_FILE).read_text()
+    assert 'fake.py", line' in (results / "00001" / LOG_FILE).read_text()
 
 
 def test_an_error_that_comes_back_at_the_same_place_is_not_tried_again(tmp_path: Path) -> None:
-    records.write_json(tmp_path / folder.PROGRESS_FILE, {"phase": "search", "epoch": 3})
+    write_json(tmp_path / PROGRESS_FILE, {"phase": "search", "epoch": 3})
     assert not repeated(tmp_path, "A")
     assert not repeated(tmp_path, "B")
     assert repeated(tmp_path, "B")
-    records.write_json(tmp_path / folder.PROGRESS_FILE, {"phase": "search", "epoch": 4})
+    write_json(tmp_path / PROGRESS_FILE, {"phase": "search", "epoch": 4})
     assert not repeated(tmp_path, "B")
 
 
@@ -114,7 +115,7 @@ def test_a_study_of_another_sweep_is_refused_and_left_as_it_is(
     before = {path: path.read_bytes() for path in results.iterdir()}
     assert main(["sweep", "s.yaml", "--trial-function", "tests.tuning.fake:run_trial"]) == 2
     error = capsys.readouterr().err
-    assert f"{JOURNAL}: is the study of sweep 'other': give --name" in error
+    assert f"{JOURNAL_FILE}: is the study of sweep 'other': give --name" in error
     assert error.count("\n") == 1
     assert {path: path.read_bytes() for path in before} == before
 
@@ -141,9 +142,9 @@ def test_why_a_trial_died_is_told_of_its_last_attempt(tmp_path: Path, log: str, 
     suggestions = Suggestions(tmp_path, spec)
     suggestions.next()
     text = f"{ATTEMPT} 1\n" + log.format(f"{ATTEMPT} 2\n")
-    (records.trial_folder(tmp_path, 0) / folder.LOG_FILE).write_text(text)
+    (trial_folder(tmp_path, 0) / LOG_FILE).write_text(text)
     Outcomes(Place(tmp_path), spec, suggestions, Stop(), lambda number: 0, lambda number, record: None).close(0)
-    record = records.read_record(records.trial_folder(tmp_path, 0))
+    record = records.read_record(trial_folder(tmp_path, 0))
     assert record is not None
     assert record.reason is not None
     assert record.reason.startswith(reason)

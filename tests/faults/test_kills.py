@@ -12,7 +12,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from ofb_ray.results.folder import JOURNAL
+from ofb_ray.results.files import JOURNAL_FILE
 from ofb_ray.results.records import read_record
 from tests.faults.chaos import BUDGETS, ROLES, TRIALS, Chaos, outcome, undisturbed
 
@@ -47,7 +47,7 @@ def test_kills_lose_repeat_and_change_nothing(tmp_path: Path) -> None:
 
 
 def assert_study_equals_records(results: Path) -> None:
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(results / JOURNAL)))
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(results / JOURNAL_FILE)))
     study = optuna.load_study(study_name="s", storage=storage)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * TOTAL
     by_number = {trial.user_attrs["trial"]: trial for trial in study.trials}

@@ -13,6 +13,8 @@ from filelock import FileLock
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 from ofb_ray.results import folder, records
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import DRIVER_LOCK, PROGRESS_FILE, TRIAL_FILE, TRIAL_LOCK, trial_folder
 from ofb_ray.tuning.console.live import duration, status_table
 from tests.tuning.fake import make_record
 
@@ -74,7 +76,7 @@ def test_what_decides_no_number_may_change(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / folder.DRIVER_LOCK).touch()
+    (tmp_path / DRIVER_LOCK).touch()
     folder.check_same_sweep(tmp_path, sweep())  # but not what a driver leaves that was killed while Ray started
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match="no results folder"):
@@ -92,16 +94,16 @@ def test_a_second_driver_is_refused_while_the_first_lives(tmp_path: Path) -> Non
 def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
     spec = sweep(seeds=[0, 1, 2])
     for number in range(5):
-        here = records.trial_folder(tmp_path, number)
+        here = trial_folder(tmp_path, number)
         tree = {"cell": {"budget": {"macs_ratio": 0.5}}, "params": {"search.lr": 0.1}}
-        records.write_json(here / folder.TRIAL_FILE, tree)
+        write_json(here / TRIAL_FILE, tree)
     for number, changes in ((0, {}), (1, {"status": "failed", "reason": "loss is NaN", "subnet": None})):
         record = make_record(spec.trial(spec.cells[0], {}), number, seconds={"search": 30.0}, **changes)  # type: ignore[arg-type]
-        records.write_record(records.trial_folder(tmp_path, number), record)
-    records.write_json(records.trial_folder(tmp_path, 2) / folder.PROGRESS_FILE, {"phase": "died", "message": "twice"})
-    running = records.trial_folder(tmp_path, 3)
-    records.write_json(running / folder.PROGRESS_FILE, {"phase": "search", "progress": 0.5, "time": time.time()})
-    with FileLock(running / folder.TRIAL_LOCK):
+        records.write_record(trial_folder(tmp_path, number), record)
+    write_json(trial_folder(tmp_path, 2) / PROGRESS_FILE, {"phase": "died", "message": "twice"})
+    running = trial_folder(tmp_path, 3)
+    write_json(running / PROGRESS_FILE, {"phase": "search", "progress": 0.5, "time": time.time()})
+    with FileLock(running / TRIAL_LOCK):
         facts = folder.read_facts(tmp_path)
     assert [fact.state for fact in facts] == ["finished", "failed", "died", "running", "waiting"]
     text = status_table(spec, facts, folder.trial_total(spec))
@@ -134,8 +136,8 @@ def test_a_file_in_the_place_of_a_results_folder_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(("name", "data"), [("record.json", b'{"trial": '), ("trial.json", b"")])
 def test_a_broken_file_is_named(tmp_path: Path, name: str, data: bytes) -> None:
     folder.write_sweep(tmp_path, sweep())
-    records.trial_folder(tmp_path, 3).mkdir()
-    (records.trial_folder(tmp_path, 3) / name).write_bytes(data)
+    trial_folder(tmp_path, 3).mkdir()
+    (trial_folder(tmp_path, 3) / name).write_bytes(data)
     for look in (lambda: folder.check_same_sweep(tmp_path, sweep()), lambda: folder.read_facts(tmp_path)):
         with pytest.raises(InputError, match="00003: holds a file that is broken") as error:
             look()
@@ -146,7 +148,7 @@ def test_whether_a_trial_runs_is_seen_without_the_right_to_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a folder of another user, whose files `FileLock` cannot open."""
-    lock = records.trial_folder(tmp_path, 0) / folder.TRIAL_LOCK
+    lock = trial_folder(tmp_path, 0) / TRIAL_LOCK
     lock.parent.mkdir()
     known = os.open
 

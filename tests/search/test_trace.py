@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from ofb_ray.config import SearchSpec
 from ofb_ray.method.bimask import BiMask
 from ofb_ray.results.attempt import attempt, trial_folder
+from ofb_ray.results.files import STATE_FILE, TRACE_FILE
 from ofb_ray.results.records import read_record
 from ofb_ray.results.store import CACHE_VARIABLE, Remote
 from ofb_ray.search.optim import make_search_optimizer
 from ofb_ray.search.pruning import prune
 from ofb_ray.search.supernet import Supernet
-from ofb_ray.search.trace import CUT, TRACE_FILE, UNIT_SCALE, Trace, write
-from ofb_ray.trial.run import STATE_FILE, run_trial
+from ofb_ray.search.trace import CUT, UNIT_SCALE, Trace, write
+from ofb_ray.trial.run import run_trial
 from tests.nets import supernet
 from tests.small import small_spec
 

@@ -15,9 +15,10 @@ from ofb_ray.backbones.flops import operator_macs
 from ofb_ray.data import load as load_data
 from ofb_ray.errors import InputError
 from ofb_ray.export import export_trial
+from ofb_ray.results.files import STATE_FILE
 from ofb_ray.results.records import Record, read_record
 from ofb_ray.train.evaluate import evaluate
-from ofb_ray.trial.run import STATE_FILE, plan, run_trial
+from ofb_ray.trial.run import plan, run_trial
 from tests.small import small_spec
 
 

@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.config import TrialSpec
-from ofb_ray.results.records import (
-    BudgetOutcome,
-    Network,
-    Record,
-    read_record,
-    write_atomic,
-    write_json,
-    write_record,
-)
+from ofb_ray.results.atomic import write_atomic, write_json
+from ofb_ray.results.records import BudgetOutcome, Network, Record, read_record, write_record
 
 EPOCH_SECONDS = "OFB_FAKE_EPOCH_SECONDS"
 DENSE_MACS = 1_000_000

@@ -17,9 +17,9 @@ import pytest
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.results import folder, records
+from ofb_ray.results import folder
+from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, trial_folder
 from ofb_ray.tuning.launch import launch
-from ofb_ray.tuning.optuna.study import JOURNAL
 from tests.tuning.fake import EPOCH_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -67,7 +67,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 def epochs(results: Path, number: int) -> list[tuple[int, int]]:
     """(process, epoch) of each epoch that was trained, in order."""
-    path = records.trial_folder(results, number) / "epochs.log"
+    path = trial_folder(results, number) / "epochs.log"
     lines = path.read_text().splitlines() if path.exists() else []
     return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
 
@@ -88,12 +88,12 @@ def test_failures_are_told_apart_and_only_a_dead_process_is_tried_again(tmp_path
     assert [fact.state for fact in facts] == ["finished", "failed", "failed", "finished"]
     assert "trial 1 failed: loss is NaN" in out
     assert "trial 2: failed: out of memory (RuntimeError: out of memory): set micro_batch" in out
-    assert "RuntimeError: out of memory" in (results / "00002" / folder.LOG_FILE).read_text()
+    assert "RuntimeError: out of memory" in (results / "00002" / LOG_FILE).read_text()
     processes, done = zip(*epochs(results, 3), strict=True)
     assert done == (0, 1, 2, 3)  # it went on from its checkpoint
     assert len(set(processes)) == 2
     assert "trial 3: its process died" in out
-    assert (results / "00003" / folder.LOG_FILE).read_text().count("worker process has died") == 1
+    assert (results / "00003" / LOG_FILE).read_text().count("worker process has died") == 1
     assert "\x1b" not in out
     assert error == ""
     assert list(results.rglob("progress.csv"))
@@ -112,7 +112,7 @@ def test_a_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
     first.communicate()
     kept = {path: path.read_bytes() for path in results.rglob("record.json")}
     issued = {path: path.read_bytes() for path in results.rglob("trial.json")}
-    with (results / JOURNAL).open("ab") as journal:
+    with (results / JOURNAL_FILE).open("ab") as journal:
         journal.write(b'{"op_code":')
 
     again = start(tmp_path, [*line, "--resume"])
@@ -126,7 +126,7 @@ def test_a_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
         assert set(done) == {0, 1, 2, 3}
         # An epoch that was under way when its process died is the only one that may be trained twice.
         assert sum(done.values()) <= 5
-        if records.trial_folder(results, number) / "record.json" in kept:
+        if trial_folder(results, number) / "record.json" in kept:
             assert sum(done.values()) == 4
     assert not any(_alive(process) for process in orphans)
     _rerun_starts_no_ray(tmp_path, line)

@@ -15,17 +15,15 @@ from rich.text import Text
 from ofb_ray.config import Json, SweepSpec, TrialSpec
 from ofb_ray.config.space import expand_all, grid_points
 from ofb_ray.errors import InputError
-from ofb_ray.results import records
+from ofb_ray.results.atomic import read_json, write_json
+from ofb_ray.results.files import LOG_FILE, RECORD_FILE, TRIAL_FILE
 from ofb_ray.results.folder import (
-    LOG_FILE,
-    TRIAL_FILE,
     TrialFacts,
     cell_key,
     cell_label,
     cell_of,
     params_label,
     read_facts,
-    read_json,
     results_folder,
     trial_total,
 )
@@ -163,12 +161,12 @@ def _check_trial_folder(folder: Path, spec: TrialSpec) -> None:
     if known and known.get("key") != spec.key:
         raise InputError("holds another trial: give another --out, or remove it", file=str(folder), key="--out")
     if not known:
-        records.write_json(folder / TRIAL_FILE, {"trial": 0, "key": spec.key, "spec": spec.model_dump(mode="json")})
+        write_json(folder / TRIAL_FILE, {"trial": 0, "key": spec.key, "spec": spec.model_dump(mode="json")})
 
 
 def trial_summary(record: Record, folder: Path, seconds: float) -> str:
     """How one trial ended and what to do with it."""
-    text = f"{outcome(record)} in {duration(seconds)}; record: {folder / records.RECORD_FILE}"
+    text = f"{outcome(record)} in {duration(seconds)}; record: {folder / RECORD_FILE}"
     if record.status == "finished":
         text += f"\nexport it: ofb-ray export {shlex.quote(str(folder))} --to {shlex.quote(folder.name)}-model"
     return text

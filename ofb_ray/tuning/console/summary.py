@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ofb_ray.config import Budget, Json, SweepSpec
+from ofb_ray.config import PHASES, Budget, Json, SweepSpec
 from ofb_ray.results.folder import TrialFacts
 from ofb_ray.results.records import Record
 
-PHASES = ("dense", "search", "finetune")
 BUDGET_STATES = ("waiting", *PHASES, "finished", "failed", "stopped")
 DONE = ("finished", "failed", "stopped")
 

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ofb_ray.config import GateSpec, Json
-from ofb_ray.results import records
+from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.attempt import Attempt, trial_folder
-from ofb_ray.results.folder import PROMOTES, read_json
+from ofb_ray.results.files import GATE_FILE
+from ofb_ray.results.folder import PROMOTES
 from ofb_ray.results.outage import patiently
 from ofb_ray.results.ranking import standing
 from ofb_ray.results.store import Remote
 
-GATE_FILE = "gate.json"
 Gate = Callable[[Json], str | None]
 
 
@@ -42,7 +42,7 @@ def gate_of(config: Json, files: Attempt) -> Gate | None:
                 remote = Remote(config["uri"])
                 patiently(lambda: _fetch(remote, folder.parent), files.note)
             decision = decide(spec, facts, label, passed(folder.parent, label, folder.name))
-            records.write_json(folder / GATE_FILE, decision)
+            write_json(folder / GATE_FILE, decision)
         files.decided()
         return str(decision["reason"]) if decision["stop"] else None
 

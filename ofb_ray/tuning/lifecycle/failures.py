@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ofb_ray.config import Json, TrialSpec
 from ofb_ray.results import records
-from ofb_ray.results.folder import PROGRESS_FILE, TRIAL_FILE, read_json
+from ofb_ray.results.atomic import read_json, write_json
+from ofb_ray.results.files import ATTEMPTS_FILE, PROGRESS_FILE, TRIAL_FILE
 from ofb_ray.results.records import BudgetOutcome, Record
 
-ATTEMPTS_FILE = "attempts.json"
 # In a trial's log, where an attempt begins.
 ATTEMPT = "=== attempt"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -47,7 +47,7 @@ def repeated(folder: Path, reason: str) -> bool:
     progress = read_json(folder / PROGRESS_FILE)
     place = {key: progress.get(key) for key in ("phase", "epoch")}
     earlier = read_json(path).get("attempts", [])
-    records.write_json(path, {"attempts": [*earlier, {"reason": reason, "at": place}]})
+    write_json(path, {"attempts": [*earlier, {"reason": reason, "at": place}]})
     return bool(earlier) and earlier[-1] == {"reason": reason, "at": place}
 
 

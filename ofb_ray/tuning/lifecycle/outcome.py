@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.results import records
+from ofb_ray.results.atomic import read_json
 from ofb_ray.results.driver import Place
-from ofb_ray.results.folder import LOG_FILE, PROGRESS_FILE, read_json
+from ofb_ray.results.files import LOG_FILE, PROGRESS_FILE, trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.lifecycle.failures import ATTEMPT, disk_trouble, worded, write_failed
 from ofb_ray.tuning.lifecycle.promote import Promotions
@@ -58,7 +59,7 @@ class Outcomes:
             self._stop.set(disk_trouble(error, self._place.results) or f"the results cannot be written: {error}")
 
     def _record(self, number: int) -> Record | None:
-        folder = records.trial_folder(self._place.results, number)
+        folder = trial_folder(self._place.results, number)
         record = records.read_record(folder)
         if record is not None or self._stop.is_set():
             return record

@@ -13,20 +13,10 @@ from pathlib import Path
 
 from ofb_ray.config import SweepSpec, TrialSpec
 from ofb_ray.results import records
-from ofb_ray.results.folder import (
-    PROMOTES,
-    SHARED_FOLDER,
-    TRIAL_FILE,
-    cell_key,
-    cell_label,
-    issued,
-    promoted,
-    read_json,
-    trial_total,
-)
+from ofb_ray.results.atomic import read_json, write_json
+from ofb_ray.results.files import KEPT_SEARCH, RECORD_FILE, SHARED_FOLDER, TRIAL_FILE, trial_folder, trial_folders
+from ofb_ray.results.folder import PROMOTES, cell_key, cell_label, issued, promoted, trial_total
 from ofb_ray.results.records import Record
-
-_KEPT = "search-*"
 
 
 class Promotions:
@@ -54,24 +44,24 @@ class Promotions:
         donors = chosen(self.spec, self.results)
         if not donors:
             return None
-        number = 1 + max(int(folder.name) for folder in records.trial_folders(self.results))
-        tree = read_json(records.trial_folder(self.results, donors[0]) / TRIAL_FILE)
+        number = 1 + max(int(folder.name) for folder in trial_folders(self.results))
+        tree = read_json(trial_folder(self.results, donors[0]) / TRIAL_FILE)
         assert self.spec.promote is not None
         epochs = self.spec.promote.epochs
         trial = {**tree["spec"], "finetune": {**tree["spec"]["finetune"], "epochs": epochs}}
         changes = {"trial": number, "key": TrialSpec.model_validate(trial).key, "spec": trial, PROMOTES: donors[0]}
         changes["params"] = {**tree["params"], "finetune.epochs": epochs}
-        records.write_json(records.trial_folder(self.results, number) / TRIAL_FILE, {**tree, **changes})
+        write_json(trial_folder(self.results, number) / TRIAL_FILE, {**tree, **changes})
         return number
 
     def tell(self, number: int) -> Record | None:
         """The record of trial `number`, if there is one."""
-        return records.read_record(records.trial_folder(self.results, number))
+        return records.read_record(trial_folder(self.results, number))
 
     def close(self) -> None:
         """Remove the kept searches if no trial is left that could use them."""
-        if not self.left and sweep_total(self.spec, self.results) == len(records.trial_folders(self.results)):
-            for folder in (self.results / SHARED_FOLDER).glob(_KEPT):
+        if not self.left and sweep_total(self.spec, self.results) == len(trial_folders(self.results)):
+            for folder in (self.results / SHARED_FOLDER).glob(f"{KEPT_SEARCH}*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -108,7 +98,7 @@ def chosen(spec: SweepSpec, results: Path) -> list[int]:
 
 def _merit(results: Path, number: int) -> tuple[float, int] | None:
     """What sorts trials, the best first; None for one that is not to be promoted."""
-    record = records.read_record(records.trial_folder(results, number))
+    record = records.read_record(trial_folder(results, number))
     if record is None or record.status != "finished" or record.subnet is None or record.subnet.top1_val is None:
         return None
     cost = int(getattr(record.subnet, record.budget.resource))
@@ -131,4 +121,4 @@ def _complete(spec: SweepSpec, results: Path, label: str) -> bool:
 
 
 def _done(results: Path, number: int) -> bool:
-    return (records.trial_folder(results, number) / records.RECORD_FILE).exists()
+    return (trial_folder(results, number) / RECORD_FILE).exists()

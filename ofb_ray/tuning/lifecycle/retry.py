@@ -6,14 +6,14 @@ import itertools
 from pathlib import Path
 
 from ofb_ray.results import records
+from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.driver import Place
-from ofb_ray.results.folder import PROGRESS_FILE
-from ofb_ray.tuning.lifecycle.failures import ATTEMPTS_FILE
+from ofb_ray.results.files import ATTEMPTS_FILE, PROGRESS_FILE, RECORD_FILE, failed_record, trial_folder, trial_folders
 
 
 def failed_trials(results: Path) -> list[int]:
     """The numbers of the trials whose record says `failed`."""
-    folders = records.trial_folders(results) if results.exists() else []
+    folders = trial_folders(results) if results.exists() else []
     found = {int(folder.name): records.read_record(folder) for folder in folders}
     return [number for number, record in found.items() if record is not None and record.status == "failed"]
 
@@ -28,16 +28,16 @@ def retry_failed(place: Place) -> list[int]:
     """
     numbers = failed_trials(place.results)
     for number in numbers:
-        folder = records.trial_folder(place.results, number)
+        folder = trial_folder(place.results, number)
         for name in (PROGRESS_FILE, ATTEMPTS_FILE):
             _remove(place, folder / name)
-        data = (folder / records.RECORD_FILE).read_bytes()
-        paths = (folder / f"record.failed-{count}.json" for count in itertools.count(1))
+        data = (folder / RECORD_FILE).read_bytes()
+        paths = (folder / failed_record(count) for count in itertools.count(1))
         kept = next(path for path in paths if not path.exists() or path.read_bytes() == data)
-        records.write_atomic(kept, data)
+        write_atomic(kept, data)
         if place.remote is not None:
             place.remote.upload(place.results, [f"{folder.name}/{kept.name}"])
-        _remove(place, folder / records.RECORD_FILE)
+        _remove(place, folder / RECORD_FILE)
     return numbers
 
 

@@ -14,8 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.results import records
-from ofb_ray.results.folder import JOURNAL
+from ofb_ray.results.files import JOURNAL_FILE, RECORD_FILE, trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.optuna.distributions import CELL, as_choice, distributions, labels
 from ofb_ray.tuning.optuna.metrics import objective_values, violations
@@ -30,7 +29,7 @@ def open_study(results: Path, spec: SweepSpec) -> optuna.Study | None:
     The caller holds the driver's lock.
     """
     quiet()
-    path = results / JOURNAL
+    path = results / JOURNAL_FILE
     _drop_torn_line(path)
     try:
         study = _study(path, spec)
@@ -46,7 +45,7 @@ def check_owner(results: Path, spec: SweepSpec) -> None:
         InputError: see above.
     """
     quiet()
-    path = results / JOURNAL
+    path = results / JOURNAL_FILE
     if not path.exists():
         return
     _drop_torn_line(path)
@@ -97,8 +96,8 @@ def _drop_torn_line(path: Path) -> None:
 def rebuild(results: Path, spec: SweepSpec, trials: Sequence[FrozenTrial]) -> optuna.Study:
     """Put a new journal with `trials` in the place of the old one, whole or not at all."""
     quiet()
-    path = results / JOURNAL
-    fresh = path.with_name(f"{JOURNAL}.new")
+    path = results / JOURNAL_FILE
+    fresh = path.with_name(f"{JOURNAL_FILE}.new")
     fresh.unlink(missing_ok=True)
     _study(fresh, spec).add_trials(trials)
     fresh.replace(path)
@@ -132,7 +131,7 @@ def agrees(study: optuna.Study, spec: SweepSpec, issued: dict[int, Json], result
 
 
 def _has_record(results: Path, number: int) -> bool:
-    return (records.trial_folder(results, number) / records.RECORD_FILE).exists()
+    return (trial_folder(results, number) / RECORD_FILE).exists()
 
 
 def frozen(spec: SweepSpec, record: Record | None, label: str, values: Json, attributes: Json) -> FrozenTrial:

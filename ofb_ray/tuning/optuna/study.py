@@ -24,7 +24,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ofb_ray.config import Json, Parameter, SweepSpec
 from ofb_ray.config.space import applies, collect, expand_all, grid_points, inside, suggestion_order, value_at
 from ofb_ray.results import records
-from ofb_ray.results.folder import JOURNAL, TRIAL_FILE, cell_key, cell_label, issued, plain_cell, promoted
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import JOURNAL_FILE, RECORD_FILE, TRIAL_FILE, trial_folder
+from ofb_ray.results.folder import cell_key, cell_label, issued, plain_cell, promoted
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.optuna.distributions import CELL, as_choice, labels
 from ofb_ray.tuning.optuna.journal import FROM, NUMBER, PLACE, agrees, end_of, frozen, open_study, rebuild
@@ -32,7 +34,7 @@ from ofb_ray.tuning.optuna.metrics import violations
 from ofb_ray.tuning.optuna.samplers import make_sampler, with_generations
 from ofb_ray.tuning.optuna.warm_start import warm_trials
 
-__all__ = ["JOURNAL", "Suggestions"]
+__all__ = ["JOURNAL_FILE", "Suggestions"]
 
 
 class Suggestions:
@@ -67,14 +69,14 @@ class Suggestions:
     @property
     def left(self) -> int:
         """Trials that have no record yet, issued or not."""
-        done = sum((records.trial_folder(self.results, each) / records.RECORD_FILE).exists() for each in self._trials)
+        done = sum((trial_folder(self.results, each) / RECORD_FILE).exists() for each in self._trials)
         return len(self._trials) - done + sum(self._lacking().values())
 
     def next(self) -> int | None:
         """The number of the next trial to run, its folder and trial.json written; None when all are issued."""
         if self._unfinished:
             number = self._unfinished.pop(0)
-            if not (records.trial_folder(self.results, number) / TRIAL_FILE).exists():
+            if not (trial_folder(self.results, number) / TRIAL_FILE).exists():
                 self._suggest(number)
             return number
         lacking = self._lacking()
@@ -94,7 +96,7 @@ class Suggestions:
 
     def tell(self, number: int) -> Record | None:
         """Pass trial `number`'s record to Optuna, if there is one; a trial without one stays open for a resume."""
-        record = records.read_record(records.trial_folder(self.results, number))
+        record = records.read_record(trial_folder(self.results, number))
         known = self._frozen(number)
         if record is None or known.state.is_finished():
             return record
@@ -125,7 +127,7 @@ class Suggestions:
         """The study's trials as warm start and trial folders tell them."""
         trials = list(warm)
         for number, tree in trees.items():
-            record = records.read_record(records.trial_folder(self.results, number))
+            record = records.read_record(trial_folder(self.results, number))
             values = collect(tree["params"], self._order)
             trials.append(frozen(self.spec, record, tree["label"], values, {NUMBER: number, PLACE: tree["cell"]}))
         return with_generations(self.spec, trials)
@@ -178,7 +180,7 @@ class Suggestions:
             "params": params,
             "spec": spec.model_dump(mode="json"),
         }
-        records.write_json(records.trial_folder(self.results, number) / TRIAL_FILE, tree)
+        write_json(trial_folder(self.results, number) / TRIAL_FILE, tree)
 
 
 def _suggest(trial: optuna.Trial, key: str, parameter: Parameter) -> Any:

@@ -11,7 +11,9 @@ from ofb_ray.config import Json, SweepSpec
 from ofb_ray.config.space import applies, inside, suggestion_order, value_at
 from ofb_ray.errors import InputError
 from ofb_ray.results import records
-from ofb_ray.results.folder import PROMOTES, TRIAL_FILE, cell_label, read_json, results_uri
+from ofb_ray.results.atomic import read_json
+from ofb_ray.results.files import TRIAL_FILE, trial_folders
+from ofb_ray.results.folder import PROMOTES, cell_label, results_uri
 from ofb_ray.results.store import readable, same
 from ofb_ray.tuning.optuna.journal import FROM, frozen
 from ofb_ray.tuning.optuna.metrics import objective_values
@@ -26,7 +28,7 @@ def warm_folders(spec: SweepSpec, results: Path) -> list[Path]:
     found = []
     for index, location in enumerate(spec.warm_start):
         folder, key = readable(location), f"warm_start.{index}"
-        if not folder.is_dir() or not records.trial_folders(folder):
+        if not folder.is_dir() or not trial_folders(folder):
             raise InputError(f"{location} holds no trials: give a results folder, <storage>/<sweep name>", key=key)
         if same(location, results_uri(spec) or results):
             raise InputError("is this sweep's own folder, which it goes on with anyway: leave it out", key=key)
@@ -41,7 +43,7 @@ def warm_trials(spec: SweepSpec, results: Path) -> tuple[list[FrozenTrial], list
     cells = {cell_label(cell): cell for cell in spec.cells}
     for location, folder in zip(spec.warm_start, warm_folders(spec, results), strict=True):
         refused: Counter[str] = Counter()
-        paths = records.trial_folders(folder)
+        paths = trial_folders(folder)
         for path in paths:
             found = _warm(spec, cells, path, f"{location.rstrip('/')}/{path.name}")
             if isinstance(found, str):

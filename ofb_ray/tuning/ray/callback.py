@@ -10,8 +10,8 @@ from typing import Any
 from ray import tune
 
 from ofb_ray.config import Json
-from ofb_ray.results import folder as results_of
-from ofb_ray.results import records
+from ofb_ray.results.atomic import read_json
+from ofb_ray.results.files import LOG_FILE, PROGRESS_FILE, TRIAL_FILE, trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.trackers import Trackers
@@ -57,7 +57,7 @@ class Events(tune.Callback):
         if trial.error_file is None or not Path(trial.error_file).exists():
             return
         cause = Path(trial.error_file).read_text(encoding="utf-8").rpartition("Failure # ")[2]
-        log = records.trial_folder(self._results, number) / results_of.LOG_FILE
+        log = trial_folder(self._results, number) / LOG_FILE
         if "RayTaskError" in cause or (log.exists() and cause in log.read_text(encoding="utf-8")):
             return  # Ray announces some deaths twice
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
@@ -65,15 +65,13 @@ class Events(tune.Callback):
 
     def ended(self, number: int, record: Record | None) -> None:
         """A trial ended; without a record it was interrupted, or met bad input or a full disk."""
-        folder = records.trial_folder(self._results, number)
-        progress = results_of.read_json(folder / results_of.PROGRESS_FILE)
+        folder = trial_folder(self._results, number)
+        progress = read_json(folder / PROGRESS_FILE)
         reason = str(progress["message"]) if record is None and progress.get("phase") == "died" else ""
         self._display.ended(number, self._trial(number), record, reason)
         self._trackers.ended(number, record, reason)
 
     def _trial(self, number: int) -> Json:
         if number not in self._trials:
-            self._trials[number] = results_of.read_json(
-                records.trial_folder(self._results, number) / results_of.TRIAL_FILE
-            )
+            self._trials[number] = read_json(trial_folder(self._results, number) / TRIAL_FILE)
         return self._trials[number]

@@ -9,9 +9,9 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from ofb_ray.config import Json
-from ofb_ray.results import records
+from ofb_ray.results.atomic import read_json
 from ofb_ray.results.driver import Place
-from ofb_ray.results.folder import TRIAL_FILE, read_json
+from ofb_ray.results.files import TRIAL_FILE, trial_folder
 from ofb_ray.tuning.lifecycle.failures import disk_trouble
 from ofb_ray.tuning.lifecycle.promote import Promotions
 from ofb_ray.tuning.optuna.study import Suggestions
@@ -51,7 +51,7 @@ class StudySearcher(Searcher):
         if number is None:
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = number
-        trial = read_json(records.trial_folder(self._place.results, number) / TRIAL_FILE)
+        trial = read_json(trial_folder(self._place.results, number) / TRIAL_FILE)
         return {**self._config, "number": number, "trial": trial}
 
     def _next(self) -> int | None:

@@ -19,9 +19,9 @@ from ray import tune
 
 from ofb_ray.config import Json, TrialSpec
 from ofb_ray.errors import InputError
-from ofb_ray.results import records
+from ofb_ray.results.atomic import write_json
 from ofb_ray.results.attempt import Attempt, SupersededError, attempt, results_here, trial_folder
-from ofb_ray.results.folder import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER
+from ofb_ray.results.files import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER
 from ofb_ray.tuning.lifecycle.early_stop import Gate, gate_of
 from ofb_ray.tuning.lifecycle.failures import ATTEMPT, describe, disk_trouble, repeated, write_failed
 
@@ -69,7 +69,7 @@ def _stay_open(folder: Path, message: str, stop: bool = False) -> None:
     """Leave the trial for the next launch; `stop` ends this one, because no other trial would fare better."""
     died = {"phase": "died", "message": message, "stop": stop}
     with contextlib.suppress(OSError) if stop else contextlib.nullcontext():
-        records.write_json(folder / PROGRESS_FILE, died)
+        write_json(folder / PROGRESS_FILE, died)
     if stop:
         tune.report(died)
 
@@ -154,7 +154,7 @@ def _reporter(folder: Path, files: Attempt, alive: Callable[[], None]) -> Callab
     def report(progress: Json) -> None:
         alive()
         plain = {key: _plain(value) for key, value in progress.items()}
-        records.write_json(folder / PROGRESS_FILE, {**plain, "time": time.time()})
+        write_json(folder / PROGRESS_FILE, {**plain, "time": time.time()})
         files.saved()
         tune.report(plain)
 

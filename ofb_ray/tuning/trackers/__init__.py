@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from ofb_ray.config import Json, SweepSpec
+from ofb_ray.config import PHASES, Json, SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.results import records
-from ofb_ray.results.folder import LOGGER_FOLDER
+from ofb_ray.results.atomic import write_atomic
+from ofb_ray.results.files import LOGGER_FOLDER, RECORD_FILE, trial_folders
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import METRICS, PHASES, Tracker
+from ofb_ray.tuning.trackers.base import METRICS, Tracker
 from ofb_ray.tuning.trackers.worker import Worker
 
 CLOSE_SECONDS = 20.0
@@ -54,8 +54,8 @@ class Trackers:
                 ended = _numbers(done)
                 make = _maker(name, options, folder, spec.name, named)
                 self._workers.append(worker := Worker(name, results, make, done, note))
-                for trial in records.trial_folders(results):
-                    if int(trial.name) not in ended and (trial / records.RECORD_FILE).exists():
+                for trial in trial_folders(results):
+                    if int(trial.name) not in ended and (trial / RECORD_FILE).exists():
                         worker.put("catch_up", int(trial.name))
 
     def __enter__(self) -> Trackers:
@@ -116,7 +116,7 @@ def identity(folder: Path) -> str:
     """The results folder's own name for other systems, made once: it stays when the folder moves."""
     path = folder / "identity"
     if not path.exists():
-        records.write_atomic(path, uuid.uuid4().hex[:12].encode())
+        write_atomic(path, uuid.uuid4().hex[:12].encode())
     return path.read_text(encoding="utf-8")
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ofb_ray.config import Budget, Json
-from ofb_ray.results import records
-from ofb_ray.results.folder import TRIAL_FILE, read_json
+from ofb_ray.config import PHASES, Budget, Json
+from ofb_ray.results.atomic import read_json
+from ofb_ray.results.files import TRIAL_FILE, trial_folder, trial_name
 from ofb_ray.results.records import Record
 
-PHASES = ("dense", "search", "finetune")
 METRICS = ("loss", "top1_val", "expected_macs")
 
 
@@ -36,7 +35,7 @@ class Trial:
     @property
     def name(self) -> str:
         """Five digits, as the trial's folder."""
-        return f"{self.number:05d}"
+        return trial_name(self.number)
 
     def step(self, row: Json) -> int | None:
         """The global step of a report or a row of history: epochs over all phases. None where no epoch was trained."""
@@ -72,8 +71,10 @@ class Tracker(Protocol):
 
 def read_trial(results: Path, number: int) -> Trial:
     """Trial `number` by its trial.json."""
-    tree = read_json(records.trial_folder(results, number) / TRIAL_FILE)
-    cell, spec, before, epochs = dict(tree["cell"]), tree["spec"], {}, 0
+    tree = read_json(trial_folder(results, number) / TRIAL_FILE)
+    cell, spec = dict(tree["cell"]), tree["spec"]
+    before: dict[str, int] = {}
+    epochs = 0
     for phase in PHASES:
         before[phase] = epochs
         epochs += int(spec[phase]["epochs"])

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from ofb_ray.config import Json
-from ofb_ray.results import records
+from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers.base import METRICS, Trial, history
 
@@ -38,7 +38,7 @@ class Files:
         if self._csv and not whole:
             whole = self._text({}).encode()
         if whole != data:
-            records.write_atomic(path, whole)
+            write_atomic(path, whole)
         self._rows[trial.number] = rows
 
     def log(self, trial: Trial, step: int, row: Json) -> None:
@@ -59,7 +59,7 @@ class Files:
         rows = self._rows[trial.number]
         if record is not None and (lacking := {k: v for k, v in history(trial, record).items() if k not in rows}):
             rows = {**rows, **{step: _kept(step, row) for step, row in lacking.items()}}
-            records.write_atomic(self._path(trial), self._text(rows).encode())
+            write_atomic(self._path(trial), self._text(rows).encode())
         self.forget(trial.number)
 
     def forget(self, number: int) -> None:

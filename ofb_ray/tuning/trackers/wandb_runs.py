@@ -7,11 +7,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.config import Json
-from ofb_ray.results import records
-from ofb_ray.results.folder import read_json
+from ofb_ray.config import PHASES, Json
+from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import PHASES, Trial, final_metrics, history, metrics
+from ofb_ray.tuning.trackers.base import Trial, final_metrics, history, metrics
 
 _SECONDS = 30.0
 
@@ -77,7 +76,7 @@ class WandbRuns:
         values: Json = {**metrics(row), "phase": row["phase"], "phase_index": PHASES.index(row["phase"])}
         self._runs[trial.number].log(values, step=step, commit=True)
         self._last[trial.number] = step
-        records.write_json(self._mark(trial), {"step": step})
+        write_json(self._mark(trial), {"step": step})
 
     def end(self, trial: Trial, record: Record | None, reason: str) -> None:
         """Final metrics and status go into the summary."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.results import records
+from ofb_ray.results.files import trial_folder
 from ofb_ray.tuning.trackers.base import Tracker, read_trial
 
 RETRY_SECONDS = 60.0
@@ -97,7 +98,7 @@ class Worker:
                 if (step := trial.step(arguments[0])) is not None:
                     self._tracker.log(trial, step, arguments[0])
             else:
-                record, reason = arguments or (records.read_record(records.trial_folder(self._results, number)), "")
+                record, reason = arguments or (records.read_record(trial_folder(self._results, number)), "")
                 self._tracker.end(trial, record, reason)
                 if record is not None:
                     self._note_done(number)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.config import TrialSpec
-from ofb_ray.results.records import Record, read_record, write_json, write_record
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.records import Record, read_record, write_record
 from tests.tuning.fake import EPOCH_SECONDS, make_record
 
 

@@ -14,12 +14,13 @@ from ofb_ray.config import GateSpec, SweepSpec, TrialSpec
 from ofb_ray.config.load import load_sweep
 from ofb_ray.errors import InputError
 from ofb_ray.results import records
+from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.attempt import Attempt, attempt
-from ofb_ray.results.folder import TRIAL_FILE, read_json
+from ofb_ray.results.files import GATE_FILE, STATE_FILE, TRIAL_FILE, WEIGHTS_FILE, trial_folder, trial_folders
 from ofb_ray.results.store import CACHE_VARIABLE
 from ofb_ray.train.team import Team
-from ofb_ray.trial.run import STATE_FILE, run_trial
-from ofb_ray.tuning.lifecycle.early_stop import GATE_FILE, Gate, decide, gate_of, passed
+from ofb_ray.trial.run import run_trial
+from ofb_ray.tuning.lifecycle.early_stop import Gate, decide, gate_of, passed
 from ofb_ray.tuning.optuna.journal import open_study
 from tests.small import small_spec
 from tests.train.test_team import in_processes
@@ -72,7 +73,7 @@ def config(results: Path, number: int, label: str = "0.5", uri: str | None = Non
 
 def put(results: Path, number: int, top1: float, label: str = "0.5") -> None:
     tree = {"top1_val": top1, "used": 1.0, "label": label}
-    records.write_json(records.trial_folder(results, number) / GATE_FILE, tree)
+    write_json(trial_folder(results, number) / GATE_FILE, tree)
 
 
 def made(results: Path, number: int, files: Attempt | None = None, label: str = "0.5") -> Gate:
@@ -114,7 +115,7 @@ class Killed(Attempt):
 def test_a_trial_that_dies_at_the_gate_keeps_the_decision(tmp_path: Path) -> None:
     """Real training: it is stopped after the second of five epochs, and leaves all that is known, but no checkpoint."""
     spec = small_spec(finetune={"epochs": 5})
-    folder = records.trial_folder(tmp_path, 5)
+    folder = trial_folder(tmp_path, 5)
     for number in range(3):
         put(tmp_path, number, 99.9)
     with pytest.raises(KeyboardInterrupt):
@@ -135,7 +136,7 @@ def test_a_trial_that_dies_at_the_gate_keeps_the_decision(tmp_path: Path) -> Non
     assert record.seconds["finetune"] > 0
     assert records.read_record(folder) == record
     assert not (folder / STATE_FILE).exists()
-    assert not (folder / records.WEIGHTS_FILE).exists()
+    assert not (folder / WEIGHTS_FILE).exists()
 
 
 def test_a_gate_that_lets_go_on_changes_no_number(tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def test_a_gated_sweep_stops_trials_and_tells_optuna_so(tmp_path: Path) -> None:
     assert process.returncode == 0, out + error
     results = tmp_path / "results" / "s"
     trials: dict[str, list[str]] = {}
-    for folder in records.trial_folders(results):
+    for folder in trial_folders(results):
         record = records.read_record(folder)
         assert record is not None
         trials.setdefault(json.loads((folder / TRIAL_FILE).read_text())["label"], []).append(record.status)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ofb_ray.config import SweepSpec
-from ofb_ray.results import folder, records
+from ofb_ray.results import folder
 from ofb_ray.results.attempt import Attempt
+from ofb_ray.results.files import RECORD_FILE, WEIGHTS_FILE, trial_folder, trial_folders
 from ofb_ray.results.records import read_record
 from ofb_ray.train.checkpoint import kept
 from ofb_ray.trial.run import run_trial
@@ -28,7 +29,7 @@ def best(results: Path, label: str, numbers: range) -> list[int]:
     """By hand: the two with the highest top-1."""
 
     def top1(number: int) -> float:
-        record = read_record(records.trial_folder(results, number))
+        record = read_record(trial_folder(results, number))
         assert record is not None
         assert record.subnet is not None
         assert record.subnet.top1_val is not None
@@ -90,7 +91,7 @@ def test_failed_trials_and_those_above_their_budget_stay(tmp_path: Path) -> None
         assert number is not None
         finish(tmp_path, spec, number, **changes)
         suggestions.tell(number)
-    over = records.trial_folder(tmp_path, 2) / records.RECORD_FILE
+    over = trial_folder(tmp_path, 2) / RECORD_FILE
     tree = json.loads(over.read_text())
     over.write_text(json.dumps({**tree, "subnet": {**tree["subnet"], "macs": tree["budget"]["target"] + 1}}))
     assert chosen(spec, tmp_path) == [3]
@@ -148,7 +149,7 @@ def test_a_promoted_trial_takes_over_the_search_and_its_numbers(tmp_path: Path) 
     alone = run_trial(long, lambda _: None, tmp_path / "alone", shared=shared)
     for name in ("key", "status", "history", "events", "arch", "subnet", "dense", "budget"):
         assert getattr(taken, name) == getattr(alone, name), name
-    weights = [(tmp_path / name / records.WEIGHTS_FILE).read_bytes() for name in ("long", "alone")]
+    weights = [(tmp_path / name / WEIGHTS_FILE).read_bytes() for name in ("long", "alone")]
     assert weights[0] == weights[1]
 
 
@@ -178,7 +179,7 @@ def test_a_sweep_promotes_at_its_end(tmp_path: Path) -> None:
     assert process.returncode == 0, out + error
     assert "promoting: 2 trials go on" in out
     results = tmp_path / "results" / "s"
-    lengths = [len(record.history) for path in records.trial_folders(results) if (record := read_record(path))]
+    lengths = [len(record.history) for path in trial_folders(results) if (record := read_record(path))]
     assert lengths == [2, 2, 2, 2, 6, 6]
     again = start(tmp_path, line)
     assert "all 6 trials are done" in again.communicate(timeout=60)[0]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from ofb_ray.config import SweepSpec
-from ofb_ray.results import folder, records
+from ofb_ray.results import folder
+from ofb_ray.results.atomic import write_json
 from ofb_ray.results.driver import Place
-from ofb_ray.tuning.lifecycle.failures import ATTEMPTS_FILE
+from ofb_ray.results.files import ATTEMPTS_FILE, PROGRESS_FILE, RECORD_FILE, trial_folder
 from ofb_ray.tuning.lifecycle.retry import failed_trials, retry_failed
 from ofb_ray.tuning.optuna.study import Suggestions
 from tests.tuning import test_launch
@@ -21,10 +22,10 @@ def with_failures(results: Path) -> SweepSpec:
     suggestions = Suggestions(results, spec)
     for number in range(4):
         suggestions.next()
-        here = records.trial_folder(results, number)
+        here = trial_folder(results, number)
         finish(results, spec, number, **(FAILED if number in (1, 2) else {}))
-        records.write_json(here / folder.PROGRESS_FILE, {"phase": "search"})
-        records.write_json(here / ATTEMPTS_FILE, {"attempts": []})
+        write_json(here / PROGRESS_FILE, {"phase": "search"})
+        write_json(here / ATTEMPTS_FILE, {"attempts": []})
         suggestions.tell(number)
     return spec
 
@@ -32,13 +33,13 @@ def with_failures(results: Path) -> SweepSpec:
 def test_failed_trials_are_tried_again_under_their_numbers(tmp_path: Path) -> None:
     spec = with_failures(tmp_path)
     trees = folder.issued(tmp_path)
-    first = (records.trial_folder(tmp_path, 1) / records.RECORD_FILE).read_bytes()
+    first = (trial_folder(tmp_path, 1) / RECORD_FILE).read_bytes()
     assert retry_failed(Place(tmp_path)) == [1, 2]
     suggestions = Suggestions(tmp_path, spec)
     assert [suggestions.next(), suggestions.next(), suggestions.next()] == [1, 2, None]
-    here = records.trial_folder(tmp_path, 1)
+    here = trial_folder(tmp_path, 1)
     assert not (here / ATTEMPTS_FILE).exists()
-    assert not (here / folder.PROGRESS_FILE).exists()
+    assert not (here / PROGRESS_FILE).exists()
     finish(tmp_path, spec, 1, **FAILED, seconds={"search": 9.0})
     finish(tmp_path, spec, 2)
     suggestions.tell(1)
@@ -47,7 +48,7 @@ def test_failed_trials_are_tried_again_under_their_numbers(tmp_path: Path) -> No
     assert retry_failed(Place(tmp_path)) == [1]
     assert (here / "record.failed-1.json").read_bytes() == first
     assert (here / "record.failed-2.json").read_bytes() != first
-    assert not (here / records.RECORD_FILE).exists()
+    assert not (here / RECORD_FILE).exists()
     assert folder.issued(tmp_path) == trees
 
 
@@ -76,7 +77,7 @@ def test_a_retry_that_was_killed_anywhere_is_taken_up_again(tmp_path: Path, monk
         assert kept == ["record.failed-1.json"] * 2
         suggestions = Suggestions(results, spec)
         assert [suggestions.next(), suggestions.next(), suggestions.next()] == [1, 2, None]
-        assert not (records.trial_folder(results, 1) / folder.PROGRESS_FILE).exists()
+        assert not (trial_folder(results, 1) / PROGRESS_FILE).exists()
 
 
 @pytest.mark.slow
@@ -93,7 +94,7 @@ def test_failed_trials_and_more_seeds_by_one_command(tmp_path: Path) -> None:
     code, out = run("--retry-failed", seeds=[0, 13])
     assert code == 1, out
     assert "no trial has failed: nothing to retry" in out
-    before = {number: (records.trial_folder(results, number) / "epochs.log").read_bytes() for number in (0, 1, 2, 3)}
+    before = {number: (trial_folder(results, number) / "epochs.log").read_bytes() for number in (0, 1, 2, 3)}
     code, out = run(seeds=[0, 13, 1])
     assert code == 2, out
     assert "add --extend" in out
@@ -105,4 +106,4 @@ def test_failed_trials_and_more_seeds_by_one_command(tmp_path: Path) -> None:
     kept = sorted(path.parent.name for path in results.rglob("record.failed-1.json"))
     assert kept == ["00001", "00003"]
     for number in (0, 2):
-        assert (records.trial_folder(results, number) / "epochs.log").read_bytes() == before[number]
+        assert (trial_folder(results, number) / "epochs.log").read_bytes() == before[number]

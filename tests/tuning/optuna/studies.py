@@ -8,7 +8,7 @@ from typing import Any
 
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.results import records
-from ofb_ray.results.folder import TRIAL_FILE
+from ofb_ray.results.files import TRIAL_FILE, trial_folder
 from ofb_ray.tuning.optuna.study import Suggestions
 from tests.tuning.fake import make_record
 
@@ -30,7 +30,7 @@ def sweep(**changes: Any) -> SweepSpec:
 
 
 def trial_json(results: Path, number: int) -> Json:
-    found: Json = json.loads((records.trial_folder(results, number) / TRIAL_FILE).read_bytes())
+    found: Json = json.loads((trial_folder(results, number) / TRIAL_FILE).read_bytes())
     return found
 
 
@@ -38,7 +38,7 @@ def finish(results: Path, spec: SweepSpec, number: int, **changes: Any) -> None:
     """What run_trial would leave."""
     trial = trial_json(results, number)
     record = make_record(spec.trial(trial["cell"], trial["params"]), number, spec.name, **changes)
-    records.write_record(records.trial_folder(results, number), record)
+    records.write_record(trial_folder(results, number), record)
 
 
 def run_all(results: Path, spec: SweepSpec, restart_every: int = 1000) -> list[Json]:

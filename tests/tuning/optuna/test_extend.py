@@ -12,8 +12,9 @@ import pytest
 from optuna.trial import TrialState
 
 from ofb_ray.config import Json
-from ofb_ray.results import folder, records
-from ofb_ray.tuning.optuna.study import JOURNAL, Suggestions
+from ofb_ray.results import folder
+from ofb_ray.results.files import JOURNAL_FILE, trial_folder
+from ofb_ray.tuning.optuna.study import Suggestions
 from tests.tuning.optuna.studies import FAILED, finish, run_all, sweep, trial_json
 
 
@@ -63,36 +64,36 @@ def test_the_first_trial_of_a_new_cell_has_the_files_own_values(tmp_path: Path) 
 
 
 def lose_journal(results: Path) -> None:
-    (results / JOURNAL).unlink()
+    (results / JOURNAL_FILE).unlink()
 
 
 def zeros(results: Path) -> None:
     """What a power cut may leave."""
-    with (results / JOURNAL).open("ab") as file:
+    with (results / JOURNAL_FILE).open("ab") as file:
         file.write(bytes(64) + b"\n")
 
 
 def another_study(results: Path) -> None:
-    journal = results.parent / "other" / JOURNAL
+    journal = results.parent / "other" / JOURNAL_FILE
     run_all(journal.parent, sweep(name="other", sampler="random"))
-    shutil.copy(journal, results / JOURNAL)
+    shutil.copy(journal, results / JOURNAL_FILE)
 
 
 def older_version(results: Path) -> None:
     """Trials without the number of their folder."""
-    lines = [json.loads(line) for line in (results / JOURNAL).read_text().splitlines()]
+    lines = [json.loads(line) for line in (results / JOURNAL_FILE).read_text().splitlines()]
     lines = [{**line, "user_attrs": {}} if "user_attrs" in line else line for line in lines]
-    (results / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (results / JOURNAL_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def half_a_journal(results: Path) -> None:
-    lines = (results / JOURNAL).read_bytes().splitlines(keepends=True)
-    (results / JOURNAL).write_bytes(b"".join(lines[: len(lines) // 2]))
+    lines = (results / JOURNAL_FILE).read_bytes().splitlines(keepends=True)
+    (results / JOURNAL_FILE).write_bytes(b"".join(lines[: len(lines) // 2]))
 
 
 def half_a_rebuild(results: Path) -> None:
     """Killed while a new journal was written, the old one gone bad."""
-    (results / JOURNAL).rename(results / f"{JOURNAL}.new")
+    (results / JOURNAL_FILE).rename(results / f"{JOURNAL_FILE}.new")
 
 
 @pytest.mark.parametrize("damage", [lose_journal, zeros, another_study, older_version, half_a_journal, half_a_rebuild])
@@ -118,9 +119,9 @@ def test_a_journal_that_disagrees_is_derived_from_the_trial_folders(
 
 def test_an_intact_journal_is_left_as_it_is(tmp_path: Path) -> None:
     run_all(tmp_path, sweep(sampler="random"))
-    before = (tmp_path / JOURNAL).stat().st_ino
+    before = (tmp_path / JOURNAL_FILE).stat().st_ino
     Suggestions(tmp_path, sweep(sampler="random"))
-    assert (tmp_path / JOURNAL).stat().st_ino == before
+    assert (tmp_path / JOURNAL_FILE).stat().st_ino == before
 
 
 def test_a_rebuilt_journal_keeps_the_generations_of_a_genetic_sampler(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_rebuilt_journal_changes_no_suggestion(tmp_path: Path, sampler: str) -
     results = tmp_path / "b"
     results.mkdir()
     for number in range(16):
-        (results / JOURNAL).unlink(missing_ok=True)
+        (results / JOURNAL_FILE).unlink(missing_ok=True)
         assert Suggestions(results, spec).next() == number
         finish(results, spec, number)
     assert [trial_json(results, number)["params"] for number in range(16)] == [tree["params"] for tree in once]
@@ -152,6 +153,6 @@ def test_a_rebuilt_journal_changes_no_suggestion(tmp_path: Path, sampler: str) -
 def test_a_trial_folder_that_was_removed_is_filled_again(tmp_path: Path) -> None:
     spec = sweep(sampler="random", trials=2)
     run_all(tmp_path, spec)
-    shutil.rmtree(records.trial_folder(tmp_path, 1))
+    shutil.rmtree(trial_folder(tmp_path, 1))
     assert Suggestions(tmp_path, spec).next() == 1
     assert Counter(turns(tmp_path)) == {(0.5, 0): 2, (0.75, 0): 2}

@@ -12,9 +12,9 @@ import pytest
 from optuna.trial import TrialState
 
 from ofb_ray.config import Json
-from ofb_ray.results import records
+from ofb_ray.results.files import JOURNAL_FILE, trial_folder
 from ofb_ray.results.records import BudgetOutcome, Network
-from ofb_ray.tuning.optuna.study import JOURNAL, Suggestions
+from ofb_ray.tuning.optuna.study import Suggestions
 from tests.tuning.optuna.studies import finish, run_all, sweep, trial_json
 
 
@@ -99,7 +99,7 @@ def test_a_trial_without_a_record_is_issued_again_as_it_was(tmp_path: Path) -> N
             finish(tmp_path, spec, number)
             suggestions.tell(number)
     before = [trial_json(tmp_path, number) for number in range(6)]
-    shutil.rmtree(records.trial_folder(tmp_path, 4))  # killed before it wrote the folder
+    shutil.rmtree(trial_folder(tmp_path, 4))  # killed before it wrote the folder
     again = Suggestions(tmp_path, spec)
     assert [again.next(), again.next(), again.next()] == [2, 4, 6]
     assert [trial_json(tmp_path, number) for number in range(6)] == before
@@ -120,7 +120,7 @@ def test_a_record_that_optuna_was_not_told_is_told_at_the_start(tmp_path: Path) 
 def test_half_a_line_at_the_journals_end_is_dropped(tmp_path: Path) -> None:
     spec = sweep(sampler="random")
     trials = run_all(tmp_path, spec)
-    journal = tmp_path / JOURNAL
+    journal = tmp_path / JOURNAL_FILE
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code":4,"work')
     again = Suggestions(tmp_path, sweep(sampler="random", trials=9))
@@ -137,7 +137,7 @@ def test_a_lost_journal_is_rebuilt_from_the_trial_folders(tmp_path: Path) -> Non
             finish(tmp_path, spec, number)
             suggestions.tell(number)
     before = [(trial.params, trial.values) for trial in suggestions.study.trials]
-    (tmp_path / JOURNAL).unlink()
+    (tmp_path / JOURNAL_FILE).unlink()
     again = Suggestions(tmp_path, spec)
     assert [(trial.params, trial.values) for trial in again.study.trials] == before
     assert again.next() == 3
@@ -180,7 +180,7 @@ def test_more_trials_extend_a_sweep_without_renumbering(tmp_path: Path) -> None:
 
 def test_the_journal_is_a_plain_optuna_study(tmp_path: Path) -> None:
     run_all(tmp_path, sweep(trials=2))
-    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / JOURNAL))
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / JOURNAL_FILE))
     study = optuna.load_study(study_name="s", storage=optuna.storages.JournalStorage(backend))
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert {trial.params["cell"] for trial in study.trials} == {"0.5", "0.75"}

@@ -8,10 +8,12 @@ import pytest
 
 from ofb_ray.config import Json
 from ofb_ray.errors import InputError
-from ofb_ray.results import folder, records
+from ofb_ray.results import folder
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import JOURNAL_FILE, TRIAL_FILE, trial_folder
 from ofb_ray.results.records import Network
 from ofb_ray.results.store import CACHE_VARIABLE
-from ofb_ray.tuning.optuna.study import JOURNAL, Suggestions
+from ofb_ray.tuning.optuna.study import Suggestions
 from ofb_ray.tuning.optuna.warm_start import warm_folders
 from tests.tuning.optuna.studies import FAILED, finish, run_all, sweep, trial_json
 
@@ -51,7 +53,7 @@ def test_a_lost_journal_is_rebuilt_with_them_and_a_changed_list_replaces_them(tm
     results = tmp_path / "s"
     run_all(results, spec)
     before = [(trial.params, trial.values, trial.user_attrs) for trial in Suggestions(results, spec).study.trials]
-    (results / JOURNAL).unlink()
+    (results / JOURNAL_FILE).unlink()
     assert [(t.params, t.values, t.user_attrs) for t in Suggestions(results, spec).study.trials] == before
     without = Suggestions(results, sweep(sampler="tpe", trials=2))
     assert [(t.params, t.values, t.user_attrs) for t in without.study.trials] == before[7:]
@@ -100,7 +102,7 @@ def test_a_folder_that_is_none_is_bad_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    records.trial_folder(tmp_path / "s", 0).mkdir(parents=True)
+    trial_folder(tmp_path / "s", 0).mkdir(parents=True)
     with pytest.raises(InputError, match=words) as error:
         warm_folders(sweep(warm_start=[location]), tmp_path / "s")
     assert error.value.key == "warm_start.0"
@@ -111,7 +113,7 @@ def test_the_own_store_is_known_under_any_of_its_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    records.write_json(records.trial_folder(tmp_path / "s", 0) / folder.TRIAL_FILE, {})
+    write_json(trial_folder(tmp_path / "s", 0) / TRIAL_FILE, {})
     spec = sweep(storage=f"file://{tmp_path}", warm_start=[form.format(tmp_path)])
     with pytest.raises(InputError, match="own folder"):
         warm_folders(spec, folder.results_folder(spec))

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ofb_ray.results.files import STATE_FILE
 from ofb_ray.results.records import Record
 from ofb_ray.train.team import current_team
-from ofb_ray.trial.run import STATE_FILE
 from ofb_ray.trial.run import run_trial as real
 
 

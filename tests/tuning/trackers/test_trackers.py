@@ -13,6 +13,7 @@ from ofb_ray.config import Json, SweepSpec, yaml12
 from ofb_ray.config import load as specfile
 from ofb_ray.errors import InputError
 from ofb_ray.results import records
+from ofb_ray.results.files import trial_folder
 from ofb_ray.tuning import trackers as tracking
 from ofb_ray.tuning.trackers import Trackers, check_installed, worker
 from ofb_ray.tuning.trackers.base import read_trial
@@ -46,7 +47,7 @@ def test_a_resumed_trial_goes_on_with_its_run_and_repeats_no_epoch(
         report(second, [2, 4, 4])
         second.progress(0, {"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "top1_val": 56.0})
         second.ended(0, record, "")
-    records.write_record(records.trial_folder(tmp_path, 0), record)
+    records.write_record(trial_folder(tmp_path, 0), record)
     before = read(tmp_path)
     assert [step for step, _ in before] == steps
     assert [loss for _, loss in before] == pytest.approx([1 / step for step in steps])
@@ -62,7 +63,7 @@ def test_what_finished_without_a_driver_or_before_a_tracker_was_named_is_made_up
     tmp_path: Path, name: str, read: Read, _: list[int]
 ) -> None:
     spec, notes = sweep([entry(name, tmp_path)]), list[str]()
-    records.write_record(records.trial_folder(tmp_path, 0), issue(tmp_path, spec))
+    records.write_record(trial_folder(tmp_path, 0), issue(tmp_path, spec))
     with Trackers(tmp_path, spec, notes.append):
         pass
     assert notes == []

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from ofb_ray.config import Json, SweepSpec
-from ofb_ray.results import records
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers import Trackers
 from tests.tuning.fake import make_record
@@ -35,9 +36,7 @@ def issue(results: Path, spec: SweepSpec, number: int = 0, params: Json | None =
     trial = spec.trial(cell, params)
     plain = {**cell, "budget": cell["budget"].model_dump(exclude_none=True)}
     tree = {"trial": number, "sweep": "s", "key": trial.key, "cell": plain, "label": "0.5", "params": params}
-    records.write_json(
-        records.trial_folder(results, number) / "trial.json", {**tree, "spec": trial.model_dump(mode="json")}
-    )
+    write_json(trial_folder(results, number) / "trial.json", {**tree, "spec": trial.model_dump(mode="json")})
     return make_record(trial, number, "s", history=[row(step) for step in ALL])
 
 

@@ -1,0 +1,197 @@
+"""Name the files of a results folder, and read and write those that are JSON as typed, frozen models.
+
+    <storage>/<sweep name>/
+        sweep.yaml, study.journal, shared/, loggers/, analysis/
+        00000/  trial.json, progress.json, trial.log, record.json, ...
+        00001/  ...
+
+`record.json` has a module of its own, `records.py`. Keys that a file does not state stay out of it when it is written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ofb_ray.config import Json, TrialSpec
+from ofb_ray.results.atomic import write_json
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# In the results folder.
+SWEEP_FILE, JOURNAL_FILE = "sweep.yaml", "study.journal"
+SHARED_FOLDER, LOGGER_FOLDER, ANALYSIS_FOLDER = "shared", "loggers", "analysis"
+# Sizes and times of a store's files when its local copy was made.
+INDEX_FILE = ".index.json"
+# In a trial's folder.
+TRIAL_FILE, PROGRESS_FILE, LOG_FILE, RECORD_FILE = "trial.json", "progress.json", "trial.log", "record.json"
+ATTEMPTS_FILE, GATE_FILE, DEATH_FILE = "attempts.json", "gate.json", "death.json"
+ARCH_FILE, WEIGHTS_FILE, TRACE_FILE, LATENCY_FILE = "arch.json", "model.safetensors", "search.npz", "latency.json"
+# In the folder of a trial, of a dense network or of a kept search: the checkpoint while it is worked on.
+STATE_FILE = "state.pt"
+# In shared/<dense key>/ and shared/search-<search key>/.
+DENSE_FILE, DENSE_WEIGHTS_FILE, KEPT_SEARCH = "dense.json", "dense.safetensors", "search-"
+# Locks of one machine or file system; WORK_LOCK is run_trial's own, and a process that took a file's lock twice would
+# wait for itself.
+DRIVER_LOCK, TRIAL_LOCK, WORK_LOCK = ".driver.lock", ".attempt.lock", ".lock"
+# The same in an object store, which has no locks.
+DRIVER_LEASE, LEASE_FILE = "driver.json", "lease.json"
+
+
+def trial_name(number: int) -> str:
+    """Name the folder of trial `number`: five digits, so that names sort as numbers."""
+    return f"{number:05d}"
+
+
+def trial_folder(results: Path, number: int) -> Path:
+    """Return the folder of trial `number`."""
+    return results / trial_name(number)
+
+
+def trial_folders(results: Path) -> list[Path]:
+    """List the trial folders of a results folder, in the order of their numbers."""
+    return sorted(path for path in results.iterdir() if path.is_dir() and path.name.isdigit())
+
+
+def failed_record(count: int) -> str:
+    """Name the kept record of a trial's `count`-th failure that was tried again."""
+    return f"record.failed-{count}.json"
+
+
+class JsonFile(BaseModel):
+    """A JSON file of a trial's folder. Unknown keys are passed over, keys that were not given are not written."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    NAME: ClassVar[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Read the file of a folder, or return None where there is none.
+
+        Raises:
+            ValueError: it is torn, or another kind of file; names it.
+        """
+        try:
+            return cls.model_validate_json((folder / cls.NAME).read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in problem["loc"])
+            raise ValueError(f"{cls.NAME}: {f'{key}: ' if key else ''}{problem['msg']}") from None
+
+    def write(self, folder: Path) -> None:
+        """Write the file into a folder, atomically."""
+        write_json(folder / self.NAME, self.model_dump(exclude_unset=True))
+
+
+class TrialFile(JsonFile):
+    """`trial.json`: what a trial is, written by the driver before the trial starts and never changed."""
+
+    NAME: ClassVar[str] = TRIAL_FILE
+    trial: int = Field(description="number of the trial in its sweep, from 0")
+    sweep: str = Field("", description="name of the sweep")
+    key: str = Field(description="hash of the resolved spec: the trial's identity")
+    cell: Json = Field({}, description="budget, grid values and seed, by dotted key; empty outside of a sweep")
+    label: str = Field("", description="the cell without its seed as short text, such as `0.5, search.mask=both`")
+    params: Json = Field({}, description="explored values by dotted key")
+    spec: Json = Field(description="the resolved spec; see the sweep's keys")
+    promotes: int | None = Field(None, description="number of the trial whose search a promoted trial takes over")
+
+    @property
+    def issued(self) -> bool:
+        """Whether it is one of its sweep's suggestions: neither promoted nor a trial without a sweep."""
+        return bool(self.cell) and self.promotes is None
+
+    def resolved(self) -> TrialSpec:
+        """Return the spec as a model.
+
+        Raises:
+            ValueError: it is no spec of this version.
+        """
+        return TrialSpec.model_validate(self.spec)
+
+
+class Progress(JsonFile):
+    """`progress.json`: the last report of a trial that is running, or why its last attempt ended."""
+
+    NAME: ClassVar[str] = PROGRESS_FILE
+    phase: str = Field("", description="`dense`, `search`, `finetune`, `done`, or `died` (bad input, a full disk)")
+    epoch: int | None = Field(None, description="epochs of the phase that are done")
+    epochs: int | None = Field(None, description="epochs of the phase")
+    message: str = Field("", description="what the trial waits for, or why it died")
+    progress: float | None = Field(None, description="share of all the trial's epochs that is done, in [0, 1]")
+    top1_val: float | None = Field(None, description="top-1 accuracy on the held-out part of train, in percent")
+    loss: float | None = Field(None, description="mean training loss of the epoch")
+    expected_macs: float | int | None = Field(None, description="expected MACs of the network that is searched")
+    stop: bool = Field(False, description="whether no other trial would fare better, so that the sweep ends")
+    time: float | None = Field(None, description="when it was written, in seconds since 1970 (UTC)")
+
+    @property
+    def died(self) -> bool:
+        """Whether the attempt ended by bad input or a full disk; the next launch tries again."""
+        return self.phase == "died"
+
+
+class AttemptPosition(BaseModel):
+    """How far an attempt was when it ended."""
+
+    model_config = ConfigDict(frozen=True)
+    phase: str | None = Field(None, description="phase of the last report; null before the first")
+    epoch: int | None = Field(None, description="epochs of the phase that were done")
+
+
+class AttemptEnd(BaseModel):
+    """How one attempt at a trial ended."""
+
+    model_config = ConfigDict(frozen=True)
+    reason: str = Field(description="the error's first line, with a remedy where one is known")
+    at: AttemptPosition = Field(description="how far the attempt was")
+
+
+class Attempts(JsonFile):
+    """`attempts.json`: the attempts at a trial that raised an error, oldest first."""
+
+    NAME: ClassVar[str] = ATTEMPTS_FILE
+    attempts: tuple[AttemptEnd, ...] = Field((), description="one entry for each attempt that raised an error")
+
+
+class GateDecision(JsonFile):
+    """`gate.json`: whether the early stop let a trial go on, written before that takes effect."""
+
+    NAME: ClassVar[str] = GATE_FILE
+    label: str = Field(description="the trial's cell without its seed; trials with equal labels are compared")
+    epoch: int = Field(description="fine-tune epochs done when it was decided")
+    top1_val: float = Field(description="top-1 accuracy on the held-out part of train, in percent")
+    used: float = Field(description="the subnet's cost over its target")
+    rank: int = Field(description="non-dominated front of accuracy and cost, 1 for the best")
+    place: int = Field(description="position among the trials compared, 1 for the best, equal for equals")
+    of: int = Field(description="number of trials compared, this one included")
+    stop: bool = Field(description="whether the trial stops here")
+    reason: str = Field(description="the decision in a sentence")
+
+
+class Death(JsonFile):
+    """`death.json`: why an attempt ended in an error, written by the process that ends."""
+
+    NAME: ClassVar[str] = DEATH_FILE
+    error: str = Field(description="type of the error, such as `RuntimeError`")
+    message: str = Field("", description="first line of the error's text")
+    phase: str = Field("", description="phase of the last report; empty before the first")
+    epoch: int | None = Field(None, description="epochs of the phase that were done")
+    remedy: str = Field("", description="what the user can do, where that is known")
+    stop: bool = Field(False, description="whether no other trial would fare better, so that the sweep ends")
+
+
+class LeaseFile(JsonFile):
+    """`lease.json` and `driver.json`: who works on a trial or drives the sweep in an object store, renewed by it."""
+
+    NAME: ClassVar[str] = LEASE_FILE
+    id: str = Field("", description="random name of the holder")
+    host: str = Field("", description="its machine")
+    pid: int = Field(0, description="its process id there")
+    beat: int = Field(0, description="how often it has been renewed")
+    time: float = Field(0.0, description="when it was renewed by the holder's clock, in seconds since 1970 (UTC)")
