@@ -129,14 +129,13 @@ def digits(folder: Path, settings: list[str]) -> dict[str, Any]:
     import ray
 
     from ofb_ray import cli
-    from ofb_ray.tuning.console import report
     from ofb_ray.tuning.optuna.study import Suggestions
 
     line = ["sweep", str(DIGITS), "--storage", str(folder), "--trial-function", "benchmarks.harness_trial:digits_trial"]
     with (
         timed(ray, "init") as started,
         timed(Suggestions, "next") as suggested,
-        timed(report, "finish") as finish,
+        timed(cli, "print_results") as finish,
         contextlib.redirect_stdout(sys.stderr),
     ):
         assert cli.main([*line, *(f"--set={text}" for text in settings)]) == 0

@@ -162,7 +162,7 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
         print("no trial has failed: nothing to retry")
     if folder.count_records(results, total) == total and not retry:
         print(f"all {total} trials are done")
-        return report.finish(uri or results, spec)
+        return print_results(uri or results)
     from ofb_ray.tuning.launch import launch
 
     work = folder.results_folder(spec)
@@ -171,7 +171,27 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
         again = report.resume_command(arguments.file, arguments.set, arguments.address, spec)
         print(f"interrupted; to go on: {again}", flush=True)
         return 1
-    return report.finish(uri or results, spec)
+    return print_results(uri or results)
+
+
+def print_results(location: str | Path) -> int:
+    """Print the analysis of a sweep whose trials have ended, which says what to do next, and what failed.
+
+    Args:
+        location: the results folder or its URI.
+    Returns:
+        The exit code.
+    """
+    from analysis import gate
+    from analysis.pareto import analyse
+    from ofb_ray.results.folder import read_facts
+    from ofb_ray.tuning.console import report
+
+    facts = read_facts(readable(location))
+    bad = report.failures(location, facts)
+    for text in (analyse(location), *gate.summary(location), *bad):
+        print(text)
+    return 1 if bad else 0
 
 
 def _check_search(spec: SweepSpec, results: Path) -> None:

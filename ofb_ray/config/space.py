@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ofb_ray.config.base import Json
-
-if TYPE_CHECKING:
-    from ofb_ray.config.explore import Parameter
+from ofb_ray.config.explore import Parameter
 
 
 def fields(key: str) -> list[str]:

@@ -20,13 +20,14 @@ from ofb_ray.tuning.lifecycle.failures import disk_trouble
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
 from ofb_ray.tuning.lifecycle.promote import Promotions, sweep_total
 from ofb_ray.tuning.lifecycle.retry import retry_failed
+from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.journal import check_owner
 from ofb_ray.tuning.optuna.study import Suggestions
 from ofb_ray.tuning.ray.callback import Events
 from ofb_ray.tuning.ray.resources import local_slots
 from ofb_ray.tuning.ray.searcher import StudySearcher
 from ofb_ray.tuning.ray.session import session
-from ofb_ray.tuning.ray.stopper import Stop
+from ofb_ray.tuning.ray.stopper import Stopper
 from ofb_ray.tuning.ray.trainable import trainable
 from ofb_ray.tuning.ray.workers import placement
 from ofb_ray.tuning.trackers import Trackers, check_installed
@@ -154,7 +155,7 @@ def _run(
                 name=time.strftime("%Y%m%d-%H%M%S"),
                 storage_path=scratch,  # Ray's own state, which nobody reads: a full disk must not hurt it
                 callbacks=[events],
-                stop=stop,
+                stop=Stopper(stop),
                 failure_config=tune.FailureConfig(max_failures=spec.failure.retries),
                 verbose=0,
             ),

@@ -17,9 +17,9 @@ from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, trial_f
 from ofb_ray.tuning import launch
 from ofb_ray.tuning.lifecycle.failures import ATTEMPT, repeated
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
+from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.journal import open_study
 from ofb_ray.tuning.optuna.study import Suggestions
-from ofb_ray.tuning.ray.stopper import Stop
 from tests.tuning.fake import LARGE
 from tests.tuning.optuna.studies import sweep
 from tests.tuning.test_launch import SWEEP, command, finished, start

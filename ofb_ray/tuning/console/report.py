@@ -23,14 +23,12 @@ from ofb_ray.results.folder import (
     cell_label,
     cell_of,
     params_label,
-    read_facts,
     results_folder,
     trial_total,
 )
 from ofb_ray.results.records import Record
-from ofb_ray.results.store import is_uri, readable
+from ofb_ray.results.store import is_uri
 from ofb_ray.tuning.console.live import count, duration, outcome
-from ofb_ray.tuning.lifecycle.promote import sweep_total
 
 if TYPE_CHECKING:
     from ofb_ray.trial.run import Estimate, Plan
@@ -103,27 +101,16 @@ def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int
     return text
 
 
-def finish(location: str | Path, spec: SweepSpec) -> int:
-    """Print the analysis of a sweep whose trials are done, which says what to do next, and what failed.
+def failures(location: str | Path, facts: Sequence[TrialFacts]) -> list[str]:
+    """Say of each trial that has failed or has no record why that is; a line each.
 
     Args:
-        location: the results folder or its URI.
-    Returns:
-        The exit code.
+        location: of the results, as the user knows it: a folder or a URI.
+        facts: the trials of a sweep that has ended.
     """
-    from analysis import gate
-    from analysis.pareto import analyse
-
-    results = readable(location)
-    facts = read_facts(results)
-    print(analyse(location))
-    for line in gate.summary(location):
-        print(line)
-    bad = [fact for fact in facts[: sweep_total(spec, results)] if fact.state in ("failed", "died", "waiting")]
-    for fact in bad:
-        log = f"{str(location).rstrip('/')}/{fact.number:05d}/{LOG_FILE}"
-        print(f"trial {fact.number}: {_failure(fact, log)}")
-    return 1 if bad else 0
+    bad = [fact for fact in facts if fact.state in ("failed", "died", "waiting")]
+    logs = [f"{str(location).rstrip('/')}/{fact.number:05d}/{LOG_FILE}" for fact in bad]
+    return [f"trial {fact.number}: {_failure(fact, log)}" for fact, log in zip(bad, logs, strict=True)]
 
 
 def _failure(fact: TrialFacts, log: str) -> str:

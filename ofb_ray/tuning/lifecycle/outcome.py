@@ -14,8 +14,8 @@ from ofb_ray.results.files import LOG_FILE, PROGRESS_FILE, trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.lifecycle.failures import ATTEMPT, disk_trouble, worded, write_failed
 from ofb_ray.tuning.lifecycle.promote import Promotions
+from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.study import Suggestions
-from ofb_ray.tuning.ray.stopper import Stop
 
 _LOG_TAIL = 20_000
 

@@ -14,8 +14,8 @@ from ofb_ray.results.driver import Place
 from ofb_ray.results.files import TRIAL_FILE, trial_folder
 from ofb_ray.tuning.lifecycle.failures import disk_trouble
 from ofb_ray.tuning.lifecycle.promote import Promotions
+from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.study import Suggestions
-from ofb_ray.tuning.ray.stopper import Stop
 
 
 class StudySearcher(Searcher):

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import importlib
 import math
-import os
-import socket
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from ofb_ray.config import Json, TrialSpec
+from ofb_ray.config import Json
 from ofb_ray.errors import InputError
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.attempt import Attempt, SupersededError, attempt, results_here, trial_folder
-from ofb_ray.results.files import LOG_FILE, PROGRESS_FILE, SHARED_FOLDER
-from ofb_ray.tuning.lifecycle.early_stop import Gate, gate_of
-from ofb_ray.tuning.lifecycle.failures import ATTEMPT, describe, disk_trouble, repeated, write_failed
+from ofb_ray.results.attempt import Attempt, SupersededError, attempt, trial_folder
+from ofb_ray.results.files import LOG_FILE, PROGRESS_FILE
+from ofb_ray.tuning.lifecycle.early_stop import gate_of
+from ofb_ray.tuning.lifecycle.failures import describe, disk_trouble, repeated, write_failed
+from ofb_ray.tuning.ray.process import logged, run_function
+from ofb_ray.tuning.ray.workers import team
 
 
 def trainable(config: Json) -> None:
@@ -46,11 +43,9 @@ def trainable(config: Json) -> None:
 
 
 def _attempt(config: Json, folder: Path, files: Attempt) -> None:
-    from ofb_ray.tuning.ray.workers import team
-
     try:
         with _watched(config, folder) as alive, logged(config), team(config, folder / LOG_FILE):
-            _run(config, _reporter(folder, files, alive), gate_of(config, files))
+            run_function(config, _reporter(folder, files, alive), gate_of(config, files))
     except InputError as error:
         _stay_open(folder, str(error))
     except SupersededError:
@@ -96,58 +91,6 @@ def _watched(config: Json, folder: Path) -> Iterator[Callable[[], None]]:
             faulthandler.cancel_dump_traceback_later()
 
 
-def run_worker(config: Json) -> None:
-    """The same trial on a worker beside rank 0, which alone reports and writes."""
-    trial_folder(config).mkdir(parents=True, exist_ok=True)
-    _run(config, lambda progress: None)
-
-
-def settle(config: Json) -> None:
-    """What belongs to the process: the driver's folder, where relative paths start, and a torch thread for each CPU."""
-    if os.path.isdir(config["here"]):  # Ray has gone to a folder of its own; another machine may lack the driver's
-        os.chdir(config["here"])
-    resolve(config["function"])
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
-
-
-@contextlib.contextmanager
-def logged(config: Json) -> Iterator[None]:
-    """Everything that is printed or raised goes into the trial's log."""
-    folder = trial_folder(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        (folder / LOG_FILE).open("a", buffering=1, encoding="utf-8") as log,
-        contextlib.redirect_stdout(log),
-        contextlib.redirect_stderr(log),
-    ):
-        print(f"{ATTEMPT} {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {socket.gethostname()}")
-        try:
-            yield
-        except InputError as error:
-            log.write(f"{error}\n")
-            raise
-        except Exception:
-            traceback.print_exc(file=log)
-            raise
-
-
-def _run(config: Json, report: Callable[[Json], None], gate: Gate | None = None) -> None:
-    trial = config["trial"]
-    keywords: Json = {"gate": gate} if gate else {}
-    keywords |= {"keep_search": True} if config.get("keep_search") else {}
-    resolve(config["function"])(
-        TrialSpec.model_validate(trial["spec"]),
-        report,
-        trial_folder(config),
-        shared=results_here(config) / SHARED_FOLDER,
-        trial=trial["trial"],
-        sweep=trial["sweep"],
-        explored=trial["params"],
-        **keywords,
-    )
-
-
 def _reporter(folder: Path, files: Attempt, alive: Callable[[], None]) -> Callable[[Json], None]:
     (folder / PROGRESS_FILE).unlink(missing_ok=True)
 
@@ -159,13 +102,6 @@ def _reporter(folder: Path, files: Attempt, alive: Callable[[], None]) -> Callab
         tune.report(plain)
 
     return report
-
-
-def resolve(dotted: str) -> Callable[..., Any]:
-    """The function `package.module:name`."""
-    module, _, name = dotted.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ofb_ray.config import Json, Resources
 from ofb_ray.errors import InputError
 from ofb_ray.train.address import free_address
+from ofb_ray.tuning.ray.process import logged, run_worker, settle
 
 # Gloo notices at once that a peer is gone; NCCL does not, so rank 0 ends itself when its exception does not come.
 GRACE_SECONDS = 20
@@ -37,8 +38,6 @@ def team(config: Json, log: Path) -> Iterator[None]:
         RuntimeError: a worker died; the trial goes on from its checkpoint when it is started again.
         InputError: a worker met bad input.
     """
-    from ofb_ray.tuning.ray.trainable import settle
-
     world = int(config["workers"])
     if world == 1:
         settle(config)
@@ -92,7 +91,6 @@ def _raise_bad_input(references: list[Any]) -> None:
 def _worker(config: Json, rank: int, address: str) -> None:
     """A worker beside rank 0. Its output goes to the trial's log."""
     from ofb_ray.train.team import process_group
-    from ofb_ray.tuning.ray.trainable import logged, run_worker, settle
 
     settle(config)
     with logged(config), process_group(rank, int(config["workers"]), address):
