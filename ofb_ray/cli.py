@@ -61,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser("sweep", help="run a sweep, or continue it where it stopped")
     sweep.set_defaults(command=_sweep)
     _sweep_arguments(sweep)
-    sweep.add_argument("--address", help="of a running Ray cluster; default: start Ray on this machine")
-    sweep.add_argument("--storage", help="folder or URI of all results (default: the sweep's `storage`, results/)")
-    sweep.add_argument("--name", help="another name, hence another results folder")
+    sweep.add_argument("--address", help="address of a running Ray cluster, or auto (default: start Ray here)")
+    sweep.add_argument("--storage", help="folder or URI of all results (default: the sweep's `storage`)")
+    sweep.add_argument("--name", help="name of the sweep and of its results folder (default: the sweep's `name`)")
     sweep.add_argument("--dry-run", action="store_true", help="print what would run and how long; write nothing")
     sweep.add_argument("--resume", action="store_true", help="insist that the sweep has been started before")
     sweep.add_argument("--extend", action="store_true", help="let the sweep have more budgets or seeds than it had")
@@ -73,11 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     trial.set_defaults(command=_trial)
     _sweep_arguments(trial, nargs="?")
     trial.add_argument("--from", dest="record", metavar="RECORD", help="a trial folder or record.json: run it again")
-    trial.add_argument("--out", help="its folder (default: results/<name>-trial)")
-    status = commands.add_parser("status", help="how far a sweep is")
+    trial.add_argument("--out", help="folder of the trial (default: results/<name>-trial)")
+    status = commands.add_parser("status", help="show the state and progress of every trial")
     status.set_defaults(command=_status)
     status.add_argument("results", metavar="RESULTS", help="results folder or URI, <storage>/<sweep name>")
-    export = commands.add_parser("export", help="a finished trial as a plain timm model")
+    export = commands.add_parser("export", help="write a finished trial as a plain timm model")
     export.set_defaults(command=_export)
     export.add_argument("trial", metavar="TRIAL", help="trial folder or URI, <storage>/<sweep name>/<number>")
     export.add_argument("--to", required=True, metavar="DIR", help="folder to write")
@@ -89,11 +89,18 @@ def _parser() -> argparse.ArgumentParser:
     latency.add_argument("places", nargs="+", metavar="TRIAL_OR_RESULTS", help="trial or results folders or URIs")
     for command in (export, latency):
         command.add_argument(
-            "--batch", type=_count, action="append", help="images at once, may be repeated (default: 1 and 16)"
+            "--batch", type=_count, action="append", help="batch size, may be repeated (default: 1 and 16)"
         )
-        command.add_argument("--backend", choices=BACKENDS, action="append", help="may be repeated (default: all)")
-        command.add_argument("--threads", type=_count, help="of torch and onnxruntime (default: torch's)")
-        command.add_argument("--seconds", type=_duration, default=30.0, help="at most for each backend and batch size")
+        command.add_argument(
+            "--backend", choices=BACKENDS, action="append", help="backend, may be repeated (default: all)"
+        )
+        command.add_argument("--threads", type=_count, help="threads of torch and onnxruntime (default: torch's)")
+        command.add_argument(
+            "--seconds",
+            type=_duration,
+            default=30.0,
+            help="seconds for each backend and batch size, at most (default: 30)",
+        )
     return parser
 
 
@@ -110,7 +117,7 @@ def _count(text: str) -> int:
 
 
 def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
-    parser.add_argument("file", metavar="SWEEP.yaml", nargs=nargs)
+    parser.add_argument("file", metavar="SWEEP.yaml", nargs=nargs, help="sweep file")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as search.epochs=3"
     )

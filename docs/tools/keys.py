@@ -76,7 +76,7 @@ def _key(name: str, field: FieldInfo, path: str) -> Key:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     return Key(
         name=f"{path}.{name}" if path else name,
-        kind=_words(field.annotation),
+        kind=words(field.annotation),
         default=_default(field),
         unit=str(extra.get("unit", "")),
         range=_range(field) or str(extra.get("range", "")),
@@ -130,19 +130,20 @@ def _models(annotation: Any, suffix: str = "") -> Iterator[tuple[str, type[BaseM
         yield from _models(arguments[1], f"{suffix}.*")
 
 
-def _words(annotation: Any) -> str:
+def words(annotation: Any) -> str:
+    """A type as a reader of YAML or JSON names it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " or ".join(f"`{each}`" for each in arguments)
     if origin in (types.UnionType, typing.Union):
-        names = list(dict.fromkeys(_words(each) for each in arguments))
+        names = list(dict.fromkeys(words(each) for each in arguments))
         if {"number", "whole number"} <= set(names):
             names.remove("whole number")
         return " or ".join(names)
     if origin is typing.Annotated:
-        return _words(arguments[0])
+        return words(arguments[0])
     if origin in (tuple, list):
-        return f"list of {_plural(_words(arguments[0]))}"
+        return f"list of {_plural(words(arguments[0]))}"
     if origin is dict:
         return "mapping"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -81,7 +81,7 @@ class DataSpec(Strict):
     )
     root: str | None = Field(
         None,
-        description="Folder of the data set. `folder` reads `root`/train/<class>/* and `root`/{test,val}/<class>/*; "
+        description="Folder of the data set. `folder` reads `train/<class>/*` and `test/<class>/*` or `val/<class>/*`; "
         "named sets lie where torchvision or the hub keeps them.",
     )
     download: bool = Field(False, description="Fetch a named set into `root` first.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+import pytest
 from pydantic import BaseModel, Field
 
+from docs.tools import command_line, pages
 from docs.tools.keys import faults, keys, sections
+from docs.tools.pages import MAINS
 from ofb_ray.config import SweepSpec, TrialSpec
 from ofb_ray.config.base import unit
 
@@ -49,3 +54,31 @@ def test_a_key_is_shown_with_its_type_default_unit_and_range() -> None:
 def test_descriptions_change_no_key_of_a_trial() -> None:
     """The key is the identity of recorded trials: it depends on values alone."""
     assert TrialSpec.model_validate({"budget": 0.5}).key == "f08163d731a94459"
+
+
+@pytest.mark.parametrize("main", MAINS, ids=lambda main: main.__module__)
+def test_every_command_and_option_has_a_description(main: Callable[[Sequence[str]], int]) -> None:
+    assert command_line.faults(command_line.parser_of(main)) == []
+
+
+def test_a_command_or_an_option_without_one_is_found() -> None:
+    parser = argparse.ArgumentParser(prog="tool")
+    inner = parser.add_subparsers(metavar="COMMAND")
+    run = inner.add_parser("run", help="run it")
+    run.add_argument("--fast")
+    run.add_argument("--hidden", help=argparse.SUPPRESS)
+    inner.add_parser("stop", help="")
+    assert command_line.faults(parser) == ["tool run --fast FAST: no help", "tool stop: no description"]
+
+
+def test_the_pages_hold_every_key_and_every_option() -> None:
+    shown = pages.sweep_keys()
+    for path, model in sections(SweepSpec):
+        for key in keys(model, path):
+            assert f"`{key.name}` |" in shown
+    lines = pages.command_lines()
+    for main in MAINS:
+        for command in command_line.commands(command_line.parser_of(main)):
+            assert f"## {command.name}\n" in lines
+            usages = [option.usage.replace("|", "\\|") for option in command.options]
+            assert all(f"| `{usage}` |" in lines for usage in usages)

@@ -1,0 +1,124 @@
+"""Write the parts of the reference that are made from the code: sweep keys, command line, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+import analysis.gate
+import analysis.pareto
+import analysis.report.__main__
+import analysis.search
+import analysis.tables
+import ofb_ray.cli
+from docs.tools import command_line, keys
+from ofb_ray.config import SweepSpec
+from ofb_ray.results import records
+
+MAINS: tuple[Callable[[Sequence[str]], int], ...] = (
+    ofb_ray.cli.main,
+    analysis.pareto.main,
+    analysis.search.main,
+    analysis.tables.main,
+    analysis.report.__main__.main,
+    analysis.gate.main,
+)
+_TOP = "Top level"
+
+
+def sweep_keys() -> str:
+    """A section for each mapping of a sweep file, with all its keys."""
+    lines: list[str] = []
+    for path, model in keys.sections(SweepSpec):
+        title = f"`{path}`" if path else _TOP
+        lines += [f"## {title}", "", _first_paragraph(model), ""]
+        lines += [*_table(keys.keys(model, path)), ""]
+    return "\n".join(lines)
+
+
+def command_lines() -> str:
+    """A section for each command of `ofb-ray` and of the analysis, with all its arguments."""
+    lines: list[str] = []
+    for main in MAINS:
+        for command in command_line.commands(command_line.parser_of(main)):
+            lines += [f"## {command.name}", "", f"{_sentence(command.purpose)}", ""]
+            lines += ["```console", command.usage, "```", ""]
+            lines += ["| argument | meaning |", "|---|---|"]
+            lines += [f"| {_code(each.usage)} | {_cell(_sentence(each.help))} |" for each in command.options]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def files() -> str:
+    """A section for each model that lies in a file of a results folder."""
+    return models(records.Record, records.Network, records.BudgetOutcome)
+
+
+def models(*shown: type[Any]) -> str:
+    """A section for each model or dataclass: its docstring and its fields."""
+    lines = []
+    for model in shown:
+        lines += [f"### {model.__name__}", "", _docstring(model), "", "| key | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{name}` | {_cell(kind)} | {_cell(text)} |" for name, kind, text in _fields(model)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _fields(model: type[Any]) -> Iterator[tuple[str, str, str]]:
+    if issubclass(model, BaseModel):
+        for key in keys.keys(model):
+            yield key.name, key.kind, ", ".join(part for part in (key.description, key.unit, key.range) if part)
+    else:
+        hints = typing.get_type_hints(model)
+        for field in dataclasses.fields(model):
+            yield field.name, keys.words(hints[field.name]), str(field.metadata.get("description", ""))
+
+
+def _table(rows: list[keys.Key]) -> Iterator[str]:
+    yield "| key | type, default | unit, range | meaning |"
+    yield "|---|---|---|---|"
+    for key in rows:
+        default = f"default `{key.default}`" if key.default and key.default != "see below" else key.default
+        kind = f"{_cell(key.kind)}<br>{_cell(default) or '**must be given**'}"
+        bounds = "<br>".join(part for part in (key.unit, key.range.replace("`", "")) if part)
+        yield f"| [](){{ #{_anchor(key.name)} }}`{key.name}` | {kind} | {_cell(bounds)} | {_cell(key.description)} |"
+
+
+def _anchor(name: str) -> str:
+    return name.replace("[]", "").replace("*", "name")
+
+
+def _docstring(model: type[Any]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _first_paragraph(model: type[Any]) -> str:
+    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+
+
+def _cell(text: str) -> str:
+    """Text that a cell of a table can hold."""
+    parts = text.replace("|", "\\|").split("`")
+    parts[::2] = (part.replace("<", "&lt;").replace("*", "\\*") for part in parts[::2])
+    return "`".join(parts)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`".replace("|", "\\|")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", ")")) or not text else ".")
+
+
+# What stands for each part in the Markdown of a page.
+PARTS: dict[str, Callable[[], str]] = {
+    "<!-- from the code: sweep keys -->": sweep_keys,
+    "<!-- from the code: command line -->": command_lines,
+    "<!-- from the code: files -->": files,
+}
