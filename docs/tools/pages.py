@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -17,6 +14,7 @@ import analysis.tables
 import ofb_ray.cli
 from docs.tools import command_line, keys
 from ofb_ray.config import SweepSpec
+from ofb_ray.results import files as results_files
 from ofb_ray.results import records
 
 MAINS: tuple[Callable[[Sequence[str]], int], ...] = (
@@ -26,6 +24,20 @@ MAINS: tuple[Callable[[Sequence[str]], int], ...] = (
     analysis.tables.main,
     analysis.report.__main__.main,
     analysis.gate.main,
+)
+# What lies as JSON in a results folder, in the order of its life.
+FILES: tuple[type[BaseModel], ...] = (
+    records.Record,
+    records.BudgetOutcome,
+    records.Network,
+    results_files.TrialFile,
+    results_files.Progress,
+    results_files.Attempts,
+    results_files.AttemptEnd,
+    results_files.AttemptPosition,
+    results_files.Death,
+    results_files.GateDecision,
+    results_files.LeaseFile,
 )
 _TOP = "Top level"
 
@@ -54,28 +66,19 @@ def command_lines() -> str:
 
 
 def files() -> str:
-    """A section for each model that lies in a file of a results folder."""
-    return models(records.Record, records.Network, records.BudgetOutcome)
+    """A section for each JSON file of a results folder and for what `record.json` holds, with their keys."""
+    return models(*FILES)
 
 
-def models(*shown: type[Any]) -> str:
-    """A section for each model or dataclass: its docstring and its fields."""
+def models(*shown: type[BaseModel]) -> str:
+    """A section for each model: its docstring and its fields."""
     lines = []
     for model in shown:
-        lines += [f"### {model.__name__}", "", _docstring(model), "", "| key | type | meaning |", "|---|---|---|"]
-        lines += [f"| `{name}` | {_cell(kind)} | {_cell(text)} |" for name, kind, text in _fields(model)]
+        lines += [f"### {model.__name__}", "", _first_paragraph(model), "", "| key | type | meaning |", "|---|---|---|"]
+        for key in keys.keys(model):
+            lines.append(f"| `{key.name}` | {_cell(key.kind)} | {_cell(_sentence(key.description))} |")
         lines.append("")
     return "\n".join(lines)
-
-
-def _fields(model: type[Any]) -> Iterator[tuple[str, str, str]]:
-    if issubclass(model, BaseModel):
-        for key in keys.keys(model):
-            yield key.name, key.kind, ", ".join(part for part in (key.description, key.unit, key.range) if part)
-    else:
-        hints = typing.get_type_hints(model)
-        for field in dataclasses.fields(model):
-            yield field.name, keys.words(hints[field.name]), str(field.metadata.get("description", ""))
 
 
 def _table(rows: list[keys.Key]) -> Iterator[str]:
@@ -92,11 +95,7 @@ def _anchor(name: str) -> str:
     return name.replace("[]", "").replace("*", "name")
 
 
-def _docstring(model: type[Any]) -> str:
-    return " ".join((model.__doc__ or "").split())
-
-
-def _first_paragraph(model: type[Any]) -> str:
+def _first_paragraph(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split("\n\n")[0].split())
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import RECORD_FILE
@@ -21,12 +21,16 @@ class Network(BaseModel):
     """One network's size and accuracy. Accuracies are percentages; None was not measured."""
 
     model_config = ConfigDict(frozen=True)
-    macs: int
-    params: int
-    top1_val: float | None = None
-    top5_val: float | None = None
-    top1_test: float | None = None
-    top5_test: float | None = None
+    macs: int = Field(description="Multiply-accumulate operations for one image.")
+    params: int = Field(description="Number of parameters.")
+    top1_val: float | None = Field(
+        None, description="Top-1 accuracy on the held-out part of train, in percent; null was not measured."
+    )
+    top5_val: float | None = Field(None, description="Top-5 accuracy on the held-out part of train, in percent.")
+    top1_test: float | None = Field(
+        None, description="Top-1 accuracy on the test split, in percent; it selects nothing."
+    )
+    top5_test: float | None = Field(None, description="Top-5 accuracy on the test split, in percent.")
 
 
 class BudgetOutcome(BaseModel):
@@ -36,12 +40,14 @@ class BudgetOutcome(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    label: str
-    resource: Literal["macs", "params"]
-    target: int = 0
-    used: float | None = None
-    minimum: int = 0
-    note: str = ""
+    label: str = Field(description="The budget as short text, such as `0.5` or `1.7 GMACs`.")
+    resource: Literal["macs", "params"] = Field(description="What the budget limits.")
+    target: int = Field(0, description="Limit in MACs or parameters; 0 where the trial ended before it was known.")
+    used: float | None = Field(None, description="Cost of the subnet over `target`.")
+    minimum: int = Field(
+        0, description="Cost of the smallest subnet of the search space; 0 where the trial ended before it was known."
+    )
+    note: str = Field("", description="Why `used` is below 0.99, if it is.")
 
 
 class Record(BaseModel):
@@ -51,26 +57,35 @@ class Record(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    format: int = FORMAT
-    trial: int
-    sweep: str
-    key: str
-    status: Literal["finished", "failed", "stopped"]
-    reason: str = ""
-    spec: dict[str, Any]
-    params_explored: dict[str, Any] = {}
-    seed: int
-    budget: BudgetOutcome
-    dense: Network | None = None
-    subnet: Network | None = None
-    arch: dict[str, Any] | None = None
-    seconds: dict[str, float] = {}
-    gpu_seconds: dict[str, float] = {}
-    peak_memory_bytes: int | None = None
-    history: list[dict[str, Any]] = []
-    events: list[dict[str, Any]] = []
-    environment: dict[str, Any] = {}
-    finished: str = ""
+    format: int = Field(FORMAT, description="Version of this format.")
+    trial: int = Field(description="Number of the trial in its sweep, from 0.")
+    sweep: str = Field(description="Name of the sweep.")
+    key: str = Field(description="Hash of the resolved spec: the trial's identity.")
+    status: Literal["finished", "failed", "stopped"] = Field(
+        description="How the trial ended; `stopped` is an early stop."
+    )
+    reason: str = Field("", description="Why it failed or was stopped.")
+    spec: dict[str, Any] = Field(description="The resolved spec; see the sweep keys.")
+    params_explored: dict[str, Any] = Field({}, description="Values that the sampler chose, by dotted key.")
+    seed: int = Field(description="Seed of everything random.")
+    budget: BudgetOutcome = Field(description="The budget and how it was met.")
+    dense: Network | None = Field(None, description="The dense network.")
+    subnet: Network | None = Field(None, description="The compressed network.")
+    arch: dict[str, Any] | None = Field(None, description="Architecture of the subnet, as in `arch.json`.")
+    seconds: dict[str, float] = Field({}, description="Wall time of each phase, in seconds.")
+    gpu_seconds: dict[str, float] = Field({}, description="Seconds of all workers' GPUs by phase; empty on a CPU.")
+    peak_memory_bytes: int | None = Field(
+        None, description="Peak of the tensors on a GPU, of the process' resident memory on a CPU, in bytes."
+    )
+    history: list[dict[str, Any]] = Field(
+        [], description="One row for each epoch: phase, epoch, losses, accuracies and costs."
+    )
+    events: list[dict[str, Any]] = Field(
+        [],
+        description="One row for each cut: epoch, axis, sizes, and the relative change of the logits (`output_gap`).",
+    )
+    environment: dict[str, Any] = Field({}, description="Versions, device, threads, git commit and numbers of images.")
+    finished: str = Field("", description="Time of the end, ISO 8601 in UTC.")
 
 
 def now() -> str:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, Field
 
 from docs.tools import command_line, pages
 from docs.tools.keys import faults, keys, sections
-from docs.tools.pages import MAINS
+from docs.tools.pages import FILES, MAINS
 from ofb_ray.config import SweepSpec, TrialSpec
 from ofb_ray.config.base import unit
+from ofb_ray.results import files as results_files
+from ofb_ray.results.files import JsonFile
 
 
 class Inner(BaseModel):
@@ -82,3 +84,10 @@ def test_the_pages_hold_every_key_and_every_option() -> None:
             assert f"## {command.name}\n" in lines
             usages = [option.usage.replace("|", "\\|") for option in command.options]
             assert all(f"| `{usage}` |" in lines for usage in usages)
+
+
+def test_every_json_file_of_a_results_folder_is_shown_with_its_keys() -> None:
+    own = {each for each in vars(results_files).values() if isinstance(each, type) and issubclass(each, BaseModel)}
+    assert own - {BaseModel, JsonFile, TrialSpec} <= set(FILES)
+    missing = [f"{model.__name__}.{key.name}" for model in FILES for key in keys(model) if not key.description]
+    assert missing == []
