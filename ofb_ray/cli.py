@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ofb_ray.commands import sweeps, version
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, SWEEP_FILE, WEIGHTS_FILE
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 DEFAULT_TFLOPS = 40.0
+SHELLS = ("bash", "zsh")
 BACKENDS = ("torch", "compile", "onnxruntime")
 
 
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ofb-ray", description="Compress Vision Transformers to a compute budget, swept by Ray Tune and Optuna."
     )
+    parser.add_argument("--version", action=version.Version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     sweep = commands.add_parser("sweep", help="run a sweep, or continue it where it stopped")
     sweep.set_defaults(command=_sweep)
@@ -101,7 +104,20 @@ def _parser() -> argparse.ArgumentParser:
             default=30.0,
             help="seconds for each backend and batch size, at most (default: 30)",
         )
+    shipped = commands.add_parser("sweeps", help="list the shipped sweeps, or print one to start from")
+    shipped.set_defaults(command=sweeps.run)
+    shipped.add_argument("name", metavar="NAME", nargs="?", help="print its file: ofb-ray sweeps digits > mine.yaml")
+    completion = commands.add_parser("completion", help='complete in a shell: eval "$(ofb-ray completion bash)"')
+    completion.set_defaults(command=_completion)
+    completion.add_argument("shell", choices=SHELLS, help="whose script to print")
     return parser
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from ofb_ray.commands.completion import script
+
+    print(script(_parser(), arguments.shell))
+    return 0
 
 
 def _duration(text: str) -> float:
@@ -117,7 +133,7 @@ def _count(text: str) -> int:
 
 
 def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
-    parser.add_argument("file", metavar="SWEEP.yaml", nargs=nargs, help="sweep file")
+    parser.add_argument("file", metavar="SWEEP", nargs=nargs, help="a YAML file, or the name of a shipped sweep")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as search.epochs=3"
     )

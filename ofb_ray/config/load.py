@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ofb_ray.config import Json, Parameter, SweepSpec, yaml12
 from ofb_ray.config.check import check_cells, check_combinations, check_explored, known_keys
+from ofb_ray.config.shipped import find_sweep
 from ofb_ray.config.space import fields
 from ofb_ray.errors import InputError, nearest
 
@@ -53,7 +54,7 @@ class Source:
 def load_sweep(
     path: str | Path, overrides: Sequence[str] = (), name: str | None = None, storage: str | None = None
 ) -> SweepSpec:
-    """The sweep in the YAML file `path`, with `a.b=value` overrides and another name or storage put in.
+    """Load the sweep file or shipped sweep `path`, with `a.b=value` overrides and another name or storage put in.
 
     Raises:
         InputError: anything about it is wrong; one line with file, line, key and what is allowed.
@@ -77,8 +78,9 @@ def read(
     Raises:
         InputError: the file cannot be read, is no YAML mapping, or an override has no place in it.
     """
+    path = find_sweep(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"cannot read it ({reason}): give the path of a YAML file", file=str(path)) from None

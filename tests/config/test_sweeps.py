@@ -26,7 +26,7 @@ def test_every_sweep_parses_and_is_named_after_its_file(file: Path) -> None:
     spec = load_sweep(file)
     assert spec.name == file.stem
     assert spec.question
-    assert f"ofb-ray sweep sweeps/{file.relative_to(SWEEPS)}" in file.read_text()
+    assert f"ofb-ray sweep {file.relative_to(SWEEPS).with_suffix('')}" in file.read_text()
 
 
 @pytest.mark.parametrize("table", BUILDERS)
