@@ -32,7 +32,7 @@ from ofb_ray.train.evaluate import evaluate
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit
 from ofb_ray.trial.dense import dense_network
-from ofb_ray.trial.plan import plan, resolve_data, resolve_model
+from ofb_ray.trial.plan import plan
 from ofb_ray.trial.run import run_trial
 
 METHODS = ("ofb", "magnitude", "magnitude+", "uniform", "random")
@@ -105,7 +105,8 @@ def _spec(setting: dict[str, Any], budget: float, seed: int) -> TrialSpec:
 def _train_dense(job: tuple[dict[str, Any], float, int, Path]) -> None:
     setting, budget, seed, folder = job
     spec = _spec(setting, budget, seed)
-    dense_network(spec, load(resolve_data(spec), folder / "data"), folder, lambda row: None, lambda: None)
+    planned = plan(spec)
+    dense_network(spec, planned, load(planned.data, folder / "data"), folder, lambda row: None, lambda: None)
 
 
 def _run(job: tuple[dict[str, Any], float, int, str, Path]) -> dict[str, Any]:
@@ -132,13 +133,14 @@ def _run(job: tuple[dict[str, Any], float, int, str, Path]) -> dict[str, Any]:
 
 
 def _rival(spec: TrialSpec, method: str, folder: Path) -> dict[str, Any]:
-    data, device = load(resolve_data(spec), folder / "data"), pick_device()
-    dense = dense_network(spec, data, folder, lambda row: None, lambda: None)
-    target = plan(spec).target
+    planned = plan(spec)
+    data, device = load(planned.data, folder / "data"), pick_device()
+    dense = dense_network(spec, planned, data, folder, lambda row: None, lambda: None)
+    target = planned.target
     image = (data.channels, spec.data.image_size, spec.data.image_size)
     recipe: FitSpec = spec.finetune
     if method == "uniform":
-        net = uniform_network(resolve_model(spec), target, spec.seed)
+        net = uniform_network(planned.model, target, spec.seed)
         recipe = spec.dense.model_copy(update={"epochs": spec.dense.epochs + spec.search.epochs + spec.finetune.epochs})
     elif method == "random":
         net = random_network(dense.net, target, spec.seed)

@@ -26,7 +26,7 @@ from ofb_ray.results.store import fetched, is_uri, readable
 
 if TYPE_CHECKING:
     from ofb_ray.config.load import Source
-    from ofb_ray.trial.run import Plan
+    from ofb_ray.trial.plan import Plan
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 DEFAULT_TFLOPS = 40.0
@@ -235,7 +235,7 @@ def _check_search(spec: SweepSpec, results: Path) -> None:
 
 def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> str:
     from ofb_ray.results import folder
-    from ofb_ray.trial.run import estimate_from_tflops, estimate_on_device
+    from ofb_ray.trial.estimate import estimate_from_tflops, estimate_on_device
     from ofb_ray.tuning.console import report
     from ofb_ray.tuning.ray import resources
 
@@ -251,7 +251,7 @@ def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) 
             missing.append(f"resources: {error.message}")
     trials = [spec.trial(cell, {}) for cell in spec.cells]
     if gpus_here and not any(line.startswith("data:") for line in missing):
-        estimates = [estimate_on_device(trials[0])]
+        estimates = [estimate_on_device(trials[0], plans[0])]
     else:
         tflops, workers = spec.resources.gpu_tflops or DEFAULT_TFLOPS, spec.resources.workers
         pairs = zip(trials, plans, strict=True)
@@ -324,7 +324,7 @@ def _load(
     file, overrides = arguments.file, arguments.set
     spec = specfile.load_sweep(file, overrides, name, storage)
     source = specfile.read(file, overrides, name, storage)[1]
-    from ofb_ray.trial.run import plan
+    from ofb_ray.trial.plan import plan
 
     plans = []
     for cell in spec.cells:

@@ -42,6 +42,11 @@ def make_arch(name: str, args: Mapping[str, Any], widths: Widths, images: DataSp
     return arch
 
 
+def widths_of(arch: Arch) -> dict[str, Width]:
+    """Return the size of every axis of an architecture."""
+    return {axis: Width(size["heads"], size["width"]) for axis, size in arch["widths"].items()}
+
+
 def build(arch: Arch) -> nn.Module:
     """The network of an architecture, its tensors not yet loaded.
 
@@ -51,8 +56,7 @@ def build(arch: Arch) -> nn.Module:
     if arch["format"] != FORMAT:
         raise ValueError(f"{ARCH_FILE} has format {arch['format']}; this version reads {FORMAT}")
     net = timm.create_model(arch["model"]["name"], pretrained=False, **arch["model"]["args"])
-    widths = {axis: Width(size["heads"], size["width"]) for axis, size in arch["widths"].items()}
-    made = resize(net, describe_backbone(net, SpaceSpec()), widths)
+    made = resize(net, describe_backbone(net, SpaceSpec()), widths_of(arch))
     # What timm.data.resolve_model_data_config reads.
     prepared = {key: tuple(value) if isinstance(value, list) else value for key, value in arch.get("input", {}).items()}
     made.pretrained_cfg = {**getattr(net, "pretrained_cfg", {}), **prepared}  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Checkpoints: plain containers of tensors, numbers and strings, written atomically and loaded weights-only."""
+"""Save and load checkpoints: plain containers of tensors, numbers and strings, atomically and weights-only."""
 
 from __future__ import annotations
 
@@ -24,27 +24,31 @@ def save(path: Path, state: State) -> None:
 
 
 def load(path: Path) -> State | None:
-    """The state in `path` on the CPU, or None where there is none."""
+    """Load the state in `path` onto the CPU; None where there is no such file."""
     if not path.exists():
         return None
     state: State = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
 
-def kept(shared: Path, spec: TrialSpec) -> Path:
-    """Where a sweep that promotes keeps the checkpoint at the end of a search."""
+def kept_search(shared: Path, spec: TrialSpec) -> Path:
+    """Return where the checkpoint at the end of a search is kept for trials that would search the same."""
     return shared / f"{KEPT_SEARCH}{spec.search_key}" / STATE_FILE
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, owner: nn.Module) -> State:
-    """Groups and moments by parameter name, so that they do not depend on the order in which cuts left them."""
+    """Turn groups and moments into containers by parameter name: cuts leave the parameters in another order.
+
+    Args:
+        owner: the module whose parameters the optimizer updates.
+    """
     names = {id(param): name for name, param in owner.named_parameters()}
     groups = [{**group, "params": [names[id(param)] for param in group["params"]]} for group in optimizer.param_groups]
     return {"groups": groups, "moments": {names[id(param)]: dict(value) for param, value in optimizer.state.items()}}
 
 
 def restore_optimizer(state: State, owner: nn.Module) -> torch.optim.Optimizer:
-    """The AdamW that `optimizer_state` described, over the parameters of `owner`."""
+    """Make the AdamW that `optimizer_state` returned, over the parameters of `owner`."""
     params = dict(owner.named_parameters())
     groups = [{**group, "params": [params[name] for name in group["params"]]} for group in state["groups"]]
     optimizer = torch.optim.AdamW(groups)

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy of a network on a split."""
+"""Measure top-1 and top-5 accuracy of a network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ofb_ray.data import Split
+from ofb_ray.data import Dataset, Split
+from ofb_ray.results.records import Network
 from ofb_ray.train.run import autocast
 from ofb_ray.train.team import current_team
 
@@ -16,7 +17,7 @@ BATCH = 256
 
 
 class Accuracy(NamedTuple):
-    """Percentages. With fewer than five classes top-5 is 100."""
+    """Top-1 and top-5 accuracy in percent. With fewer than five classes top-5 is 100."""
 
     top1: float
     top5: float
@@ -25,10 +26,10 @@ class Accuracy(NamedTuple):
 def evaluate(
     net: nn.Module, split: Split, device: torch.device, forward: Callable[[Tensor], Tensor] | None = None
 ) -> Accuracy:
-    """Accuracy in eval mode, each worker on its part; the mode that `net` had is put back.
+    """Measure accuracy in eval mode, each worker on its part of the split; `net` keeps the mode that it had.
 
     Args:
-        forward: images -> logits; by default `net` itself.
+        forward: images (B, C, height, width) -> logits (B, classes); by default `net` itself.
     """
     was_training, team = net.training, current_team()
     net.eval()
@@ -41,3 +42,21 @@ def evaluate(
     net.train(was_training)
     top1, top5, images = team.all_reduce_sum_(counts).tolist()
     return Accuracy(round(100 * top1 / images, 4), round(100 * top5 / images, 4))
+
+
+def evaluate_splits(net: nn.Module, data: Dataset, device: torch.device, macs: int, params: int) -> Network:
+    """Measure a trained network on the held-out part of train, which selects, and on the test split.
+
+    Args:
+        macs: multiply-accumulates of `net` for one image.
+        params: its parameters.
+    """
+    val, test = evaluate(net, data.val, device), evaluate(net, data.test, device)
+    return Network(
+        macs=macs,
+        params=params,
+        top1_val=val.top1,
+        top5_val=val.top5,
+        top1_test=test.top1,
+        top5_test=test.top5,
+    )

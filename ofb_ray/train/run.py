@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,22 @@ class Run:
         if not math.isfinite(value):
             raise TrialFailed(f"{self.phase}: the loss is {value} in epoch {epoch + 1}; try a lower {self.phase}.lr")
         return value
+
+
+class Stopwatch:
+    """Measure the seconds of a phase over all processes that worked on it.
+
+    Args:
+        before: seconds that earlier processes took.
+    """
+
+    def __init__(self, before: float) -> None:
+        self._start = time.perf_counter() - before
+
+    @property
+    def seconds(self) -> float:
+        """The phase's seconds so far."""
+        return time.perf_counter() - self._start
 
 
 def progress(spec: TrialSpec, phase: Phase, row: dict[str, Any], message: str = "") -> dict[str, Any]:

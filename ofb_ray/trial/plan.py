@@ -1,44 +1,49 @@
-"""What a trial will cost, known before anything runs: the budget in MACs, the reachable minimum, the time."""
+"""Plan a trial before anything runs: what its spec leaves open, its network as data, its budget in numbers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ofb_ray import data
 from ofb_ray.backbones import create, describe_backbone, known_model, weights
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.config import DataSpec, ModelSpec, TrialSpec
-from ofb_ray.data import Batch, Facts
+from ofb_ray.data import Facts
 from ofb_ray.errors import InputError
 from ofb_ray.method.cost import cost, smallest, units_of
 from ofb_ray.method.projection import Goal, make_goal
-from ofb_ray.search.losses import SearchLosses
-from ofb_ray.search.optim import make_search_optimizer
-from ofb_ray.search.supernet import Supernet
-from ofb_ray.train.optim import make_optimizer
-from ofb_ray.train.run import Run, autocast, pick_device
-from ofb_ray.train.supervised import optimizer_step
-
-_FLOPS_PER_MAC = 6  # a forward pass multiplies and adds; a backward pass does both twice
+from ofb_ray.results.records import BudgetOutcome, Network
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The budget of one trial in numbers; `minimum` and `target` are in units of `resource`.
+    """What follows from a trial's spec; `minimum` and `target` are in units of `resource`.
 
     Args:
+        model: with the classes, channels and image size of the data set among its arguments.
+        data: with normalisation, interpolation and test crop as they will be used.
+        backbone: the dense network as data: axes, cuts, cost.
+        goal: the budget on the candidate grid.
+        dense_macs: multiply-accumulates of the dense network, for one image.
+        dense_params: its parameters.
+        minimum: cost of the smallest reachable subnet.
+        target: what the subnet may cost at most.
+        resource: what the budget counts.
         note: why the candidate grid cannot come within 1 % of the target, or empty.
+        train_images: images of the training split, the held-out share included.
         missing: what this machine lacks to run it, a line each.
         warning: what is allowed and hardly wanted, or empty.
     """
 
+    model: ModelSpec
+    data: DataSpec
+    backbone: Backbone
+    goal: Goal
     dense_macs: int
     dense_params: int
     minimum: int
@@ -49,10 +54,29 @@ class Plan:
     missing: tuple[str, ...] = ()
     warning: str = ""
 
+    @property
+    def dense_cost(self) -> int:
+        """The dense network's cost in units of `resource`."""
+        return self.dense_macs if self.resource == "macs" else self.dense_params
+
+    def outcome(self, label: str, subnet: Network | None) -> BudgetOutcome:
+        """Say for a record how the budget was kept.
+
+        Args:
+            label: of the budget.
+            subnet: None where the trial ended without one.
+        """
+        used = None if subnet is None else round(getattr(subnet, self.resource) / self.target, 6)
+        return BudgetOutcome(
+            label=label, resource=self.resource, target=self.target, used=used, minimum=self.minimum, note=self.note
+        )
+
 
 def resolve_model(spec: TrialSpec, facts: Facts | None = None) -> ModelSpec:
-    """The model with the number of classes, channels and the image size of its data set.
+    """Complete the arguments of the model by the classes, channels and image size of its data set.
 
+    Args:
+        facts: of the data set; None looks them up.
     Raises:
         InputError: they differ from what `model.args` says, or files are missing.
     """
@@ -67,15 +91,15 @@ def resolve_model(spec: TrialSpec, facts: Facts | None = None) -> ModelSpec:
 
 
 def resolve_data(spec: TrialSpec) -> DataSpec:
-    """The data set with normalisation, interpolation and test crop of the weights, where its spec leaves them open."""
+    """Complete a data set's spec by normalisation, interpolation and test crop of the weights, else by the defaults."""
     return data.completed(weights.preprocessing(spec.model, spec.data))
 
 
 def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
-    """The numbers of a trial, without allocating its network.
+    """Plan a trial without allocating its network.
 
     Args:
-        dry: what is missing is listed instead of raised; the data set is then as the spec declares it.
+        dry: list what is missing instead of raising, and take the data set as the spec declares it.
     Raises:
         InputError: unknown model, impossible budget (the minimum is named), missing data or weights.
     """
@@ -87,18 +111,17 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
                 raise InputError(lacking.removeprefix("weights: "), key=f"{key}.weights")
     model = resolve_model(spec, facts)
     backbone = describe_backbone(meta_network(model), spec.search.space)
+    _check_image_size(spec, backbone)
     warning = ""
     if not weights.brings_classifier(model) and not spec.dense.epochs:
         warning = f"the classifier of {facts.classes} classes starts at random and dense.epochs is 0: give it some"
-    size, stride = spec.data.image_size, backbone.tokens.stride
-    if any(side * stride != size for side in backbone.tokens.grid):
-        nearby = f"{size // stride * stride or stride} or {(size // stride + 1) * stride}"
-        raise InputError(
-            f"{size} is no multiple of the {stride} pixels of a patch: take {nearby}", key="data.image_size"
-        )
     dense = units_of(backbone.widths)
     goal = goal_of(spec, backbone)
     return Plan(
+        model=model,
+        data=resolve_data(spec),
+        backbone=backbone,
+        goal=goal,
         dense_macs=cost(backbone.macs, dense),
         dense_params=cost(backbone.params, dense),
         minimum=cost(goal.terms, units_of(smallest(backbone.axes))),
@@ -111,8 +134,17 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
     )
 
 
+def _check_image_size(spec: TrialSpec, backbone: Backbone) -> None:
+    size, stride = spec.data.image_size, backbone.tokens.stride
+    if any(side * stride != size for side in backbone.tokens.grid):
+        nearby = f"{size // stride * stride or stride} or {(size // stride + 1) * stride}"
+        raise InputError(
+            f"{size} is no multiple of the {stride} pixels of a patch: take {nearby}", key="data.image_size"
+        )
+
+
 def _models(spec: TrialSpec) -> Iterator[tuple[str, ModelSpec]]:
-    """The model and the teachers that bring weights of their own, by the key that names them."""
+    """Yield the model and the teachers that bring weights of their own, each with the key that names it."""
     yield "model", spec.model
     for key, phase in (("dense", spec.dense), ("search", spec.search), ("finetune", spec.finetune)):
         taught = phase.distill
@@ -124,7 +156,7 @@ def _models(spec: TrialSpec) -> Iterator[tuple[str, ModelSpec]]:
 
 
 def _lacking(key: str, model: ModelSpec) -> str:
-    """What of the model's weights is not here; an unknown name is an InputError at `key`."""
+    """Say what of the model's weights is not on this machine; an unknown name is an InputError at `key`."""
     try:
         known_model(model.name)
         return weights.missing(model)
@@ -134,6 +166,7 @@ def _lacking(key: str, model: ModelSpec) -> str:
 
 
 def _facts(spec: TrialSpec, dry: bool) -> tuple[Facts, list[str]]:
+    """Look up the data set's facts; in a dry run those that its spec declares, and a line that it is missing."""
     try:
         return data.facts(spec.data.model_copy(update={"download": False}) if dry else spec.data), []
     except InputError as error:
@@ -145,13 +178,13 @@ def _facts(spec: TrialSpec, dry: bool) -> tuple[Facts, list[str]]:
 
 
 def meta_network(model: ModelSpec) -> nn.Module:
-    """The network without memory for its tensors."""
+    """Build the network on the meta device: shapes, and no memory for tensors."""
     with torch.device("meta"):
         return create(weights.bare(model))
 
 
 def goal_of(spec: TrialSpec, backbone: Backbone) -> Goal:
-    """The budget on the candidate grid of `backbone`.
+    """Turn the spec's budget into a goal on the candidate grid of `backbone`.
 
     Raises:
         InputError: the target lies below the smallest subnet.
@@ -168,88 +201,3 @@ def goal_of(spec: TrialSpec, backbone: Backbone) -> Goal:
             key="budget",
         )
     return make_goal(terms, {axis.name: axis.candidates for axis in backbone.axes}, target)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Seconds of training, on as many devices as a trial has workers.
-
-    Args:
-        dense: of the dense network. trial: of search and fine-tuning. how: where the figures come from, for the user.
-    """
-
-    dense: float
-    trial: float
-    how: str
-
-
-def estimate_from_tflops(spec: TrialSpec, planned: Plan, tflops: float, workers: int) -> Estimate:
-    """By arithmetic, for GPUs that this machine lacks: 6 FLOPs per MAC and image at a sustained rate per GPU.
-
-    The search is counted at the dense cost until `decide_by` and at the target afterwards; data loading and
-    evaluation are not counted.
-    """
-    share = planned.target / (planned.dense_macs if planned.resource == "macs" else planned.dense_params)
-    search = spec.search.epochs * (spec.search.decide_by + (1 - spec.search.decide_by) * share)
-    images = planned.train_images * (1 - spec.data.val_share)
-    epoch = images * planned.dense_macs * _FLOPS_PER_MAC / (tflops * 1e12 * workers)
-    return Estimate(
-        epoch * spec.dense.epochs,
-        epoch * (search + spec.finetune.epochs * share),
-        f"by arithmetic at {tflops:g} TFLOP/s sustained per GPU (assumed, not measured: resources.gpu_tflops)",
-    )
-
-
-def estimate_on_device(spec: TrialSpec) -> Estimate:
-    """Measured on this machine by a few real steps.
-
-    Fine-tuning is counted at the dense step's cost: an upper bound, for the subnet is smaller. Data loading, evaluation
-    and the shrinking of the search are not counted.
-    """
-    facts, device = data.facts(spec.data), pick_device()
-    net = create(weights.bare(resolve_model(spec))).to(device).train()
-    backbone = describe_backbone(net, spec.search.space)
-    supernet = Supernet(net, backbone).to(device)
-    goal = goal_of(spec, backbone)
-    full = cost(goal.terms, units_of(backbone.widths))
-    run = Run("search", spec.seed, device, lambda row, state: None)
-    losses = SearchLosses(supernet, spec.search, goal, full, facts.classes, run)
-    plain, searching = make_optimizer(net, spec.dense), make_search_optimizer(supernet, spec.search, 100)
-    shape = (facts.channels, spec.data.image_size, spec.data.image_size)
-
-    def dense_step(image: torch.Tensor, label: torch.Tensor) -> None:
-        with autocast(device):
-            loss = F.cross_entropy(net(image), label)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer_step(plain, spec.dense)
-
-    def search_step(image: torch.Tensor, label: torch.Tensor) -> None:
-        losses(Batch(image, label, 0, len(label), True), 0, 0.5, 1.0).sum().backward()
-        optimizer_step(searching, spec.search)
-
-    images = facts.train_images * (1 - spec.data.val_share)
-    sizes = [phase.micro_batch or phase.batch_size for phase in (spec.dense, spec.search)]
-    dense = _seconds_per_image(dense_step, shape, facts.classes, sizes[0], device)
-    search = _seconds_per_image(search_step, shape, facts.classes, sizes[1], device)
-    rest = search * spec.search.epochs + dense * spec.finetune.epochs
-    return Estimate(images * dense * spec.dense.epochs, images * rest, "measured on this machine")
-
-
-def _seconds_per_image(
-    step: Callable[[torch.Tensor, torch.Tensor], None],
-    shape: tuple[int, ...],
-    classes: int,
-    batch_size: int,
-    device: torch.device,
-) -> float:
-    """Time of one step over its images, at a batch that takes about a quarter of a second at most."""
-    batch, seconds = min(4, batch_size), 0.0
-    for _ in range(4):
-        image, label = torch.randn(batch, *shape, device=device), torch.randint(classes, (batch,), device=device)
-        start = time.perf_counter()
-        step(image, label)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-        last, batch = batch, max(batch, min(batch_size, int(batch * 0.25 / max(seconds, 1e-4))))
-    return seconds / last

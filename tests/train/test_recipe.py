@@ -22,8 +22,8 @@ from ofb_ray.train.optim import make_optimizer
 from ofb_ray.train.run import Run
 from ofb_ray.train.supervised import fit
 from ofb_ray.train.targets import Teacher, apply_mixup, task_loss
-from ofb_ray.trial.dense import make_teacher
 from ofb_ray.trial.plan import goal_of, plan, resolve_model
+from ofb_ray.trial.teacher import make_teacher
 from tests.nets import network
 from tests.small import small_spec
 
@@ -160,21 +160,21 @@ def test_a_student_comes_closer_to_its_teacher_than_without() -> None:
 def test_the_dense_network_teaches_by_its_name() -> None:
     spec = small_spec()
     dense = create(resolve_model(spec))
-    teacher = make_teacher(DistillSpec(teacher="dense"), dense, spec, CPU)
+    teacher = make_teacher(DistillSpec(teacher="dense"), dense, plan(spec), CPU)
     assert teacher is not None
     image = torch.randn(2, 1, 8, 8)
     torch.testing.assert_close(teacher.logits(image), dense.eval()(image))
-    assert make_teacher(None, dense, spec, CPU) is None
+    assert make_teacher(None, dense, plan(spec), CPU) is None
 
 
 def test_another_model_teaches_with_its_own_weights() -> None:
     name = {"teacher": "vit_tiny_patch16_224", "pretrained": False, "args": {"patch_size": 4, "depth": 1}}
     spec = small_spec(finetune={"distill": name})
-    teacher = make_teacher(spec.finetune.distill, None, spec, CPU)
+    teacher = make_teacher(spec.finetune.distill, None, plan(spec), CPU)
     assert teacher is not None
     assert teacher.logits(torch.randn(2, 1, 8, 8)).shape == (2, 10)
     with pytest.raises(InputError, match="cannot take images of 8 px") as error:
-        make_teacher(DistillSpec(teacher="vit_tiny_patch16_224", pretrained=False), None, spec, CPU)
+        make_teacher(DistillSpec(teacher="vit_tiny_patch16_224", pretrained=False), None, plan(spec), CPU)
     assert error.value.key == "distill.args"
 
 

@@ -18,7 +18,8 @@ from ofb_ray.export import export_trial
 from ofb_ray.results.files import STATE_FILE
 from ofb_ray.results.records import Record, read_record
 from ofb_ray.train.evaluate import evaluate
-from ofb_ray.trial.run import plan, run_trial
+from ofb_ray.trial.plan import plan
+from ofb_ray.trial.run import run_trial
 from tests.small import small_spec
 
 

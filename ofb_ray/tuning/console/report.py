@@ -31,7 +31,8 @@ from ofb_ray.results.store import is_uri
 from ofb_ray.tuning.console.live import count, duration, outcome
 
 if TYPE_CHECKING:
-    from ofb_ray.trial.run import Estimate, Plan
+    from ofb_ray.trial.estimate import Estimate
+    from ofb_ray.trial.plan import Plan
 
 
 def dry_run(

@@ -13,7 +13,7 @@ from ofb_ray.results import folder
 from ofb_ray.results.attempt import Attempt
 from ofb_ray.results.files import RECORD_FILE, WEIGHTS_FILE, trial_folder, trial_folders
 from ofb_ray.results.records import read_record
-from ofb_ray.train.checkpoint import kept
+from ofb_ray.train.checkpoint import kept_search
 from ofb_ray.trial.run import run_trial
 from ofb_ray.tuning.lifecycle.early_stop import gate_of
 from ofb_ray.tuning.lifecycle.promote import Promotions, chosen, sweep_total
@@ -139,7 +139,7 @@ def test_a_promoted_trial_takes_over_the_search_and_its_numbers(tmp_path: Path) 
     short, long = small_spec(finetune={"epochs": 1}), small_spec(finetune={"epochs": 2})
     assert short.search_key == long.search_key != small_spec(search={"lr": 5e-4}).search_key
     run_trial(short, lambda _: None, tmp_path / "short", shared=shared, keep_search=True)
-    assert kept(shared, short).exists()
+    assert kept_search(shared, short).exists()
 
     def report(progress: dict[str, Any]) -> None:
         phases.append((progress["phase"], progress["epoch"]))
