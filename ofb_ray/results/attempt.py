@@ -14,7 +14,6 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ofb_ray.config import Json, TrialSpec
 from ofb_ray.results.files import (
     ARCH_FILE,
     DENSE_FILE,
@@ -24,11 +23,10 @@ from ofb_ray.results.files import (
     STATE_FILE,
     TRIAL_LOCK,
     WEIGHTS_FILE,
-    trial_name,
 )
 from ofb_ray.results.lease import Lease
 from ofb_ray.results.outage import explain, patiently
-from ofb_ray.results.store import Remote, local_copy
+from ofb_ray.results.store import Remote
 
 LOCK_SECONDS = 300
 # A checkpoint of a small network is written more often than it is worth sending.
@@ -41,31 +39,27 @@ class SupersededError(Exception):
     """Another attempt has taken this trial; this one must write no more."""
 
 
-def results_here(config: Json) -> Path:
-    """The results folder on this node."""
-    return local_copy(config["uri"]) if config.get("uri") else Path(config["results"])
-
-
-def trial_folder(config: Json) -> Path:
-    """The trial's folder on this node."""
-    return results_here(config) / trial_name(int(config["number"]))
-
-
 @contextlib.contextmanager
-def attempt(config: Json, note: Callable[[str], None]) -> Iterator[Attempt]:
-    """The trial's files, fetched and fenced.
+def attempt(
+    folder: Path, note: Callable[[str], None], *, uri: str | None = None, dense_key: str = ""
+) -> Iterator[Attempt]:
+    """Take a trial's lock, in a store its lease too, and fetch its files from there.
 
+    Args:
+        folder: the trial's on this node, made if it is missing.
+        note: writes a line into the trial's log.
+        uri: of the store that holds the results, if one does.
+        dense_key: of the dense network that the trial starts from; only a store needs it.
     Raises:
         TimeoutError: a process of this node keeps the trial's lock.
         SupersededError: another attempt has taken the trial.
     """
-    folder = trial_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / TRIAL_LOCK, timeout=LOCK_SECONDS):
-        if not config.get("uri"):
-            yield Attempt(note)
+        if not uri:
+            yield Attempt(folder, note)
             return
-        files = RemoteAttempt(config, note)
+        files = RemoteAttempt(folder, note, uri, dense_key)
         try:
             files.fetch()
             yield files
@@ -76,8 +70,12 @@ def attempt(config: Json, note: Callable[[str], None]) -> Iterator[Attempt]:
 class Attempt:
     """An attempt in a results folder: its files are where they belong."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self.note = note
+    def __init__(self, folder: Path, note: Callable[[str], None]) -> None:
+        self.folder, self.note = folder, note
+
+    def discard(self, name: str) -> None:
+        """Remove a file of the trial that an earlier attempt may have left."""
+        (self.folder / name).unlink(missing_ok=True)
 
     def saved(self, now: bool = False) -> None:
         """An epoch is done and its checkpoint is on the disk; `now`: the attempt may be over."""
@@ -92,12 +90,11 @@ class Attempt:
 class RemoteAttempt(Attempt):
     """An attempt whose files belong to a store."""
 
-    def __init__(self, config: Json, note: Callable[[str], None]) -> None:
-        super().__init__(note)
-        self._results, self._remote = results_here(config), Remote(config["uri"])
-        self._trial = trial_name(int(config["number"]))
-        self._folder = self._results / self._trial
-        self._dense = f"{SHARED_FOLDER}/{TrialSpec.model_validate(config['trial']['spec']).dense_key}"
+    def __init__(self, folder: Path, note: Callable[[str], None], uri: str, dense_key: str) -> None:
+        super().__init__(folder, note)
+        self._results, self._remote = folder.parent, Remote(uri)
+        self._trial = folder.name
+        self._dense = f"{SHARED_FOLDER}/{dense_key}"
         self._lease = Lease(self._remote, f"{self._trial}/{LEASE_FILE}")
         self._dense_lease = Lease(self._remote, f"{self._dense}/{LEASE_FILE}")
         self._holds_dense = False
@@ -109,6 +106,12 @@ class RemoteAttempt(Attempt):
         patiently(self._lease.take, self.note)
         patiently(self._fetch_trial, self.note)
         patiently(self._fetch_dense, self.note)
+
+    def discard(self, name: str) -> None:
+        """Remove a file of the trial here and in the store."""
+        patiently(lambda: self._remote.delete(f"{self._trial}/{name}"), self.note)
+        self._sent.pop(f"{self._trial}/{name}", None)
+        super().discard(name)
 
     def saved(self, now: bool = False) -> None:
         """Send what changed, now and then; an outage is left to the next time.
@@ -155,7 +158,7 @@ class RemoteAttempt(Attempt):
         stored = self._remote.list(self._trial)
         if f"{self._trial}/{RECORD_FILE}" in stored:
             stored = {f"{self._trial}/{RECORD_FILE}": stored[f"{self._trial}/{RECORD_FILE}"]}
-        for path in self._folder.iterdir():
+        for path in self.folder.iterdir():
             if path.is_file() and path.name != TRIAL_LOCK and f"{self._trial}/{path.name}" not in stored:
                 path.unlink()
         wanted = [name for name in stored if not name.endswith((LEASE_FILE, ".safetensors"))]

@@ -22,6 +22,7 @@ from ofb_ray.results.files import (
     RECORD_FILE,
     SWEEP_FILE,
     TRIAL_FILE,
+    trial_folder,
     trial_name,
 )
 from ofb_ray.results.lease import Lease
@@ -53,6 +54,7 @@ class Place:
 
     def issued(self, number: int) -> None:
         """Trial `number` is about to be handed out."""
+        (trial_folder(self.results, number) / DEATH_FILE).unlink(missing_ok=True)  # a store's may be gone since
         self._send(f"{trial_name(number)}/{TRIAL_FILE}", JOURNAL_FILE, SWEEP_FILE)
 
     def ended(self, number: int) -> None:

@@ -175,15 +175,11 @@ class GateDecision(JsonFile):
 
 
 class Death(JsonFile):
-    """`death.json`: why an attempt ended in an error, written by the process that ends."""
+    """`death.json`: why the last attempt ended in an error or in silence, written by the process that ends."""
 
     NAME: ClassVar[str] = DEATH_FILE
-    error: str = Field(description="type of the error, such as `RuntimeError`")
-    message: str = Field("", description="first line of the error's text")
-    phase: str = Field("", description="phase of the last report; empty before the first")
-    epoch: int | None = Field(None, description="epochs of the phase that were done")
-    remedy: str = Field("", description="what the user can do, where that is known")
-    stop: bool = Field(False, description="whether no other trial would fare better, so that the sweep ends")
+    reason: str = Field(description="the error's first line, with a remedy where one is known")
+    at: AttemptPosition = Field(description="how far the attempt was")
 
 
 class LeaseFile(JsonFile):

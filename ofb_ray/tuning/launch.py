@@ -11,10 +11,11 @@ from typing import Any
 
 from ray import tune
 
-from ofb_ray.config import Json, SweepSpec
+from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 from ofb_ray.results import folder as results_of
 from ofb_ray.results.driver import Place, driving
+from ofb_ray.results.files import TrialFile, trial_name
 from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.lifecycle.failures import disk_trouble
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
@@ -24,6 +25,7 @@ from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.journal import check_owner
 from ofb_ray.tuning.optuna.study import Suggestions
 from ofb_ray.tuning.ray.callback import Events
+from ofb_ray.tuning.ray.job import Job, number_in
 from ofb_ray.tuning.ray.resources import local_slots
 from ofb_ray.tuning.ray.searcher import StudySearcher
 from ofb_ray.tuning.ray.session import session
@@ -133,17 +135,29 @@ def _run(
     ):
         place.note = display.note
         events = Events(results, display, trackers)
-        outcomes = Outcomes(place, spec, suggestions, stop, events.recovered, events.ended, last)
+        outcomes = Outcomes(place, spec, suggestions, stop, events, last)
         asked = spec.resources
-        config: Json = {"results": str(results), "uri": place.uri, "function": function, "here": here}
-        config |= {"workers": asked.workers, "cpus": asked.cpus_per_worker, "gpus": asked.gpus_per_worker}
-        config |= {"silent_minutes": spec.failure.silent_minutes}
-        config |= {"keep_search": spec.promote is not None}
-        config |= {"gate": spec.scheduler.gate.model_dump() if spec.scheduler.gate else None}
+
+        def job(trial: TrialFile) -> Job:
+            events.handed_out(trial)
+            return Job(
+                trial=trial,
+                results=results,
+                uri=place.uri,
+                function=function,
+                here=here,
+                workers=asked.workers,
+                cpus=asked.cpus_per_worker,
+                gpus=asked.gpus_per_worker,
+                silent_minutes=spec.failure.silent_minutes,
+                keep_search=spec.promote is not None,
+                gate=spec.scheduler.gate,
+            )
+
         tuner = tune.Tuner(
             tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(suggestions, config, place, stop, outcomes.close),
+                search_alg=StudySearcher(suggestions, job, place, stop, outcomes.close),
                 num_samples=suggestions.left,
                 max_concurrent_trials=slots,
                 # A new process costs 2 s; on a GPU it is worth it, because the old one keeps its CUDA context.
@@ -168,4 +182,4 @@ def _run(
 
 
 def _trial_name(trial: Any) -> str:
-    return f"{trial.config.get('number', 0):05d}"
+    return trial_name(number_in(trial.config))

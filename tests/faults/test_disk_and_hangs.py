@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
+from ray import tune
 
 from ofb_ray.cli import main
 from ofb_ray.config import SweepSpec
 from ofb_ray.results import folder, records
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.driver import Place
-from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, trial_folder
+from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, Death, TrialFile, trial_folder
 from ofb_ray.tuning import launch
-from ofb_ray.tuning.lifecycle.failures import ATTEMPT, repeated
+from ofb_ray.tuning.lifecycle.failures import repeated, write_death
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
 from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.journal import open_study
 from ofb_ray.tuning.optuna.study import Suggestions
+from ofb_ray.tuning.ray.job import Job
+from ofb_ray.tuning.ray.trainable import trainable
+from tests.tuning import fake
 from tests.tuning.fake import LARGE
 from tests.tuning.optuna.studies import sweep
-from tests.tuning.test_launch import SWEEP, command, finished, start
+from tests.tuning.test_launch import ROOT, SWEEP, command, finished, start
 
 
 @pytest.fixture
@@ -120,34 +129,128 @@ def test_a_study_of_another_sweep_is_refused_and_left_as_it_is(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@dataclass
+class FakeRunner:
+    """What Ray would say of a trial's deaths; keeps the records that it is told of."""
+
+    recoveries: int = 0
+    words: str = ""
+    closed: list[records.Record | None] = field(default_factory=list)
+
+    def recovered(self, number: int) -> int:
+        return self.recoveries
+
+    def last_words(self, number: int) -> str:
+        return self.words
+
+    def ended(self, number: int, record: records.Record | None) -> None:
+        self.closed.append(record)
+
+
+LOW = "1\nray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\n"
+
+
 @pytest.mark.parametrize(
-    ("log", "reason"),
+    ("death", "words", "reason"),
     [
-        ("Timeout (0:00:03)!\nThread 0x1\n{}RuntimeError: bad\n", "RuntimeError: bad"),
-        ("RuntimeError: bad\n{}Timeout (0:00:03)!\nThread 0x1\nFailure 1\nworker died\n", "no report for 240 minutes"),
-        (
-            "RuntimeError: bad\n{}Failure 1\nworker process has died\n",
-            "its process died (killed, or the machine was lost)",
-        ),
-        (
-            "{}torch.OutOfMemoryError: CUDA out of memory. Tried\n",
-            "out of memory (OutOfMemoryError: CUDA out of memory. Tried): set",
-        ),
-        ("{}Failure 1\nray.exceptions.OutOfMemoryError: node running low on memory\n", "its machine ran out of memory"),
+        ("", "", "its process died (killed, or the machine was lost)"),
+        ("", "1\nworker process has died\n", "its process died (killed, or the machine was lost)"),
+        ("", LOW, "its machine ran out of memory"),
+        ("no report for 240 minutes", "1\nworker process has died\n", "no report for 240 minutes"),
+        ("RuntimeError: bad", LOW, "RuntimeError: bad"),
     ],
 )
-def test_why_a_trial_died_is_told_of_its_last_attempt(tmp_path: Path, log: str, reason: str) -> None:
-    """The log goes on from attempt to attempt, and through --retry-failed."""
+def test_why_a_trial_died_is_told_by_itself_or_by_ray_and_not_by_its_log(
+    tmp_path: Path, death: str, words: str, reason: str
+) -> None:
     spec = sweep(sampler="random", failure={"retries": 0})
     suggestions = Suggestions(tmp_path, spec)
     suggestions.next()
-    text = f"{ATTEMPT} 1\n" + log.format(f"{ATTEMPT} 2\n")
-    (trial_folder(tmp_path, 0) / LOG_FILE).write_text(text)
-    Outcomes(Place(tmp_path), spec, suggestions, Stop(), lambda number: 0, lambda number, record: None).close(0)
-    record = records.read_record(trial_folder(tmp_path, 0))
+    own = trial_folder(tmp_path, 0)
+    (own / LOG_FILE).write_text("Timeout (0:00:03)!\nThread 0x1\nValueError: low on memory\n")
+    if death:
+        write_death(own, death)
+    runner = FakeRunner(words=words)
+    Outcomes(Place(tmp_path), spec, suggestions, Stop(), runner).close(0)
+    record = records.read_record(own)
     assert record is not None
-    assert record.reason is not None
-    assert record.reason.startswith(reason)
+    assert record.reason == f"{reason} (1 attempts, see {LOG_FILE})"
+    assert runner.closed == [record]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("bad\nand more"), "RuntimeError: bad"),
+        (KeyError(), "KeyError"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "out of memory (OutOfMemoryError: CUDA out of memory. "),
+    ],
+)
+def test_an_attempt_that_raises_leaves_its_cause_and_the_next_one_removes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tune, "report", lambda _: None)
+    spec = sweep(sampler="random", failure={"retries": 1})
+    Suggestions(tmp_path, spec).next()
+    own = trial_folder(tmp_path, 0)
+    trial = TrialFile.read(own)
+    assert trial is not None
+    config = Job(
+        trial=trial,
+        results=tmp_path,
+        uri=None,
+        function="tests.tuning.fake:run_trial",
+        here=str(tmp_path),
+        workers=1,
+        cpus=1,
+        gpus=0,
+        silent_minutes=1,
+        keep_search=False,
+        gate=None,
+    ).config()
+    assert json.loads(json.dumps(config)) == config  # nothing but what every version of Ray can send
+
+    def raises(*_: object, **__: object) -> None:
+        (own / PROGRESS_FILE).write_text('{"phase": "search", "epoch": 3}')
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake, "run_trial", raises)
+        with pytest.raises(type(error)):
+            trainable(config)
+    death = Death.read(own)
+    assert death is not None
+    assert death.reason.startswith(reason)
+    assert (death.at.phase, death.at.epoch) == ("search", 3)
+    trainable(config)
+    assert Death.read(own) is None
+    assert records.read_record(own) is not None
+
+
+@pytest.mark.parametrize(
+    ("hang", "reason"),
+    [
+        ("time.sleep(60)", "no report for 0.01 minutes"),
+        ("re.match(r'(a+)+$', 40 * 'a' + 'b')", None),  # C code that keeps the interpreter's lock
+    ],
+)
+def test_a_silent_process_ends_itself_and_says_where_it_stood(tmp_path: Path, hang: str, reason: str | None) -> None:
+    code = (
+        "import re, sys, time; from pathlib import Path; from ofb_ray.tuning.ray import silence\n"
+        "silence.GRACE_SECONDS = 0.5\n"
+        "with silence.ends_when_silent(0.01, Path(sys.argv[1])) as alive:\n"
+        "    for _ in range(3): time.sleep(0.4); alive()\n"
+        f"    {hang}\n"
+    )
+    begin = time.monotonic()
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1, done.stderr
+    assert time.monotonic() - begin > 1.8  # three signs of life put the end off
+    assert 'File "<string>", line 5' in (tmp_path / LOG_FILE).read_text()
+    death = Death.read(tmp_path)
+    assert (death.reason if death else None) == reason
 
 
 @pytest.mark.parametrize(("recovered", "last", "open_"), [(1, False, True), (2, False, False), (1, True, False)])
@@ -156,19 +259,11 @@ def test_what_ray_gives_up_too_early_stays_open_for_another_round(
 ) -> None:
     suggestions = Suggestions(tmp_path, sweep(sampler="random", failure={"retries": 2}))
     suggestions.next()
-    ended: list[records.Record | None] = []
-    outcomes = Outcomes(
-        Place(tmp_path),
-        suggestions.spec,
-        suggestions,
-        Stop(),
-        lambda number: recovered,
-        lambda number, record: ended.append(record),
-        last,
-    )
+    runner = FakeRunner(recovered)
+    outcomes = Outcomes(Place(tmp_path), suggestions.spec, suggestions, Stop(), runner, last)
     outcomes.close(0)
     assert outcomes.given_up == ({0} if open_ else set())
-    assert [record is None for record in ended] == [open_]
+    assert [record is None for record in runner.closed] == [open_]
     assert (Suggestions(tmp_path, suggestions.spec).next() == 0) == open_
 
 

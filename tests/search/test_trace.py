@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ofb_ray.config import SearchSpec
 from ofb_ray.method.bimask import BiMask
-from ofb_ray.results.attempt import attempt, trial_folder
-from ofb_ray.results.files import STATE_FILE, TRACE_FILE
+from ofb_ray.results.attempt import attempt
+from ofb_ray.results.files import STATE_FILE, TRACE_FILE, trial_folder
 from ofb_ray.results.records import read_record
-from ofb_ray.results.store import CACHE_VARIABLE, Remote
+from ofb_ray.results.store import CACHE_VARIABLE, Remote, local_copy
 from ofb_ray.search.optim import make_search_optimizer
 from ofb_ray.search.pruning import prune
 from ofb_ray.search.supernet import Supernet
@@ -211,9 +211,9 @@ def test_a_store_has_the_trace_before_the_checkpoint_that_dropped_it_and_before_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    config = {"uri": f"file://{tmp_path}/store", "number": 0, "trial": {"spec": SPEC.model_dump(mode="json")}}
-    with attempt(config, lambda _: None) as files:
-        folder = trial_folder(config)
+    uri = f"file://{tmp_path}/store"
+    folder = trial_folder(local_copy(uri), 0)
+    with attempt(folder, lambda _: None, uri=uri, dense_key=SPEC.dense_key) as files:
         for name in ("record.json", "arch.json", "model.safetensors", TRACE_FILE, STATE_FILE):
             (folder / name).write_bytes(b"x")
         sent: list[str] = []

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from ofb_ray.config import GateSpec, Json
 from ofb_ray.results.atomic import read_json, write_json
-from ofb_ray.results.attempt import Attempt, trial_folder
-from ofb_ray.results.files import GATE_FILE
-from ofb_ray.results.folder import PROMOTES
+from ofb_ray.results.attempt import Attempt
+from ofb_ray.results.files import GATE_FILE, TrialFile
 from ofb_ray.results.outage import patiently
 from ofb_ray.results.ranking import standing
 from ofb_ray.results.store import Remote
@@ -27,21 +26,28 @@ from ofb_ray.results.store import Remote
 Gate = Callable[[Json], str | None]
 
 
-def gate_of(config: Json, files: Attempt) -> Gate | None:
-    """What run_trial asks in the trial of `config`; None where the sweep has no gate, or the trial is promoted."""
-    if not config.get("gate") or PROMOTES in config["trial"]:
+def gate_of(
+    spec: GateSpec | None, trial: TrialFile, folder: Path, files: Attempt, uri: str | None = None
+) -> Gate | None:
+    """Return what run_trial asks in a trial; None where the sweep has no gate, or the trial is promoted.
+
+    Args:
+        trial, folder: the trial's trial.json and its folder on this node.
+        files: keeps the decision, before it takes effect.
+        uri: of the store that holds the results, if one does.
+    """
+    if spec is None or trial.promotes is not None:
         return None
-    spec, folder, label = GateSpec.model_validate(config["gate"]), trial_folder(config), str(config["trial"]["label"])
 
     def gate(facts: Json) -> str | None:
         if facts["epoch"] != spec.epochs:
             return None
         decision = read_json(folder / GATE_FILE)
         if not decision:
-            if config.get("uri"):
-                remote = Remote(config["uri"])
+            if uri:
+                remote = Remote(uri)
                 patiently(lambda: _fetch(remote, folder.parent), files.note)
-            decision = decide(spec, facts, label, passed(folder.parent, label, folder.name))
+            decision = decide(spec, facts, trial.label, passed(folder.parent, trial.label, folder.name))
             write_json(folder / GATE_FILE, decision)
         files.decided()
         return str(decision["reason"]) if decision["stop"] else None

@@ -1,35 +1,43 @@
-"""What becomes of a trial that has ended: its record, the reason if it has none, and who is told."""
+"""What becomes of a trial that has ended: its record, the reason if it has none, and who hears of it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.results import records
-from ofb_ray.results.atomic import read_json
 from ofb_ray.results.driver import Place
-from ofb_ray.results.files import LOG_FILE, PROGRESS_FILE, trial_folder
+from ofb_ray.results.files import LOG_FILE, Death, Progress, trial_folder
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.lifecycle.failures import ATTEMPT, disk_trouble, worded, write_failed
+from ofb_ray.tuning.lifecycle.failures import disk_trouble, write_failed
 from ofb_ray.tuning.lifecycle.promote import Promotions
 from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.study import Suggestions
 
-_LOG_TAIL = 20_000
+
+class Runner(Protocol):
+    """What runs the trials, and follows them."""
+
+    def recovered(self, number: int) -> int:
+        """Return how often it has let a trial go on after a death."""
+
+    def last_words(self, number: int) -> str:
+        """Return its own text about the trial's last death; empty where there was none."""
+
+    def ended(self, number: int, record: Record | None) -> None:
+        """Take note that a trial has ended: with its record, or without one where it stays open."""
 
 
 class Outcomes:
-    """Closes trials: fetches what they left, writes the record of one that died too often, tells the study.
+    """Close trials: fetch what they left, write the record of one that died too often, tell the study.
 
     Ray announces some deaths twice, and gives a trial up if it waits for its next attempt at the second one: such a
     trial stays open, and `given_up` names it.
 
     Args:
-        recovered: how often Ray has let a trial go on after a death.
+        runner: is asked about deaths, and hears last of every end.
         last: there is no further round for what Ray gives up too early: it has failed.
-        ended: called last, with the number and the record, or None where the trial stays open.
     """
 
     def __init__(
@@ -38,23 +46,21 @@ class Outcomes:
         spec: SweepSpec,
         suggestions: Suggestions | Promotions,
         stop: Stop,
-        recovered: Callable[[int], int],
-        ended: Callable[[int, Record | None], None],
+        runner: Runner,
         last: bool = False,
     ) -> None:
         self._place, self._spec, self._suggestions = place, spec, suggestions
-        self._stop, self._recovered, self._ended = stop, recovered, ended
-        self._last = last
+        self._stop, self._runner, self._last = stop, runner, last
         self.given_up: set[int] = set()
 
     def close(self, number: int) -> None:
-        """Trial `number` has ended, in whatever way. A disk or a store that fails here ends the sweep in order."""
+        """Close trial `number`, however it ended. A disk or a store that fails here ends the sweep in order."""
         try:
             self._place.ended(number)
             record = self._record(number)
             self._suggestions.tell(number)
             self._place.closed(number)
-            self._ended(number, record)
+            self._runner.ended(number, record)
         except OSError as error:
             self._stop.set(disk_trouble(error, self._place.results) or f"the results cannot be written: {error}")
 
@@ -63,35 +69,26 @@ class Outcomes:
         record = records.read_record(folder)
         if record is not None or self._stop.is_set():
             return record
-        progress = read_json(folder / PROGRESS_FILE)
-        if progress.get("phase") == "died":  # bad input or a full disk: the next launch tries again
-            if progress.get("stop"):
-                self._stop.set(str(progress["message"]))
+        progress = Progress.read(folder)
+        if progress is not None and progress.died:  # bad input or a full disk: the next launch tries again
+            if progress.stop:
+                self._stop.set(progress.message)
             return None
         if self._place.lost:
             self._stop.set("another driver has taken this sweep")
             return None
         retries = self._spec.failure.retries
-        if self._recovered(number) < retries and not self._last:
+        if self._runner.recovered(number) < retries and not self._last:
             self.given_up.add(number)
             return None
-        return write_failed(folder, f"{_cause(folder, self._spec)} ({retries + 1} attempts, see {LOG_FILE})")
+        cause = _cause(folder, self._runner.last_words(number))
+        return write_failed(folder, f"{cause} ({retries + 1} attempts, see {LOG_FILE})")
 
 
-def _cause(folder: Path, spec: SweepSpec) -> str:
-    """Why the last attempt died, as its part of the log tells."""
-    try:
-        log = (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
-    except OSError:
-        return "its process died"
-    log = log.rpartition(ATTEMPT)[2]
-    last = log.rpartition("Failure ")[2] if "Failure " in log else log
-    if "Timeout (" in log and "Thread 0x" in log:
-        return f"no report for {spec.failure.silent_minutes:g} minutes"
-    if "low on memory" in last:
+def _cause(folder: Path, last_words: str) -> str:
+    """Say why the last attempt died: by its own word, or else by that of the one who ran it."""
+    if (death := Death.read(folder)) is not None:
+        return death.reason
+    if "low on memory" in last_words:  # Ray's memory monitor kills without a warning
         return "its machine ran out of memory"
-    errors = re.findall(r"^(?:\w+\.)*(\w*(?:Error|Exception)\b.*)$", log, flags=re.MULTILINE)
-    if errors and "died" not in last:
-        name, _, first = str(errors[-1]).partition(": ")
-        return worded(name, first[:300])
     return "its process died (killed, or the machine was lost)"

@@ -8,7 +8,15 @@ from pathlib import Path
 from ofb_ray.results import records
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.driver import Place
-from ofb_ray.results.files import ATTEMPTS_FILE, PROGRESS_FILE, RECORD_FILE, failed_record, trial_folder, trial_folders
+from ofb_ray.results.files import (
+    ATTEMPTS_FILE,
+    DEATH_FILE,
+    PROGRESS_FILE,
+    RECORD_FILE,
+    failed_record,
+    trial_folder,
+    trial_folders,
+)
 
 
 def failed_trials(results: Path) -> list[int]:
@@ -29,7 +37,7 @@ def retry_failed(place: Place) -> list[int]:
     numbers = failed_trials(place.results)
     for number in numbers:
         folder = trial_folder(place.results, number)
-        for name in (PROGRESS_FILE, ATTEMPTS_FILE):
+        for name in (PROGRESS_FILE, ATTEMPTS_FILE, DEATH_FILE):
             _remove(place, folder / name)
         data = (folder / RECORD_FILE).read_bytes()
         paths = (folder / failed_record(count) for count in itertools.count(1))

@@ -12,40 +12,38 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ofb_ray.config import Json, TrialSpec
+from ofb_ray.config import Json
 from ofb_ray.errors import InputError
-from ofb_ray.results.attempt import results_here, trial_folder
 from ofb_ray.results.files import LOG_FILE, SHARED_FOLDER
 from ofb_ray.tuning.lifecycle.early_stop import Gate
-from ofb_ray.tuning.lifecycle.failures import ATTEMPT
+from ofb_ray.tuning.ray.job import Job
 
 
-def run_worker(config: Json) -> None:
-    """The same trial on a worker beside rank 0, which alone reports and writes."""
-    trial_folder(config).mkdir(parents=True, exist_ok=True)
-    run_function(config, lambda progress: None)
+def run_worker(job: Job) -> None:
+    """Run the trial on a worker beside rank 0, which alone reports and writes."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    run_function(job, lambda progress: None)
 
 
-def settle(config: Json) -> None:
-    """What belongs to the process: the driver's folder, where relative paths start, and a torch thread for each CPU."""
-    if os.path.isdir(config["here"]):  # Ray has gone to a folder of its own; another machine may lack the driver's
-        os.chdir(config["here"])
-    resolve(config["function"])
+def prepare_process(job: Job) -> None:
+    """Go to the driver's folder, where relative paths start, import the function, take a torch thread for each CPU."""
+    if os.path.isdir(job.here):  # Ray has gone to a folder of its own; another machine may lack the driver's
+        os.chdir(job.here)
+    resolve(job.function)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
+        sys.modules["torch"].set_num_threads(max(1, int(job.cpus)))
 
 
 @contextlib.contextmanager
-def logged(config: Json) -> Iterator[None]:
-    """Everything that is printed or raised goes into the trial's log."""
-    folder = trial_folder(config)
-    folder.mkdir(parents=True, exist_ok=True)
+def logged(job: Job) -> Iterator[None]:
+    """Write everything that is printed or raised into the trial's log."""
+    job.folder.mkdir(parents=True, exist_ok=True)
     with (
-        (folder / LOG_FILE).open("a", buffering=1, encoding="utf-8") as log,
+        (job.folder / LOG_FILE).open("a", buffering=1, encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        print(f"{ATTEMPT} {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {socket.gethostname()}")
+        print(f"=== attempt {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {socket.gethostname()}")
         try:
             yield
         except InputError as error:
@@ -56,29 +54,30 @@ def logged(config: Json) -> Iterator[None]:
             raise
 
 
-def run_function(config: Json, report: Callable[[Json], None], gate: Gate | None = None) -> None:
+def run_function(job: Job, report: Callable[[Json], None], gate: Gate | None = None) -> None:
     """Run the trial function in this process.
 
     Args:
-        report: as run_trial's; gate: what stops the trial early, if anything may.
+        report: as run_trial's.
+        gate: may stop the trial early, see run_trial.
     """
-    trial = config["trial"]
+    # A trial function that knows neither keyword can be swept as well, as long as the sweep asks for neither.
     keywords: Json = {"gate": gate} if gate else {}
-    keywords |= {"keep_search": True} if config.get("keep_search") else {}
-    resolve(config["function"])(
-        TrialSpec.model_validate(trial["spec"]),
+    keywords |= {"keep_search": True} if job.keep_search else {}
+    resolve(job.function)(
+        job.trial.resolved(),
         report,
-        trial_folder(config),
-        shared=results_here(config) / SHARED_FOLDER,
-        trial=trial["trial"],
-        sweep=trial["sweep"],
-        explored=trial["params"],
+        job.folder,
+        shared=job.results_here / SHARED_FOLDER,
+        trial=job.trial.trial,
+        sweep=job.trial.sweep,
+        explored=job.trial.params,
         **keywords,
     )
 
 
 def resolve(dotted: str) -> Callable[..., Any]:
-    """The function `package.module:name`."""
+    """Import the function `package.module:name`."""
     module, _, name = dotted.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return found

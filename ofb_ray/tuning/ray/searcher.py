@@ -9,21 +9,21 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from ofb_ray.config import Json
-from ofb_ray.results.atomic import read_json
 from ofb_ray.results.driver import Place
-from ofb_ray.results.files import TRIAL_FILE, trial_folder
+from ofb_ray.results.files import TrialFile, trial_folder
 from ofb_ray.tuning.lifecycle.failures import disk_trouble
 from ofb_ray.tuning.lifecycle.promote import Promotions
 from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.study import Suggestions
+from ofb_ray.tuning.ray.job import Job
 
 
 class StudySearcher(Searcher):
-    """Hands out the numbers of `suggestions`. What Ray reports is not used: a trial's record is the truth.
+    """Hand out the numbers of `suggestions`. What Ray reports is not used: a trial's record is the truth.
 
     Args:
         suggestions: the sweep's study.
-        config: what every trial gets beside its number and its trial.json.
+        job: makes the job of a trial.
         place: where that is.
         stop: once it is set, no further trial is handed out.
         close: called with the number of a trial that ended.
@@ -32,13 +32,13 @@ class StudySearcher(Searcher):
     def __init__(
         self,
         suggestions: Suggestions | Promotions,
-        config: Json,
+        job: Callable[[TrialFile], Job],
         place: Place,
         stop: Stop,
         close: Callable[[int], None],
     ) -> None:
         super().__init__()
-        self._suggestions, self._config = suggestions, config
+        self._suggestions, self._job = suggestions, job
         self._place, self._stop, self._close = place, stop, close
         self._numbers: dict[str, int] = {}
 
@@ -46,13 +46,14 @@ class StudySearcher(Searcher):
         return {}  # Ray pickles what it is given, for a restore that never happens here
 
     def suggest(self, trial_id: str) -> Any:
-        """The config of the next trial; Searcher.FINISHED when there is none."""
+        """Return the config of the next trial; Searcher.FINISHED when there is none."""
         number = None if self._stop.is_set() else self._next()
         if number is None:
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = number
-        trial = read_json(trial_folder(self._place.results, number) / TRIAL_FILE)
-        return {**self._config, "number": number, "trial": trial}
+        trial = TrialFile.read(trial_folder(self._place.results, number))
+        assert trial is not None
+        return self._job(trial).config()
 
     def _next(self) -> int | None:
         try:

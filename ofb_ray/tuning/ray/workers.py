@@ -13,17 +13,19 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from ofb_ray.config import Json, Resources
+from ofb_ray.config import Resources
 from ofb_ray.errors import InputError
+from ofb_ray.results.files import LOG_FILE
 from ofb_ray.train.address import free_address
-from ofb_ray.tuning.ray.process import logged, run_worker, settle
+from ofb_ray.tuning.ray.job import Job
+from ofb_ray.tuning.ray.process import logged, prepare_process, run_worker
 
 # Gloo notices at once that a peer is gone; NCCL does not, so rank 0 ends itself when its exception does not come.
 GRACE_SECONDS = 20
 
 
 def placement(resources: Resources) -> Any:
-    """One bundle per worker; the trial runs in the first. On one machine where they fit, else on several."""
+    """Ask for one bundle per worker; the trial runs in the first. On one machine where they fit, else on several."""
     bundle = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         bundle["GPU"] = resources.gpus_per_worker
@@ -31,16 +33,16 @@ def placement(resources: Resources) -> Any:
 
 
 @contextlib.contextmanager
-def team(config: Json, log: Path) -> Iterator[None]:
-    """Rank 0, settled and joined with its workers, each of which runs the same trial function; or alone.
+def team(job: Job) -> Iterator[None]:
+    """Prepare this process as rank 0 and join it with its workers, each of which runs the same trial function.
 
     Raises:
         RuntimeError: a worker died; the trial goes on from its checkpoint when it is started again.
         InputError: a worker met bad input.
     """
-    world = int(config["workers"])
+    world = job.workers
     if world == 1:
-        settle(config)
+        prepare_process(job)
         yield
         return
     address = free_address(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
@@ -48,18 +50,18 @@ def team(config: Json, log: Path) -> Iterator[None]:
     assert group is not None
     references = [
         _worker.options(
-            num_cpus=config["cpus"],
-            num_gpus=config["gpus"],
+            num_cpus=job.cpus,
+            num_gpus=job.gpus,
             max_retries=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
-        ).remote(config, rank, address)
+        ).remote(job, rank, address)
         for rank in range(1, world)
     ]
-    settle(config)  # imports torch, which takes seconds, while the workers do
+    prepare_process(job)  # imports torch, which takes seconds, while the workers do
     from ofb_ray.train.team import process_group
 
     done = threading.Event()
-    watch = threading.Thread(target=_watch, args=(references, done, log), daemon=True)
+    watch = threading.Thread(target=_watch, args=(references, done, job.folder / LOG_FILE), daemon=True)
     watch.start()
     try:
         with process_group(0, world, address):
@@ -88,13 +90,13 @@ def _raise_bad_input(references: list[Any]) -> None:
 
 
 @ray.remote
-def _worker(config: Json, rank: int, address: str) -> None:
-    """A worker beside rank 0. Its output goes to the trial's log."""
+def _worker(job: Job, rank: int, address: str) -> None:
+    """Run the trial as a worker beside rank 0. Its output goes to the trial's log."""
     from ofb_ray.train.team import process_group
 
-    settle(config)
-    with logged(config), process_group(rank, int(config["workers"]), address):
-        run_worker(config)
+    prepare_process(job)
+    with logged(job), process_group(rank, job.workers, address):
+        run_worker(job)
 
 
 def _watch(references: list[Any], done: threading.Event, log: Path) -> None:

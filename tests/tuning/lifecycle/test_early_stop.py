@@ -16,8 +16,16 @@ from ofb_ray.errors import InputError
 from ofb_ray.results import records
 from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.attempt import Attempt, attempt
-from ofb_ray.results.files import GATE_FILE, STATE_FILE, TRIAL_FILE, WEIGHTS_FILE, trial_folder, trial_folders
-from ofb_ray.results.store import CACHE_VARIABLE
+from ofb_ray.results.files import (
+    GATE_FILE,
+    STATE_FILE,
+    TRIAL_FILE,
+    WEIGHTS_FILE,
+    TrialFile,
+    trial_folder,
+    trial_folders,
+)
+from ofb_ray.results.store import CACHE_VARIABLE, local_copy
 from ofb_ray.train.team import Team
 from ofb_ray.trial.run import run_trial
 from ofb_ray.tuning.lifecycle.early_stop import Gate, decide, gate_of, passed
@@ -65,10 +73,8 @@ def test_it_stops_what_is_outside_the_best_share(
     assert decide(spec, own, "0.5", siblings)["stop"] is stop
 
 
-def config(results: Path, number: int, label: str = "0.5", uri: str | None = None) -> dict[str, Any]:
-    trial = {"label": label, "spec": small_spec().model_dump(mode="json")}
-    gate = SPEC.model_dump()
-    return {"results": str(results), "number": number, "trial": trial, "gate": gate, "uri": uri}
+def trial_file(number: int, label: str = "0.5") -> TrialFile:
+    return TrialFile(trial=number, key="", label=label, spec={})
 
 
 def put(results: Path, number: int, top1: float, label: str = "0.5") -> None:
@@ -76,8 +82,9 @@ def put(results: Path, number: int, top1: float, label: str = "0.5") -> None:
     write_json(trial_folder(results, number) / GATE_FILE, tree)
 
 
-def made(results: Path, number: int, files: Attempt | None = None, label: str = "0.5") -> Gate:
-    gate = gate_of(config(results, number, label), files or Attempt(print))
+def made(results: Path, number: int, kind: type[Attempt] = Attempt) -> Gate:
+    own = trial_folder(results, number)
+    gate = gate_of(SPEC, trial_file(number), own, kind(own, print))
     assert gate is not None
     return gate
 
@@ -102,7 +109,7 @@ def test_it_compares_trials_of_one_budget_and_asks_once(tmp_path: Path) -> None:
 
 
 def test_no_gate_no_question(tmp_path: Path) -> None:
-    assert gate_of({**config(tmp_path, 0), "gate": None}, Attempt(print)) is None
+    assert gate_of(None, trial_file(0), tmp_path, Attempt(tmp_path, print)) is None
 
 
 class Killed(Attempt):
@@ -119,7 +126,7 @@ def test_a_trial_that_dies_at_the_gate_keeps_the_decision(tmp_path: Path) -> Non
     for number in range(3):
         put(tmp_path, number, 99.9)
     with pytest.raises(KeyboardInterrupt):
-        run_trial(spec, lambda _: None, folder, shared=tmp_path / "shared", gate=made(tmp_path, 5, Killed(print)))
+        run_trial(spec, lambda _: None, folder, shared=tmp_path / "shared", gate=made(tmp_path, 5, Killed))
     assert (folder / STATE_FILE).exists()
     for number in range(10, 20):
         put(tmp_path, number, 1.0)  # asked again, it would go on
@@ -162,9 +169,9 @@ def test_nodes_that_share_a_store_see_each_other(tmp_path: Path, monkeypatch: py
     answers = []
     for number, top1 in enumerate([91.0, 92.0, 93.0, 90.0]):
         monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / f"node{number}"))
-        asked = config(tmp_path, number, uri=uri)
-        with attempt(asked, print) as files:
-            gate = gate_of(asked, files)
+        own = trial_folder(local_copy(uri), number)
+        with attempt(own, print, uri=uri, dense_key="dense") as files:
+            gate = gate_of(SPEC, trial_file(number), own, files, uri)
             assert gate is not None
             answers.append(gate(facts(top1)))
             assert read_json(tmp_path / "store" / f"{number:05d}" / GATE_FILE)["of"] == number + 1

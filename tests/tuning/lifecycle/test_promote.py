@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ofb_ray.config import SweepSpec
+from ofb_ray.config import GateSpec, SweepSpec
 from ofb_ray.results import folder
 from ofb_ray.results.attempt import Attempt
-from ofb_ray.results.files import RECORD_FILE, WEIGHTS_FILE, trial_folder, trial_folders
+from ofb_ray.results.files import RECORD_FILE, WEIGHTS_FILE, TrialFile, trial_folder, trial_folders
 from ofb_ray.results.records import read_record
 from ofb_ray.train.checkpoint import kept_search
 from ofb_ray.trial.run import run_trial
@@ -128,9 +128,9 @@ def test_kept_searches_go_when_nobody_needs_them(tmp_path: Path) -> None:
 
 
 def test_no_gate_stops_a_promoted_trial(tmp_path: Path) -> None:
-    config: dict[str, Any] = {"results": str(tmp_path), "number": 0, "gate": {"epochs": 1}, "uri": None}
-    assert gate_of({**config, "trial": {"label": "0.5"}}, Attempt(print)) is not None
-    assert gate_of({**config, "trial": {"label": "0.5", "promotes": 3}}, Attempt(print)) is None
+    trial, gate, files = TrialFile(trial=4, key="", label="0.5", spec={}), GateSpec(epochs=1), Attempt(tmp_path, print)
+    assert gate_of(gate, trial, tmp_path, files) is not None
+    assert gate_of(gate, trial.model_copy(update={"promotes": 3}), tmp_path, files) is None
 
 
 def test_a_promoted_trial_takes_over_the_search_and_its_numbers(tmp_path: Path) -> None:

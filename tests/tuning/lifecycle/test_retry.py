@@ -62,7 +62,7 @@ def test_a_retry_that_was_killed_anywhere_is_taken_up_again(tmp_path: Path, monk
             raise KeyboardInterrupt
         real(path, missing_ok=missing_ok)
 
-    for point in range(1, 7):  # three removals a trial, two trials
+    for point in range(1, 9):  # four removals a trial, two trials
         results = tmp_path / str(point)
         results.mkdir()
         spec = with_failures(results)
