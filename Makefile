@@ -27,7 +27,7 @@ small-ablation-pmim := paper/ablation_pmim_digits
 full-ablation-pmim := paper/ablation_pmim_imagenet
 TABLES := main swin search-cost transfer ablation-mask ablation-one-hot ablation-pmim
 
-.PHONY: demo test test-all lint types bench clean $(TABLES:%=table-%)
+.PHONY: demo test test-all lint types docs pictures bench clean $(TABLES:%=table-%)
 
 demo: $(VENV)/.installed
 	$(BIN)/ofb-ray sweep sweeps/digits.yaml
@@ -45,6 +45,15 @@ lint: $(VENV)/.installed-test
 
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
+
+# A broken link, an unknown page or a docstring that cannot be read is a failure. Nothing is loaded from a network.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "the site is in build/site/index.html"
+
+# The pictures of terminal, front and report in the docs, from the demo's results.
+pictures: demo $(VENV)/.installed-docs
+	$(BIN)/python -m docs.tools.pictures results/digits
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.supernet_step
@@ -70,6 +79,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test

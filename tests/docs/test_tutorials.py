@@ -1,0 +1,66 @@
+"""The tutorials run as they are written, from the first block to the last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ofb_ray.results.records import read_record
+from tests.docs.tutorial import ROOT, blocks, run
+
+TUTORIALS = ROOT / "docs" / "tutorials"
+
+
+def finished(folder: Path) -> bool:
+    record = read_record(folder)
+    return record is not None and record.status == "finished"
+
+
+@pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
+def test_a_block_that_is_run_has_no_hidden_part(page: Path) -> None:
+    """Every fence is one that the runner knows: what a reader sees is what runs."""
+    fences = len(re.findall(r"^```", page.read_text(), re.MULTILINE))
+    assert 2 * len(blocks(page)) == fences
+    assert {block.language for block in blocks(page)} <= {"bash", "python", "yaml", "text", "console"}
+
+
+@pytest.mark.slow
+def test_own_images(tmp_path: Path) -> None:
+    said = run(TUTORIALS / "own-images.md", tmp_path)
+    assert all(finished(tmp_path / "results" / "photos" / number) for number in ("00000", "00001"))
+    assert (tmp_path / "results" / "photos" / "analysis" / "report.html").exists()
+    assert re.search(r"^class \d$", said, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_pretrained_vit(tmp_path: Path) -> None:
+    run(TUTORIALS / "pretrained.md", tmp_path)
+    assert finished(tmp_path / "results" / "pretrained" / "00000")
+    record = read_record(tmp_path / "whole")
+    assert record is not None
+    assert record.arch is not None
+    assert record.arch["widths"]["embed"]["width"] == 48
+
+
+@contextlib.contextmanager
+def ended(pid_file: Path) -> Iterator[None]:
+    """End the process that a tutorial started in the background, also where a block failed before that."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int(pid_file.read_text()), signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_a_cluster_on_loopback(tmp_path: Path) -> None:
+    with ended(tmp_path / "head.pid"):
+        run(TUTORIALS / "cluster.md", tmp_path)
+    records = [read_record(tmp_path / "shared" / "digits" / f"{number:05d}") for number in range(4)]
+    assert [record.seed for record in records if record is not None] == [0, 0, 1, 1]
