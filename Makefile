@@ -47,12 +47,12 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 # A broken link, an unknown page or a docstring that cannot be read is a failure. Nothing is loaded from a network.
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "the site is in build/site/index.html"
 
 # The pictures of terminal, front and report in the docs, from the demo's results.
-pictures: demo $(VENV)/.installed-docs
+pictures: demo $(VENV)/.installed-test
 	$(BIN)/python -m docs.tools.pictures results/digits
 
 bench: $(VENV)/.installed-bench
@@ -78,11 +78,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[test]'
-	@touch $@
-
-$(VENV)/.installed-docs: $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[test,docs]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-test
