@@ -25,7 +25,7 @@ from ofb_ray.results.records import read_record
 from ofb_ray.results.store import fetched, is_uri, readable
 
 if TYPE_CHECKING:
-    from ofb_ray.config.load import Source
+    from ofb_ray.config.load import KeyOrigins
     from ofb_ray.trial.plan import Plan
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
@@ -148,7 +148,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _placed(source: Source) -> Iterator[None]:
+def _placed(source: KeyOrigins) -> Iterator[None]:
     """Bad input that shows only while a sweep runs is told with its place in the sweep file, too."""
     try:
         yield
@@ -317,7 +317,7 @@ def _latency(arguments: argparse.Namespace) -> int:
 
 def _load(
     arguments: argparse.Namespace, *, name: str | None = None, storage: str | None = None
-) -> tuple[SweepSpec, list[Plan], Source]:
+) -> tuple[SweepSpec, list[Plan], KeyOrigins]:
     """The sweep of the command line, the plan of each of its cells, and where its keys come from."""
     from ofb_ray.config import load as specfile
 

@@ -19,7 +19,7 @@ Fail = Callable[[str, Loc], InputError]
 
 
 def known_keys(kind: Any, loc: Loc) -> list[str]:
-    """The field names of the spec at `loc` inside the type `kind`; empty where anything goes."""
+    """List the field names of the spec at `loc` inside the type `kind`; empty where anything goes."""
     for part in loc:
         kind = _step(kind, part)
     kind = _present(kind)
@@ -27,7 +27,7 @@ def known_keys(kind: Any, loc: Loc) -> list[str]:
 
 
 def _step(kind: Any, part: str | int) -> Any:
-    """The type one level below the type `kind`: a field, an item of a tuple, a value of a dict. None: no such thing."""
+    """Return the type one level below `kind`: of a field, a tuple's item, a dict's value. None: no such thing."""
     kind = _present(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(part))
@@ -39,7 +39,7 @@ def _step(kind: Any, part: str | int) -> Any:
 
 
 def _present(kind: Any) -> Any:
-    """The spec in an optional one: DistillSpec of DistillSpec | None."""
+    """Return the spec in an optional one: DistillSpec of DistillSpec | None."""
     if typing.get_origin(kind) is not types.UnionType:
         return kind
     options = (each for each in typing.get_args(kind) if isinstance(each, type) and issubclass(each, BaseModel))
@@ -47,7 +47,7 @@ def _present(kind: Any) -> Any:
 
 
 def check_explored(spec: SweepSpec, fail: Fail) -> None:
-    """Every key of `grid`, `parameters`, `when` and `points` exists, stands once, and takes all its values."""
+    """Check that all keys of `grid`, `parameters`, `when` and `points` exist, stand once and take all their values."""
     _check_keys(spec, fail)
     for key, values in spec.grid.items():
         if not values:
@@ -62,7 +62,7 @@ def check_explored(spec: SweepSpec, fail: Fail) -> None:
 
 
 def _check_keys(spec: SweepSpec, fail: Fail) -> None:
-    """Every field that is explored exists and is explored by one key alone."""
+    """Check that every field that is explored exists and is explored by one key alone."""
     keys: list[Loc] = [(section, key) for section in ("grid", "parameters") for key in getattr(spec, section)]
     owners: dict[str, Loc] = {}
     for loc in keys:
@@ -115,13 +115,21 @@ def _check_range(spec: SweepSpec, key: str, parameter: Parameter, fail: Fail) ->
         raise fail("`integer` needs whole numbers as `min` and `max`", loc)
     _check_value(spec, key, int(low) if parameter.integer else low, (*loc, "min"), fail)
     _check_value(spec, key, int(high) if parameter.integer else high, (*loc, "max"), fail)
-    if not parameter.integer:
-        between = low + (high - low) * 0.3719
-        _check_value(spec, key, between, loc, fail, "takes whole numbers: add `integer: true`")
+    kinds = _kinds(key)
+    if not parameter.integer and not kinds & {float, Any}:
+        raise fail("takes whole numbers: add `integer: true`" if int in kinds else "takes no range: give `values`", loc)
 
 
-def _check_value(spec: SweepSpec, key: str, value: Any, loc: Loc, fail: Fail, remedy: str = "") -> None:
-    """`value` is valid for the field `key` of a trial; other faults of that trial are another check's work."""
+def _kinds(key: str) -> set[Any]:
+    """Return the types that a field of a trial takes, as its annotation has them: `int | None` is int and NoneType."""
+    kind: Any = TrialSpec
+    for part in key.split("."):
+        kind = _step(kind, part)
+    return set(typing.get_args(kind)) if typing.get_origin(kind) in (types.UnionType, typing.Union) else {kind}
+
+
+def _check_value(spec: SweepSpec, key: str, value: Any, loc: Loc, fail: Fail) -> None:
+    """Check that `value` is valid for the field `key` of a trial; other faults of that trial are another check's."""
     count = len(fields(key))
     if count > 1 and (not isinstance(value, list) or len(value) != count):
         raise fail(f"needs a list of {count} values, one for each of {key}, not {value!r}", loc)
@@ -134,11 +142,11 @@ def _check_value(spec: SweepSpec, key: str, value: Any, loc: Loc, fail: Fail, re
                 if detail["loc"][: len(path)] == path:
                     message = _message(detail)
                     where = f"{name}: " if count > 1 else ""
-                    raise fail(remedy or f"{where}{message[:1].lower()}{message[1:]}, not {each!r}", loc) from None
+                    raise fail(f"{where}{message[:1].lower()}{message[1:]}, not {each!r}", loc) from None
 
 
 def _message(detail: Any) -> str:
-    """One of pydantic's errors as one line."""
+    """Write one of pydantic's errors as one line."""
     return " ".join(detail["msg"].removeprefix("Value error, ").split())
 
 
@@ -171,7 +179,7 @@ def _check_conditions(spec: SweepSpec, fail: Fail) -> None:
 
 
 def _check_points(spec: SweepSpec, fail: Fail) -> None:
-    """Every point sets parameters to values that they may take, together, and there are trials enough for all."""
+    """Check that every point sets parameters to values that they may take together, and that trials suffice for all."""
     if spec.points and spec.sampler.name == "grid":
         raise fail("sampler `grid` tries every combination: leave `points` out", ("points",))
     _check_distinct(spec.points, ("points",), fail)
@@ -200,7 +208,7 @@ def _check_points(spec: SweepSpec, fail: Fail) -> None:
 
 
 def check_combinations(spec: SweepSpec, fail: Fail) -> None:
-    """What fields say about each other (micro_batch <= batch_size) holds at the ends of every pair of parameters.
+    """Check what fields say about each other (micro_batch <= batch_size) at the ends of every pair of parameters.
 
     A suggestion that breaks such a rule would else end the sweep in the middle. A pair is tried only where its
     conditions can hold.
@@ -226,7 +234,7 @@ def _ends(parameter: Parameter) -> Sequence[Any]:
 
 
 def _with_conditions(spec: SweepSpec, params: dict[str, Any]) -> dict[str, Any] | None:
-    """The values with those that their conditions ask for, or None where these contradict each other."""
+    """Add to the values those that their conditions ask for; None where these contradict each other."""
     found = dict(params)
     waiting = list(params)
     while waiting:
@@ -242,7 +250,7 @@ def _with_conditions(spec: SweepSpec, params: dict[str, Any]) -> dict[str, Any] 
 
 
 def check_cells(spec: SweepSpec, fail: Fail) -> None:
-    """Every cell is a valid trial and none stands twice."""
+    """Check that every cell is a valid trial and that none stands twice."""
     _check_distinct(spec.budgets, ("budgets",), fail)
     _check_distinct(spec.seeds, ("seeds",), fail)
     for cell in spec.cells:

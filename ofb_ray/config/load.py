@@ -18,8 +18,8 @@ Loc = tuple[str | int, ...]
 _OVERRIDE = "--set"
 
 
-class Source:
-    """Where each key of a sweep comes from, so that an error can name it.
+class KeyOrigins:
+    """Know where each key of a sweep comes from, so that an error can name it.
 
     Args:
         file: the sweep file, as the user wrote it.
@@ -31,12 +31,12 @@ class Source:
         self.flags: dict[Loc, str] = {}
 
     def override(self, loc: Loc, flag: str) -> None:
-        """From now on `loc` and all below it come from the command line's `flag`."""
+        """Note that `loc` and all below it come from the command line's `flag` and no more from the file."""
         self.lines = {path: line for path, line in self.lines.items() if path[: len(loc)] != loc}
         self.flags[loc] = flag
 
     def error(self, message: str, loc: Loc) -> InputError:
-        """An InputError at the key `loc`, or at the closest key above it that was written down."""
+        """Make an InputError at the key `loc`, or at the closest key above it that was written down."""
         key = ".".join(str(part) for part in loc) or None
         for length in range(len(loc), -1, -1):
             if length and loc[:length] in self.flags:
@@ -54,26 +54,42 @@ class Source:
 def load_sweep(
     path: str | Path, overrides: Sequence[str] = (), name: str | None = None, storage: str | None = None
 ) -> SweepSpec:
-    """Load the sweep file or shipped sweep `path`, with `a.b=value` overrides and another name or storage put in.
+    """Load the sweep file or shipped sweep `path`; see `load_with_origins`.
 
     Raises:
         InputError: anything about it is wrong; one line with file, line, key and what is allowed.
     """
-    tree, source = read(path, overrides, name, storage)
+    return load_with_origins(path, overrides, name, storage)[0]
+
+
+def load_with_origins(
+    path: str | Path, overrides: Sequence[str] = (), name: str | None = None, storage: str | None = None
+) -> tuple[SweepSpec, KeyOrigins]:
+    """Load a sweep and where its keys come from, for errors that show later.
+
+    Args:
+        path: a YAML file, or the name of a shipped sweep.
+        overrides: `a.b=value` each, put in from left to right.
+        name: another name than the file's.
+        storage: another storage than the file's.
+    Raises:
+        InputError: anything about it is wrong; one line with file, line, key and what is allowed.
+    """
+    tree, origins = read(path, overrides, name, storage)
     try:
         spec = SweepSpec.model_validate(tree)
     except ValidationError as error:
-        raise _friendly(error, source) from None
-    check_explored(spec, source.error)
-    check_cells(spec, source.error)
-    check_combinations(spec, source.error)
-    return spec
+        raise _friendly(error, origins) from None
+    check_explored(spec, origins.error)
+    check_cells(spec, origins.error)
+    check_combinations(spec, origins.error)
+    return spec, origins
 
 
 def read(
     path: str | Path, overrides: Sequence[str] = (), name: str | None = None, storage: str | None = None
-) -> tuple[Json, Source]:
-    """The unchecked tree of a sweep file with its overrides, and where its keys come from.
+) -> tuple[Json, KeyOrigins]:
+    """Read the unchecked tree of a sweep file with its overrides, and where its keys come from.
 
     Raises:
         InputError: the file cannot be read, is no YAML mapping, or an override has no place in it.
@@ -87,47 +103,47 @@ def read(
     tree, lines = yaml12.load(text, str(path))
     if not isinstance(tree, dict):
         raise InputError("a sweep file is a mapping of keys such as `name` and `budgets`", file=str(path), line=1)
-    source = Source(str(path), lines)
+    origins = KeyOrigins(str(path), lines)
     for override in overrides:
-        _override(tree, override, source)
+        _override(tree, override, origins)
     for key, value in (("name", name), ("storage", storage)):
         if value is not None:
             tree[key] = value
-            source.override((key,), f"--{key}")
-    return tree, source
+            origins.override((key,), f"--{key}")
+    return tree, origins
 
 
-def trial_error(error: InputError, source: Source, budget: int) -> InputError:
-    """`error` of a trial of budget number `budget` (its key is one of TrialSpec's), placed in the sweep file."""
+def trial_error(error: InputError, origins: KeyOrigins, budget: int) -> InputError:
+    """Locate `error` of a trial of budget number `budget` (its key is one of TrialSpec's) in the sweep file."""
     parts = tuple((error.key or "").split(".")) if error.key else ()
     if parts[:1] == ("budget",):
-        return source.error(error.message, ("budgets", budget))
+        return origins.error(error.message, ("budgets", budget))
     if parts[:1] == ("seed",):
-        return source.error(error.message, ("seeds",))
-    for path in source.lines:
+        return origins.error(error.message, ("seeds",))
+    for path in origins.lines:
         if len(path) == 2 and path[0] in ("grid", "parameters") and ".".join(parts) in fields(str(path[1])):
-            return source.error(error.message, path)
-    return source.error(error.message, parts)
+            return origins.error(error.message, path)
+    return origins.error(error.message, parts)
 
 
-def _override(tree: Json, override: str, source: Source) -> None:
+def _override(tree: Json, override: str, origins: KeyOrigins) -> None:
     dotted, equals, text = override.partition("=")
     if not equals or not all(dotted.split(".")):
         raise InputError(f"{override!r} is not of the form a.b=value, such as search.epochs=3", file=_OVERRIDE)
     value = yaml12.parse_scalar(text, _OVERRIDE, dotted)
     loc = _override_path(dotted)
-    place: Any = tree
+    level: Any = tree
     for depth, part in enumerate(loc[:-1]):
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
+        level = level.setdefault(part, {})
+        if not isinstance(level, dict):
             above = ".".join(loc[: depth + 1])
             raise InputError(f"{above} is not a mapping: set it as a whole, `{above}=...`", file=_OVERRIDE, key=dotted)
-    place[loc[-1]] = value
-    source.override(loc, _OVERRIDE)
+    level[loc[-1]] = value
+    origins.override(loc, _OVERRIDE)
 
 
 def _override_path(dotted: str) -> tuple[str, ...]:
-    """The path of an override; the names in `grid` and `parameters` contain dots themselves."""
+    """Split the key of an override; the names in `grid` and `parameters` contain dots themselves."""
     head, *rest = dotted.split(".")
     if head == "grid" and rest:
         return head, ".".join(rest)
@@ -138,17 +154,17 @@ def _override_path(dotted: str) -> tuple[str, ...]:
     return (head, *rest)
 
 
-def _friendly(error: ValidationError, source: Source) -> InputError:
-    """The first of pydantic's errors as one line; an unknown key goes first, as it explains a missing one."""
+def _friendly(error: ValidationError, origins: KeyOrigins) -> InputError:
+    """Write the first of pydantic's errors as one line; an unknown key goes first, as it explains a missing one."""
     details = error.errors(include_url=False)
     detail = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
     loc: Loc = detail["loc"]
     if detail["type"] == "extra_forbidden":
         known = sorted(known_keys(SweepSpec, loc[:-1]))
-        return source.error(f"unknown key; known are {', '.join(known)}{nearest(str(loc[-1]), known)}", loc)
+        return origins.error(f"unknown key; known are {', '.join(known)}{nearest(str(loc[-1]), known)}", loc)
     if detail["type"] == "missing":
-        return source.error("is required", loc)
+        return origins.error("is required", loc)
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] != "value_error":
         message = f"{message[:1].lower()}{message[1:]}, not {detail['input']!r}".replace("valid tuple", "list", 1)
-    return source.error(" ".join(message.split()), loc)
+    return origins.error(" ".join(message.split()), loc)
