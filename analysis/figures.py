@@ -1,6 +1,6 @@
-"""The front as a figure that goes into a paper as it is: by default held-out accuracy over MACs.
+"""Draw the front as a figure that goes into a paper as it is: by default held-out accuracy over MACs.
 
-`front` draws on an Axes of your own; `draw` makes a figure of it, `render` the files.
+`front` draws on an Axes of your own; `front_figure` makes a figure of it, `front_files` the files.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.drawing import captions, marks
-from analysis.fronts.baselines import Rival, footnote
+from analysis.drawing.scale import axis_limits, unit_of
+from analysis.fronts.front_data import FrontData, front_data
 from analysis.fronts.objectives import Objective, objective
-from analysis.fronts.scale import FrontData, front_data, limits, unit_of
-from analysis.load import Results
+from analysis.paper.baselines import Baseline, footnote
+from analysis.trials.trial import Results
 
 STYLE: Any = {
     "font.size": 9,
@@ -44,39 +45,39 @@ SIZE, WIDE, DPI = (8.0, 5.0), (10.0, 6.2), 200
 REPORTED = "reported only: selection is by held-out top-1"
 
 
-def render(
-    results: Results, x: str = "macs", y: str = "top1_val", rivals: Sequence[Rival] = (), name: str = "front"
+def front_files(
+    results: Results, x: str = "macs", y: str = "top1_val", baselines: Sequence[Baseline] = (), name: str = "front"
 ) -> dict[str, bytes]:
-    """The figure as the files `name`.png, .pdf and .svg. Equal results give equal bytes."""
+    """Render the figure as the files `name`.png, .pdf and .svg. Equal results give equal bytes."""
     with mpl.rc_context(STYLE):
-        return files(draw(results, x, y, rivals), name)
+        return figure_files(front_figure(results, x, y, baselines), name)
 
 
-def files(figure: Figure, name: str) -> dict[str, bytes]:
-    """A figure as PNG, PDF and SVG, the last with its text as text. To be called in the `STYLE` it was drawn in."""
-    found: dict[str, bytes] = {}
+def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
+    """Render a figure as PNG, PDF and SVG, its text as text, within the `STYLE` that it was drawn in."""
+    rendered: dict[str, bytes] = {}
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the labels have their places: no format may move the axes under them
+    figure.set_layout_engine("none")  # the labels are placed: no format may move the axes under them
     for kind, metadata in KINDS:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
-        found[f"{name}.{kind}"] = buffer.getvalue()
-    return found
+        rendered[f"{name}.{kind}"] = buffer.getvalue()
+    return rendered
 
 
-def draw(results: Results, x: str = "macs", y: str = "top1_val", rivals: Sequence[Rival] = ()) -> Figure:
-    """The figure: works with no finished trial, with one, and with thousands."""
-    figure = Figure(figsize=WIDE if rivals else SIZE, dpi=DPI, layout="constrained")
-    title(figure, results.question or results.name)
-    if rivals:
-        note = fill(footnote(rivals), 190)
+def front_figure(results: Results, x: str = "macs", y: str = "top1_val", baselines: Sequence[Baseline] = ()) -> Figure:
+    """Make the figure: works with no finished trial, with one, and with thousands."""
+    figure = Figure(figsize=WIDE if baselines else SIZE, dpi=DPI, layout="constrained")
+    write_title(figure, results.question or results.name)
+    if baselines:
+        note = fill(footnote(baselines), 190)
         figure.supxlabel(note, x=0.012, ha="left", fontsize=6.5, color="0.3")
-    front(results, figure.add_subplot(), x, y, rivals)
+    front(results, figure.add_subplot(), x, y, baselines)
     return figure
 
 
 def front(
-    results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", rivals: Sequence[Rival] = ()
+    results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", baselines: Sequence[Baseline] = ()
 ) -> FrontData:
     """Draw the front of `y` over `x` on the axes, legend at their right, and say what was drawn.
 
@@ -85,45 +86,48 @@ def front(
 
     Args:
         x, y: names of objectives (`analysis.fronts.objectives.NAMES`).
-        rivals: published results to show beside, in the units of `x` and `y`.
+        baselines: published results to show beside, in the units of `x` and `y`.
 
     Raises:
         InputError: there is no such objective.
     """
-    what = front_data(results, objective(x, results, "x"), objective(y, results, "y"))
-    unit = _set_axes(axes, what, rivals)
-    if not (what.shown or what.collapsed):
-        axes.text(0.5, 0.5, _nothing(what), transform=axes.transAxes, fontsize=14, color="0.35", **CENTRED)
-    marks.points(axes, what, unit)
-    marks.means(axes, what, unit)
-    marks.front(axes, what, unit)
-    marks.dense(axes, what, unit)
-    marks.bounds(axes, what, unit)
-    marks.edge(axes, what, unit)
-    marks.rivals(axes, rivals, unit)
+    data = front_data(results, objective(x, results, "x"), objective(y, results, "y"))
+    unit = _set_axes(axes, data, baselines)
+    if not (data.shown or data.collapsed):
+        axes.text(0.5, 0.5, _nothing(data), transform=axes.transAxes, fontsize=14, color="0.35", **CENTRED)
+    marks.draw_points(axes, data, unit)
+    marks.draw_means(axes, data, unit)
+    marks.draw_front(axes, data, unit)
+    marks.draw_dense(axes, data, unit)
+    marks.draw_bounds(axes, data, unit)
+    marks.draw_edge_marks(axes, data, unit)
+    marks.draw_baselines(axes, baselines, unit)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=8)
-    captions.write(axes, what, rivals, unit)
-    return what
+    captions.write_captions(axes, data, baselines, unit)
+    return data
 
 
-def title(figure: Figure, text: str) -> None:
-    """A question of up to two lines, at the left, no wider than the figure."""
+def write_title(figure: Figure, text: str) -> None:
+    """Write a question of up to two lines, at the left, no wider than the figure."""
     lines = wrap(text, 82, max_lines=2, placeholder=" ...")
     written = figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, fontweight="bold")
     # Capitals and wide scripts need more room than the characters counted for.
     written.set_fontsize(11 * min(1.0, 0.97 * figure.bbox.width / written.get_window_extent().width))
 
 
-def _set_axes(axes: Axes, what: FrontData, rivals: Sequence[Rival]) -> marks.Unit:
-    """Limits, scales and labels of both axes; the units in which they are drawn."""
-    values = (what.all_x() + [rival.x for rival in rivals], what.all_y() + [rival.y for rival in rivals])
-    units, names = zip(
-        *(unit_of(some, each.kind) for some, each in zip(values, (what.x, what.y), strict=True)), strict=True
+def _set_axes(axes: Axes, data: FrontData, baselines: Sequence[Baseline]) -> marks.Unit:
+    """Set limits, scales and labels of both axes; return the units in which they are drawn."""
+    values = (
+        data.all_x() + [baseline.x for baseline in baselines],
+        data.all_y() + [baseline.y for baseline in baselines],
     )
-    for axis, some, each, unit, name in zip("xy", values, (what.x, what.y), units, names, strict=True):
-        room = axis == "y" and bool(what.lost or what.collapsed)
-        low, high, log = limits([value / unit for value in some], each.kind, room)
+    units, names = zip(
+        *(unit_of(some, each.kind) for some, each in zip(values, (data.x, data.y), strict=True)), strict=True
+    )
+    for axis, some, each, unit, name in zip("xy", values, (data.x, data.y), units, names, strict=True):
+        room = axis == "y" and bool(data.lost or data.collapsed)
+        low, high, log = axis_limits([value / unit for value in some], each.kind, room)
         axes.set(**{f"{axis}scale": "log" if log else "linear", f"{axis}lim": (low, high)})
         axes.set(**{f"{axis}label": _label(each, name)})
         if log:
@@ -138,9 +142,9 @@ def _label(each: Objective, unit: str) -> str:
     return f"{each.label}{unit}" + (f"\n{REPORTED}" if each.is_test else "")
 
 
-def _nothing(what: FrontData) -> str:
-    if not what.unmeasured:
+def _nothing(data: FrontData) -> str:
+    if not data.unmeasured:
         return "No finished trial"
-    missing = next((each for each in (what.x, what.y) if each.remedy), None)
-    name = (missing or what.x).name
+    missing = next((each for each in (data.x, data.y) if each.remedy), None)
+    name = (missing or data.x).name
     return f"No finished trial has a value of {name}" + (f"\n{missing.remedy}" if missing else "")

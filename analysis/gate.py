@@ -12,114 +12,31 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
+from analysis.gates.agreement import agreement, pairs, saved
 from analysis.gates.replay import Curve, Rule, curves, spread
-from analysis.load import Results, read
-from analysis.output import answer, save
-from ofb_ray.config.yaml12 import load as load_yaml
+from analysis.output.command import answer
+from analysis.output.files import save
+from analysis.trials.read import read
+from analysis.trials.sweep_file import read_sweep_file
+from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
-from ofb_ray.results.files import SWEEP_FILE
 from ofb_ray.results.store import readable
 
 EPOCHS, KEEP = (1, 2, 3, 5, 10), (0.25, 0.5, 0.75)
-_PERMUTATIONS = 2000
-_CHANCE = 0.05
-Pairs = Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Spearman's rank correlation within budgets (mean, weighted by trials), None where it is not defined.
-
-    `p`: how often chance, exchanging the ends within each budget, agrees at least as well. `smallest`: the p that
-    perfect agreement of so many trials could reach.
-    """
-
-    rho: float | None
-    n: int
-    p: float = 1.0
-    smallest: float = 1.0
-
-    @property
-    def sentence(self) -> str:
-        """Whether the gate may be trusted, in plain words."""
-        if self.rho is None or self.smallest > _CHANCE:
-            return (
-                f"Whether the gate may be trusted is not known: {self.n} finished trials in budgets with two or more "
-                "that differ, where even perfect agreement could be chance."
-            )
-        chance = f"p = {self.p:.3f}" if self.p >= 0.001 else "p < 0.001"
-        figures = f"rank correlation {self.rho:.2f} over {self.n} trials, {chance}"
-        if self.p <= _CHANCE:
-            return f"The gate may be trusted to be better than chance ({figures}), not to keep the very best."
-        return f"The gate was not shown to be better than chance ({figures}): do not trust it."
-
-
-def agreement(groups: Sequence[Pairs]) -> Agreement:
-    """How well values at the gate and at the end, (gate, end) pairs of each budget, agree within the budgets.
-
-    Budgets whose values are all equal at the gate or at the end say nothing and are left out.
-    """
-    ranks = [np.array([rankdata(side) for side in zip(*group, strict=True)]) for group in groups if len(group) > 1]
-    ranks = [each for each in ranks if each.std(axis=1).all()]
-    n = sum(each.shape[1] for each in ranks)
-    if not ranks:
-        return Agreement(None, n)
-    parts = [(each - each.mean(axis=1, keepdims=True)) / each.std(axis=1, keepdims=True) for each in ranks]
-    total = sum(float(gate @ end) for gate, end in parts)
-    rng = np.random.default_rng(0)
-    drawn = [sum(float(gate @ rng.permutation(end)) for gate, end in parts) for _ in range(_PERMUTATIONS)]
-    p = (1 + sum(each >= total - 1e-9 for each in drawn)) / (1 + _PERMUTATIONS)
-    return Agreement(total / n, n, p, 1 / math.prod(math.factorial(each.shape[1]) for each in ranks))
-
-
-def pairs(trials: Sequence[Curve], epochs: int) -> dict[tuple[str, str], Pairs]:
-    """Top-1 after `epochs` fine-tune epochs and at the end, of the finished trials of each group."""
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for trial in trials:
-        if trial.final is not None and len(trial.top1) > epochs:
-            found.setdefault(trial.group, []).append((trial.top1[epochs - 1], trial.final))
-    return dict(found)
-
-
-def saved(trials: Sequence[Curve]) -> tuple[int, float, float]:
-    """Stopped trials, seconds that they did not need, and seconds that all trials took.
-
-    A fine-tune epoch is taken to cost what it cost in the mean of the group's finished trials; where none finished,
-    what it cost in the stopped trial itself.
-    """
-    ended = [trial for trial in trials if trial.status == "stopped"]
-    seconds = 0.0
-    for trial in ended:
-        others = [other.each for other in trials if other.group == trial.group and other.status == "finished"]
-        each = float(np.mean(others)) if others else trial.each
-        seconds += each * max(0, trial.epochs - len(trial.top1))
-    return len(ended), seconds, sum(trial.seconds for trial in trials)
-
-
-def gate_of(folder: Path) -> dict[str, Any] | None:
-    """The gate in a results folder's sweep.yaml."""
-    path = folder / SWEEP_FILE
-    tree = load_yaml(path.read_text(encoding="utf-8"), str(path))[0] if path.exists() else {}
-    scheduler = tree.get("scheduler") if isinstance(tree, dict) else None
-    gate = scheduler.get("gate") if isinstance(scheduler, dict) else None
-    return gate if isinstance(gate, dict) else None
 
 
 def summary(location: str | Path) -> list[str]:
-    """Two lines about the gate of a sweep, none where it has no gate."""
-    gate = gate_of(readable(location))
-    if gate is None:
+    """Say in two lines what the gate of a sweep did, in none where it has no gate."""
+    epochs = read_sweep_file(readable(location)).gate_epochs
+    if epochs is None:
         return []
     trials = curves(read([location]))
-    return [_saved_line(trials), agreement(list(pairs(trials, int(gate["epochs"])).values())).sentence]
+    return [_saved_line(trials), agreement(list(pairs(trials, epochs).values())).sentence]
 
 
 def _saved_line(trials: Sequence[Curve]) -> str:
@@ -132,14 +49,14 @@ def _saved_line(trials: Sequence[Curve]) -> str:
 
 
 def analyse(results: Results, epochs: Sequence[int], keep: Sequence[float], arguments: argparse.Namespace) -> str:
-    """The report as text, its last line JSON.
+    """Write the report as text, its last line JSON.
 
     Raises:
         InputError: no trial has been fine-tuned for more epochs than a gate asks for, or --out cannot be written.
     """
-    gates = {folder: gate_of(folder) for folder in results.folders}
+    gates = {folder: read_sweep_file(folder).gate_epochs for folder in results.folders}
     trials = curves(results)
-    own = [int(gate["epochs"]) for gate in gates.values() if gate]
+    own = [epochs for epochs in gates.values() if epochs is not None]
     wanted = sorted(set(epochs or own or EPOCHS))
     longest = max((len(trial.top1) for trial in trials if trial.final is not None), default=0)
     known = [each for each in wanted if each < longest]
@@ -165,18 +82,18 @@ def analyse(results: Results, epochs: Sequence[int], keep: Sequence[float], argu
 def _correlations(
     results: Results, trials: Sequence[Curve], epochs: Sequence[int]
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """For each number of epochs a line a budget and a sentence over all, and the same as rows."""
+    """Write for each number of epochs a line a budget and a sentence over all, and the same as rows."""
     count = Counter(folder.name for folder in results.folders)
     names = {str(folder): folder.name if count[folder.name] == 1 else str(folder) for folder in results.folders}
     lines, rows = ["epochs    n  rank correlation of top-1 then and at the end"], []
     for each in epochs:
         groups = pairs(trials, each)
         for (folder, label), some in groups.items():
-            found = agreement([some])
+            within = agreement([some])
             budget = label if len(names) == 1 else f"{names[folder]} {label}"
-            rho = "not defined" if found.rho is None else f"{found.rho:11.2f}"
+            rho = "not defined" if within.rho is None else f"{within.rho:11.2f}"
             lines.append(f"{each:6d}  {len(some):3d}  {rho}  budget {budget}")
-            rows.append({"epochs": each, "budget": budget, "n": len(some), "rho": found.rho})
+            rows.append({"epochs": each, "budget": budget, "n": len(some), "rho": within.rho})
         whole = agreement(list(groups.values()))
         lines.append(f"{each:6d}  {whole.sentence}")
         rows.append({"epochs": each, "budget": "all", "n": whole.n, "rho": whole.rho, "p": whole.p})

@@ -13,29 +13,31 @@ import pandas as pd
 
 from analysis import figures
 from analysis.drawing import growth
-from analysis.fronts import selected
-from analysis.fronts.baselines import Rival, backbone_of, is_imagenet, own_starts, rivals
-from analysis.fronts.baselines import table as rivals_table
+from analysis.fronts import selected_table
+from analysis.fronts.front_data import FrontData, front_data
 from analysis.fronts.objectives import NAMES, file_part, objective
-from analysis.fronts.scale import FrontData, front_data
 from analysis.fronts.seeds import Spread, settings, spread
-from analysis.fronts.terminal_summary import terminal_summary
-from analysis.load import Results, read, table
-from analysis.output import answer, as_given, default_out, save
+from analysis.output.command import answer, as_given
+from analysis.output.files import default_out, save
+from analysis.output.terminal_summary import terminal_summary
+from analysis.paper.baselines import Baseline, backbone_of, baselines, baselines_csv, is_imagenet, own_starts
 from analysis.paper.measured import data_name
 from analysis.paper.published import STARTS
+from analysis.trials.read import read
+from analysis.trials.table import table
+from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
 
 X, Y, AUTO = "macs", "top1_val", "auto"
 
 
 @dataclass(frozen=True)
-class View:
+class FrontOptions:
     """What to draw: objectives by name (None: the default), and published results of a family of backbones."""
 
     x: str = X
     y: str | None = None
-    rivals: str | None = None
+    baselines: str | None = None
     starts: tuple[str, ...] = ()
 
 
@@ -53,42 +55,44 @@ def analyse(results: str | Path, out: str | Path | None = None) -> str:
     return analyse_all([results], out)
 
 
-def analyse_all(folders: Sequence[str | Path], out: str | Path | None = None, view: View | None = None) -> str:
-    """`analyse` for several folders as one: by default the files go to `analysis` beside the first folder.
+def analyse_all(
+    folders: Sequence[str | Path], out: str | Path | None = None, options: FrontOptions | None = None
+) -> str:
+    """Do the same for several folders as one: by default the files go to `analysis` beside the first folder.
 
     Args:
-        view: other objectives than held-out top-1 over MACs have files of their own.
+        options: other objectives than held-out top-1 over MACs have files of their own.
     """
     results = read(folders)
-    text = _write(results, out or default_out(folders, results), view or View())
+    text = _write(results, out or default_out(folders, results), options or FrontOptions())
     return as_given(text, folders)
 
 
-def front_table(results: Results, what: FrontData) -> pd.DataFrame:
-    """`analysis.load.table` with `on_front` of this pair of objectives, and more columns at the end.
+def front_table(results: Results, data: FrontData) -> pd.DataFrame:
+    """Make `analysis.trials.table.table` with `on_front` of this pair of objectives, and more columns at the end.
 
     `x` and `y` where they are not among the columns; `setting` (budget and point of the grid), `seeds`: how many the
     setting was run with; and for settings with several, mean and standard deviation of top-1 val and test.
     """
-    made = table(results)
-    front = {point.trial.folder for point in what.shown + what.collapsed if point.on_front}
-    made["on_front"] = [trial.folder in front for trial in results.trials]
-    for each in (what.x, what.y):
-        if each.name not in made:
-            made[each.name] = pd.array([each.of(trial) for trial in results.trials], dtype="Float64")
-    known = {trial.folder: each for each in settings(results) for trial in each.trials}
-    found = [known.get(trial.folder) for trial in results.trials]
-    made["setting"] = [setting.place if setting else None for setting in found]
-    made["seeds"] = pd.array([setting.n if setting else None for setting in found], dtype="Int64")
+    frame = table(results)
+    front = {point.trial.folder for point in data.shown + data.collapsed if point.on_front}
+    frame["on_front"] = [trial.folder in front for trial in results.trials]
+    for each in (data.x, data.y):
+        if each.name not in frame:
+            frame[each.name] = pd.array([each.of(trial) for trial in results.trials], dtype="Float64")
+    by_trial = {trial.folder: each for each in settings(results) for trial in each.trials}
+    groups = [by_trial.get(trial.folder) for trial in results.trials]
+    frame["setting"] = [setting.name if setting else None for setting in groups]
+    frame["seeds"] = pd.array([setting.n if setting else None for setting in groups], dtype="Int64")
     for column in ("top1_val", "top1_test"):
         spreads: list[Spread | None] = []
-        for setting in found:
+        for setting in groups:
             trials = setting.trials if setting and setting.n > 1 else ()
             subnets = [trial.record.subnet for trial in trials if trial.record]
             spreads.append(spread([getattr(subnet, column) for subnet in subnets]))
-        made[f"{column}_mean"] = [over.mean if over else None for over in spreads]
-        made[f"{column}_sd"] = [over.deviation if over else None for over in spreads]
-    return made
+        frame[f"{column}_mean"] = [over.mean if over else None for over in spreads]
+        frame[f"{column}_sd"] = [over.deviation if over else None for over in spreads]
+    return frame
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,44 +120,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     starts = tuple(start for start in arguments.rivals_start.split(",") if start)
-    view = View(arguments.x, arguments.y, arguments.rivals, starts)
-    return answer(lambda: analyse_all(arguments.results, arguments.out, view))
+    options = FrontOptions(arguments.x, arguments.y, arguments.rivals, starts)
+    return answer(lambda: analyse_all(arguments.results, arguments.out, options))
 
 
-def _write(results: Results, out: str | Path, view: View) -> str:
-    x, y = view.x, view.y or ("top1_test" if view.rivals else Y)
-    found, remarks = _rivals(results, view, x, y)
-    what = front_data(results, objective(x, results, "x"), objective(y, results, "y"))
-    if what.x.label == what.y.label:
+def _write(results: Results, out: str | Path, options: FrontOptions) -> str:
+    x, y = options.x, options.y or ("top1_test" if options.baselines else Y)
+    published, remarks = _baselines(results, options, x, y)
+    data = front_data(results, objective(x, results, "x"), objective(y, results, "y"))
+    if data.x.label == data.y.label:
         raise InputError(f"`{y}` is on the x axis already; name another objective", key="--y")
     pair = "" if (x, y) == (X, Y) else f"-{file_part(y)}-{file_part(x)}"
-    files = {f"front{pair}.csv": front_table(results, what).to_csv(index=False).encode()}
-    files |= {"table.md": selected.markdown(results).encode(), "table.tex": selected.latex(results).encode()}
-    if found:
+    files = {f"front{pair}.csv": front_table(results, data).to_csv(index=False).encode()}
+    files |= {
+        "table.md": selected_table.markdown(results).encode(),
+        "table.tex": selected_table.latex(results).encode(),
+    }
+    if published:
         name = "rivals" if x == X and y == "top1_test" else f"rivals{pair}"
-        files |= figures.render(results, x, y, found, name) | {f"{name}.csv": rivals_table(found)}
+        files |= figures.front_files(results, x, y, published, name) | {f"{name}.csv": baselines_csv(published)}
     else:
-        files |= figures.render(results, x, y, name=f"front{pair}")
+        files |= figures.front_files(results, x, y, name=f"front{pair}")
     with mpl.rc_context(figures.STYLE):
-        grown = growth.draw(results, what.x, what.y)
-        files |= figures.files(grown, f"hypervolume{pair}") if grown else {}
+        grown = growth.growth_figure(results, data.x, data.y)
+        files |= figures.figure_files(grown, f"hypervolume{pair}") if grown else {}
     save(files, out)
-    return terminal_summary(results, out, what, list(files), remarks)
+    return terminal_summary(results, out, data, list(files), remarks)
 
 
-def _rivals(results: Results, view: View, x: str, y: str) -> tuple[list[Rival], list[str]]:
-    """The published results to draw, and what to say of them."""
-    if view.rivals is None:
-        if view.starts:
+def _baselines(results: Results, options: FrontOptions, x: str, y: str) -> tuple[list[Baseline], list[str]]:
+    """Choose the published results to draw, and say what they compare."""
+    if options.baselines is None:
+        if options.starts:
             raise InputError("needs --rivals, which draws published results", key="--rivals-start")
         return [], []
-    starts = view.starts or own_starts(results)
-    found = rivals(backbone_of(results) if view.rivals == AUTO else view.rivals, x, y, starts)
+    starts = options.starts or own_starts(results)
+    published = baselines(backbone_of(results) if options.baselines == AUTO else options.baselines, x, y, starts)
     remarks = [f"Published results are ImageNet top-1 of the classes {', '.join(starts)}, so the y axis is {y}."]
     data = {data_name(trial.record) for trial in results.trials if trial.record}
     if data and not is_imagenet(results):
         remarks.append(f"The trials' data are {', '.join(sorted(data))}, not ImageNet: the accuracies do not compare.")
-    return found, remarks
+    return published, remarks
 
 
 if __name__ == "__main__":

@@ -15,22 +15,23 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.fronts.budgets import budgets
-from analysis.load import Results, Trial, read
-from analysis.output import answer, as_given, default_out, save
+from analysis.output.command import answer, as_given
+from analysis.output.files import default_out, save
 from analysis.searches import importances, maps, slices, trajectories, widths
 from analysis.searches.explored import groups
-from analysis.searches.found import decisions, importance_line, kept
-from analysis.searches.trace import SearchTrace, read_trace
+from analysis.searches.sentences import decisions, importance_line, kept, title_of
+from analysis.searches.trace import trace_of
+from analysis.trials.read import read
+from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import TRACE_FILE
-from ofb_ray.results.store import fetched, is_uri, join, readable
 
 MOST_MAPS = 4
 _WIDTH, _LINES = 100, 8
 
 
 @dataclass(frozen=True)
-class View:
+class SearchOptions:
     """What to show: one trial (a number, or sweep/number where several sweeps are read) instead of the selected ones.
 
     Args:
@@ -43,7 +44,7 @@ class View:
     order: maps.Order = "rank"
 
 
-def analyse(folders: Sequence[str | Path], out: str | Path | None = None, view: View | None = None) -> str:
+def analyse(folders: Sequence[str | Path], out: str | Path | None = None, options: SearchOptions | None = None) -> str:
     """Write `widths`, `maps-<trial>`, `trajectories`, `importances`, `slices` (PNG, PDF, SVG) and `importances.csv`.
 
     Args:
@@ -54,23 +55,25 @@ def analyse(folders: Sequence[str | Path], out: str | Path | None = None, view: 
     Raises:
         InputError: no results folder, no such trial or axis, or the files cannot be written.
     """
-    results, view = read(folders), view or View()
-    shown = _shown(results, view.trial)
+    results, options = read(folders), options or SearchOptions()
+    shown = _shown(results, options.trial)
     files, facts = _overview(results)
     tried = [(title_of(trial), record) for trial in shown if (record := trial.record) is not None]
     with mpl.rc_context(figures.STYLE):
-        files |= figures.files(trajectories.figure(tried), "trajectories")
+        files |= figures.figure_files(trajectories.figure(tried), "trajectories")
         traces = {str(trial.name): (trial, trace_of(trial, folders)) for trial in _spread(shown)}
         for name, (trial, trace) in traces.items():
             if trace is not None:
-                made = maps.figure(trace, f"What the search saw: trial {title_of(trial)}", view.axes, view.order)
-                files |= figures.files(made, f"maps-{_file_part(name)}")
+                picture = maps.figure(
+                    trace, f"What the search saw: trial {title_of(trial)}", options.axes, options.order
+                )
+                files |= figures.figure_files(picture, f"maps-{_file_part(name)}")
     if missing := [name for name, (_, trace) in traces.items() if trace is None]:
         facts.append(f"No maps of {', '.join(missing)}: no {TRACE_FILE} (an older trial, or its search did not end).")
     facts += [decisions(record, f"Trial {title}") for title, record in tried[:_LINES]]
-    place = out or default_out(folders, results)
-    save(files, place)
-    return as_given(_screen(results, facts, list(files), place), folders)
+    folder = out or default_out(folders, results)
+    save(files, folder)
+    return as_given(_terminal_summary(results, facts, list(files), folder), folders)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,30 +88,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--order", choices=("rank", "index"), default="rank", help="of the units (default: rank)")
     arguments = parser.parse_args(argv)
     axes = tuple(name for name in arguments.axes.split(",") if name)
-    view = View(arguments.trial, axes, arguments.order)
-    return answer(lambda: analyse(arguments.results, arguments.out, view))
+    options = SearchOptions(arguments.trial, axes, arguments.order)
+    return answer(lambda: analyse(arguments.results, arguments.out, options))
 
 
 def _overview(results: Results) -> tuple[dict[str, bytes], list[str]]:
-    """What does not depend on single trials: widths, importances, slices; and what they say."""
+    """Draw what does not depend on single trials, widths, importances and slices, and say what they show."""
     explored, facts = groups(results), []
-    found = [importances.importance(group) for group in explored]
-    files = {"importances.csv": importances.table(found).encode()}
+    by_budget = [importances.importance(group) for group in explored]
+    files = {"importances.csv": importances.importances_csv(by_budget).encode()}
     rows, which = widths.subnets(results), widths.chosen(results)[0]
     with mpl.rc_context(figures.STYLE):
-        drawn: dict[str, Figure] = {"importances": importances.figure(found), "slices": slices.figure(explored)}
+        drawn: dict[str, Figure] = {"importances": importances.figure(by_budget), "slices": slices.figure(explored)}
         for number, same in enumerate(rows or [[]], 1):
             drawn["widths" if number == 1 else f"widths-{number}"] = widths.figure(same, which)
             facts += [kept(same, which)] if same else []
         for name, figure in drawn.items():
-            files |= figures.files(figure, name)
+            files |= figures.figure_files(figure, name)
     if any(group.parameters for group in explored):
-        facts += [importance_line(each) for each in found[:_LINES]]
+        facts += [importance_line(each) for each in by_budget[:_LINES]]
     return files, facts
 
 
 def _shown(results: Results, wanted: str | None) -> list[Trial]:
-    """The wanted trial, else the selected one of each budget.
+    """Choose the wanted trial, else the selected one of each budget.
 
     Raises:
         InputError: there is no such trial, or it has no record yet.
@@ -125,38 +128,18 @@ def _shown(results: Results, wanted: str | None) -> list[Trial]:
 
 
 def _spread(trials: Sequence[Trial]) -> list[Trial]:
-    """At most `MOST_MAPS`, both ends among them."""
+    """Choose at most `MOST_MAPS`, both ends among them."""
     last = len(trials) - 1
     if last < MOST_MAPS:
         return list(trials)
     return [trials[round(last * step / (MOST_MAPS - 1))] for step in range(MOST_MAPS)]
 
 
-def trace_of(trial: Trial, folders: Sequence[str | Path]) -> SearchTrace | None:
-    """The trial's trace, or None where there is none; of a store it is fetched, because only records are copied.
-
-    Args:
-        folders: as the user gave them to `read`.
-    Raises:
-        InputError: the file is torn, or the store cannot be read.
-    """
-    folder = trial.folder
-    for given in folders:
-        if is_uri(str(given)) and readable(given).resolve() == folder.parent.resolve():
-            folder = fetched(join(str(given), folder.name), [TRACE_FILE])
-    return read_trace(folder)
-
-
-def title_of(trial: Trial) -> str:
-    """`#7 (budget 0.25)`."""
-    return f"#{trial.name} (budget {trial.budget})"
-
-
 def _file_part(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", name).strip("-")
 
 
-def _screen(results: Results, facts: Sequence[str], files: Sequence[str], out: str | Path) -> str:
+def _terminal_summary(results: Results, facts: Sequence[str], files: Sequence[str], out: str | Path) -> str:
     lines = [f"{results.name}: {len(results.trials)} trials, {len(results.by_status('finished'))} finished"]
     lines += [line for fact in facts for line in wrap(fact, _WIDTH)] or ["No trial has ended: nothing to say yet."]
     lines += [f"Note: {problem}" for problem in results.problems[:2]]

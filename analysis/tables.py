@@ -4,46 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.load import Results, read
-from analysis.output import answer, default_out, save
-from analysis.paper.ablations import QUESTIONS, ablation_table
+from analysis.output.command import answer
+from analysis.output.files import default_out, save
 from analysis.paper.layout import PaperTable, as_csv, latex, markdown
-from analysis.paper.rows import main_table, search_cost_table, swin_table, transfer_table
-from ofb_ray.errors import InputError
+from analysis.paper.tables import BUILDERS, tables
+from analysis.trials.read import read
 
-BUILDERS: dict[str, Callable[[Results], PaperTable]] = {
-    "main": main_table,
-    "swin": swin_table,
-    "search-cost": search_cost_table,
-    "transfer": transfer_table,
-    **{name: partial(ablation_table, name) for name in QUESTIONS},
-}
+__all__ = ["BUILDERS", "analyse", "tables"]
 
 
-def tables(results: Results, name: str | None = None) -> list[PaperTable]:
-    """The table of this name, or every table for which the results have a row.
-
-    Raises:
-        InputError: there is no such table.
-    """
-    if name is not None:
-        if name not in BUILDERS:
-            raise InputError(f"there is no table {name!r}; there are {', '.join(BUILDERS)}", key="--table")
-        return [BUILDERS[name](results)]
-    return [table for build in BUILDERS.values() if (table := build(results)).measured]
-
-
-def files(found: Sequence[PaperTable]) -> dict[str, bytes]:
-    """`table-NAME.md`, `.tex` and `.csv` of each table."""
-    made: dict[str, str] = {}
-    for table in found:
+def table_files(chosen: Sequence[PaperTable]) -> dict[str, bytes]:
+    """Write `table-NAME.md`, `.tex` and `.csv` of each table."""
+    texts: dict[str, str] = {}
+    for table in chosen:
         stem = f"table-{table.name}"
-        made |= {f"{stem}.md": markdown(table), f"{stem}.tex": latex(table), f"{stem}.csv": as_csv(table)}
-    return {name: text.encode() for name, text in made.items()}
+        texts |= {f"{stem}.md": markdown(table), f"{stem}.tex": latex(table), f"{stem}.csv": as_csv(table)}
+    return {name: text.encode() for name, text in texts.items()}
 
 
 def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | Path | None = None) -> str:
@@ -53,13 +32,13 @@ def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | P
         InputError: no results folder, no such table, or the files cannot be written.
     """
     results = read(folders)
-    found = tables(results, name)
-    if not found:
+    chosen = tables(results, name)
+    if not chosen:
         state = "nothing is measured yet" if results.trials else "there is no trial yet"
         return f"{results.name}: {state}. --table shows a table's published rows: {', '.join(BUILDERS)}"
-    place, written = out or default_out(folders, results), files(found)
-    save(written, place)
-    return "\n".join([*map(markdown, found), f"In {place}: {', '.join(written)}"])
+    folder, files = out or default_out(folders, results), table_files(chosen)
+    save(files, folder)
+    return "\n".join([*map(markdown, chosen), f"In {folder}: {', '.join(files)}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -143,10 +143,10 @@ def test_imports_point_down_and_never_in_a_circle() -> None:
         ("ofb_ray/search/supernet.py", "import ray"),
         ("ofb_ray/export/network.py", "from ofb_ray.trial import run"),
         ("ofb_ray/trial/run.py", "from ofb_ray.tuning.console import live"),
-        ("ofb_ray/tuning/launch.py", "from analysis import load"),
+        ("ofb_ray/tuning/launch.py", "from analysis import read"),
         ("ofb_ray/tuning/console/live.py", "from ofb_ray.tuning.ray import session"),
-        ("analysis/load.py", "from ofb_ray.trial.run import run_trial"),
-        ("analysis/load.py", "from analysis import pareto"),
+        ("analysis/trials/read.py", "from ofb_ray.trial.run import run_trial"),
+        ("analysis/trials/read.py", "from analysis import pareto"),
         ("ofb_ray/rerun.py", "from ofb_ray.cli import main"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Places for labels in a figure, so that they cover neither points nor each other nor the edge of the axes."""
+"""Place labels in a figure so that they cover neither points nor each other nor the edge of the axes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-Place = tuple[float, float]
+Position = tuple[float, float]
 Array = NDArray[np.float64]
 
 RINGS = (10, 16, 24, 34, 46, 60, 76, 94, 114)  # distances from point to label, in points
 DIRECTIONS = 16
 POINT_RADIUS = 5.0  # of a dot, in points
-LINE_WEIGHT = 0.05  # covering one of the many places on a line, against covering a dot
+LINE_WEIGHT = 0.05  # covering one of the many points on a line, against covering a dot
 STYLE = {
     "textcoords": "offset points",
     "ha": "center",
@@ -29,14 +29,14 @@ STYLE = {
 }
 
 
-def place(
-    axes: Axes, labels: Sequence[tuple[float, float, str]], dots: Sequence[Place], lines: Sequence[Place] = ()
+def place_labels(
+    axes: Axes, labels: Sequence[tuple[float, float, str]], dots: Sequence[Position], lines: Sequence[Position] = ()
 ) -> list[Bbox]:
-    """Annotate each data point (x, y, text) at the nearest free place around it, with a thin leader line.
+    """Annotate each data point (x, y, text) at the nearest free position around it, with a thin leader line.
 
     Args:
-        dots: points in data coordinates that no label may cover. If no place is free, the one that covers least wins.
-        lines: places on lines, in data coordinates, better not covered.
+        dots: points in data coordinates that no label may cover; if no position is free, the least covering wins.
+        lines: points on lines, in data coordinates, better not covered.
     Returns:
         The pixel boxes of the labels.
     """
@@ -70,14 +70,14 @@ def place(
     return placed
 
 
-def _offsets(width: float, height: float) -> list[Place]:
-    """Offsets of the label's centre, in points: rings around the point, wide enough for the label's own size."""
+def _offsets(width: float, height: float) -> list[Position]:
+    """Return offsets of the label's centre, in points: rings around the point, wide enough for the label's own size."""
     angles = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
     rings = [(ring + width / 2, ring + height / 2) for ring in RINGS]
     return [(float(a * np.cos(angle)), float(b * np.sin(angle))) for a, b in rings for angle in angles]
 
 
 def _conflicts(box: Bbox, window: Bbox, placed: list[Bbox]) -> float:
-    """Labels that the box covers, and one more if it is not inside the axes."""
+    """Count the labels that the box covers, and one more if it is not inside the axes."""
     outside = box.x0 < window.x0 or box.x1 > window.x1 or box.y0 < window.y0 or box.y1 > window.y1
     return float(sum(box.overlaps(other) for other in placed) + outside)

@@ -1,4 +1,4 @@
-"""What the trials say: the selected trial of each budget, the dense networks, how far a difference can be trusted."""
+"""Select a trial for each budget, gather the dense networks, and say how far a difference can be trusted."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, variance
 
-from analysis.cache import cached
 from analysis.fronts.seeds import Setting, budget_of, comparable, is_measured, most_seeds, rank, settings, spread
-from analysis.load import Results, Trial
+from analysis.trials.cache import cached
+from analysis.trials.trial import Results, Trial
 from ofb_ray.results.records import BudgetOutcome, Record
 
 
@@ -46,15 +46,15 @@ class Dense:
     deviations: tuple[float | None, float | None] = (None, None)
 
     def mean(self, of: Callable[[Trial], float | None]) -> float | None:
-        """A quantity over the networks, each taken from the first of its trials that knows it."""
+        """Average a quantity over the networks, each taken from the first of its trials that knows it."""
         values = [next((v for trial in same if (v := of(trial)) is not None), None) for same in self.networks]
-        found = spread(values)
-        return found.mean if found else None
+        over = spread(values)
+        return over.mean if over else None
 
 
 @cached
 def budgets(results: Results) -> list[Budget]:
-    """The budgets that have a record, the smallest first; those of MACs before those of parameters.
+    """List the budgets that have a record, the smallest first; those of MACs before those of parameters.
 
     Folders that are one experiment share their budgets, trials of different data sets do not
     (`analysis.fronts.seeds.comparable`).
@@ -69,35 +69,35 @@ def budgets(results: Results) -> list[Budget]:
     for setting in settings(results):
         resource, label, target = setting.budget
         repeated.setdefault((setting.experiment, resource, target, label), []).append(setting)
-    found = []
+    by_budget = []
     for key, trials in sorted(groups.items()):
         experiment, _, _, label = key
         outcome = next(trial.record for trial in trials if trial.record).budget
         chosen = best_setting(repeated.get(key, []))
         name = f"{experiment} {label}" if experiment else label
-        found.append(Budget(name, outcome, tuple(trials), best_of(trials), chosen, experiment))
-    return found
+        by_budget.append(Budget(name, outcome, tuple(trials), best_of(trials), chosen, experiment))
+    return by_budget
 
 
-def best_setting(found: Sequence[Setting]) -> Setting | None:
-    """The first by `order` of those with the most seeds; None for one seed."""
-    return min((each for each in most_seeds(found) if each.n > 1), key=order, default=None)
+def best_setting(candidates: Sequence[Setting]) -> Setting | None:
+    """Choose the first by `order` of those with the most seeds; None for one seed."""
+    return min((each for each in most_seeds(candidates) if each.n > 1), key=order, default=None)
 
 
 def order(setting: Setting) -> tuple[float, float]:
-    """The order of selection over seeds: highest mean top-1 val, then fewest MACs."""
+    """Return a key for selection over seeds: highest mean top-1 val, then fewest MACs."""
     subnets = [trial.record.subnet for trial in setting.trials if trial.record and trial.record.subnet]
     return -fmean(subnet.top1_val or 0.0 for subnet in subnets), fmean(subnet.macs for subnet in subnets)
 
 
 def best_of(trials: list[Trial]) -> Trial | None:
-    """The trial of highest top-1 val among those that met their budget; then fewest MACs, then the lowest number."""
+    """Choose the trial of highest top-1 val among those within their budget, of equals the one of fewest MACs."""
     return min((trial for trial in trials if trial.met_budget and is_measured(trial)), key=rank, default=None)
 
 
 @cached
 def dense_networks(results: Results) -> list[Dense]:
-    """One entry per size and training. Trials that share a dense network (same seed and accuracies) count it once."""
+    """Make one entry per size and training; a dense network that trials share (equal seed, accuracies) counts once."""
     sizes: dict[tuple[int, int, str], dict[tuple[int, float | None, float | None], list[Trial]]] = {}
     for trial in results.trials:
         if trial.record is not None and (dense := trial.record.dense) is not None:
@@ -116,7 +116,7 @@ def _dense(macs: int, params: int, seen: dict[tuple[int, float | None, float | N
 
 @cached
 def seeds_note(results: Results) -> str:
-    """How large a difference of top-1 must be to mean something: from repeated seeds, else from the split's size."""
+    """Say how large a difference of top-1 means something, from repeated seeds, else from the split's size."""
     records = [trial.record for trial in results.by_status("finished") if trial.record and is_measured(trial)]
     if not records:
         return ""
@@ -140,7 +140,7 @@ def seeds_note(results: Results) -> str:
 
 
 def _seed_spread(records: list[Record]) -> float | None:
-    """Pooled standard deviation of top-1 val over trials that differ in the seed only; None if there are none."""
+    """Pool the standard deviation of top-1 val over trials that differ in the seed only; None without any."""
     groups: dict[str, dict[int, float]] = {}
     for record in records:
         assert record.subnet is not None
@@ -155,7 +155,7 @@ def _seed_spread(records: list[Record]) -> float | None:
 
 
 def _sampling_error(records: list[Record]) -> tuple[int, float] | None:
-    """(held-out images, binomial standard error in points) at the median top-1 val, if the records carry the size."""
+    """Return (held-out images, binomial standard error in points) at the median top-1 val, if the size is known."""
     images = {record.environment.get("val_images") for record in records}
     count = images.pop() if len(images) == 1 else None
     if not isinstance(count, int) or count < 1:

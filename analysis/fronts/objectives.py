@@ -1,16 +1,14 @@
-"""What a front can be drawn of: accuracies, sizes, measured latency, and what the search cost."""
+"""Define what a front can be drawn of: accuracies, sizes, measured latency, and what the search cost."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from analysis.load import Results, Trial
+from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
-from ofb_ray.results.files import LATENCY_FILE
+from ofb_ray.results.files import LatencyFile
 from ofb_ray.results.records import Network
 
 ACCURACIES = {
@@ -59,7 +57,7 @@ class Objective:
 
 
 def objective(name: str, results: Results, option: str = "x") -> Objective:
-    """The objective of this name for these results.
+    """Return the objective of this name for these results.
 
     Args:
         name: of `NAMES`; `latency` is torch at batch 1, `latency:BACKEND:BATCH` another.
@@ -84,7 +82,7 @@ def objective(name: str, results: Results, option: str = "x") -> Objective:
 
 
 def file_part(name: str) -> str:
-    """An objective's name as a part of a file's name."""
+    """Write an objective's name as a part of a file's name."""
     return name.replace(":", "-")
 
 
@@ -97,7 +95,7 @@ def _size(network: str, column: str) -> Callable[[Trial], Value]:
 
 
 def _search_cost(results: Results) -> Objective:
-    """Seconds of search and fine-tuning together; the dense network is shared by many trials and has no such cost."""
+    """Sum the seconds of search and fine-tuning; the dense network is shared by many trials and has no such cost."""
     records = [trial.record for trial in results.by_status("finished") if trial.record]
     on_gpu = bool(records) and all(record.gpu_seconds.get("search") is not None for record in records)
 
@@ -113,15 +111,17 @@ def _search_cost(results: Results) -> Objective:
 
 
 def _latency(name: str, backend: str, batch: int, results: Results) -> Objective:
-    files = {trial.folder: _rows(trial.folder) for trial in results.by_status("finished")}
+    files = {trial.folder: _latency_file(trial.folder) for trial in results.by_status("finished")}
 
     def of(network: str) -> Callable[[Trial], Value]:
-        return lambda trial: _median(files.get(trial.folder, {}), network, backend, batch)
+        def value(trial: Trial) -> Value:
+            file = files.get(trial.folder)
+            return file.median_ms(network, backend, batch) if file else None
 
-    known = {
-        folder: tree for folder, tree in files.items() if _median(tree, "subnet", backend, batch) is not None
-    }.values()
-    machines = {(str(tree.get("device_name")), str(tree.get("threads"))) for tree in known}
+        return value
+
+    timed = [file for file in files.values() if file and file.median_ms("subnet", backend, batch) is not None]
+    machines = {(file.device_name, file.threads) for file in timed}
     notes = ["Latencies come from different machines or numbers of threads: they do not compare."] * (len(machines) > 1)
     where = f", {next(iter(machines))[0]}" if len(machines) == 1 else ""
     folders = " ".join(str(folder) for folder in results.folders)
@@ -130,23 +130,9 @@ def _latency(name: str, backend: str, batch: int, results: Results) -> Objective
     return Objective(name, label, -1, "ms", of("subnet"), of("dense"), remedy, tuple(notes))
 
 
-def _rows(folder: Path) -> dict[str, Any]:
-    """What was measured of a trial; nothing where the file is missing, torn or foreign."""
+def _latency_file(folder: Path) -> LatencyFile | None:
+    """Read what was measured of a trial; None where the file is missing, torn or foreign."""
     try:
-        tree = json.loads((folder / LATENCY_FILE).read_bytes())
+        return LatencyFile.read(folder)
     except (OSError, ValueError):
-        return {}
-    return tree if isinstance(tree, dict) else {}
-
-
-def _median(tree: dict[str, Any], network: str, backend: str, batch: int) -> Value:
-    rows = tree.get("rows")
-    for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, dict) and (row.get("network"), row.get("backend"), row.get("batch")) == (
-            network,
-            backend,
-            batch,
-        ):
-            value = row.get("median_ms")
-            return float(value) if isinstance(value, int | float) else None
-    return None
+        return None

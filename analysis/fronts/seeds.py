@@ -1,4 +1,4 @@
-"""Which trials are one setting run with several seeds, and what the seeds say: mean, deviation, interval."""
+"""Group trials that are one setting run with several seeds, and derive mean, deviation and interval."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from analysis.cache import cached
-from analysis.fronts.compare import data_of, set_of, without
-from analysis.load import Results, Trial
+from analysis.trials.cache import cached
+from analysis.trials.compare import data_set_of, spec_without
+from analysis.trials.trial import Results, Trial
 from ofb_ray.results.records import Record
 
 CONFIDENCE = 0.95
@@ -45,13 +45,13 @@ class Setting:
 
     Args:
         experiment: name of the sweep, or of the sweeps that are one experiment; empty where there is only one.
-        place: budget and values of the grid, for the reader.
+        name: budget and values of the grid, for the reader.
         trials: one a seed, in the order of the seeds: finished, within the budget, with a measured top-1 val.
         chosen: whether each trial is the best of several of its seed (`CHOSEN`), not the only one (`SAME`).
     """
 
     experiment: str
-    place: str
+    name: str
     budget: tuple[str, str, int]
     trials: tuple[Trial, ...]
     chosen: bool
@@ -63,7 +63,7 @@ class Setting:
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:
-    """Mean and deviation of the values that are numbers; None where there are none."""
+    """Return mean and deviation of the values that are numbers; None where there are none."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return None
@@ -72,7 +72,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 @cached
 def experiments(results: Results) -> dict[Path, str]:
-    """The experiment of each results folder, by a name that is empty where all folders are one experiment.
+    """Name the experiment of each results folder, by a name that is empty where all folders are one experiment.
 
     Several folders are one experiment if what they explore is the same, all else in their trials' specs but the seed,
     the budget and the explored values is equal, and no seed is in two of them. Where a folder has no record yet, it
@@ -103,23 +103,23 @@ def experiments(results: Results) -> dict[Path, str]:
 
 @cached
 def comparable(results: Results) -> dict[Path, str]:
-    """The experiment of each trial folder, with its data set where trials of one results folder have several."""
+    """Name the experiment of each trial folder, with its data set where trials of one results folder have several."""
     named = experiments(results)
     sets: dict[Path, set[tuple[str, str]]] = {}
     for trial in results.trials:
         if trial.record:
-            sets.setdefault(trial.folder.parent, set()).add(set_of(trial.record))
-    found = {}
+            sets.setdefault(trial.folder.parent, set()).add(data_set_of(trial.record))
+    names = {}
     for trial in results.trials:
         several = trial.record is not None and len(sets[trial.folder.parent]) > 1
-        kind, folder = set_of(trial.record) if trial.record and several else ("", "")
-        found[trial.folder] = f"{named[trial.folder.parent]} {folder or kind}".strip()
-    return found
+        kind, folder = data_set_of(trial.record) if trial.record and several else ("", "")
+        names[trial.folder] = f"{named[trial.folder.parent]} {folder or kind}".strip()
+    return names
 
 
 @cached
 def settings(results: Results) -> list[Setting]:
-    """Every setting with at least one trial that finished within its budget.
+    """List every setting with at least one trial that finished within its budget.
 
     Trials of one experiment, budget and point of the grid that differ in the seed only are one setting; promoted trials
     learned for longer and are never in one with others. Where a sampler suggested parameters, they differ from seed to
@@ -133,11 +133,11 @@ def settings(results: Results) -> list[Setting]:
             budget = budget_of(trial.record)
             key = (named[trial.folder], budget, json.dumps(grid, sort_keys=True), trial.promoted)
             cells.setdefault(key, []).append(trial)
-    found = []
+    groups = []
     for (experiment, budget, grid_text, promoted), trials in cells.items():
         grid = json.loads(grid_text)
         point = [f"{key}={value}" for key, value in grid.items()]
-        place = ", ".join([budget[1], *point, *["promoted"] * promoted])
+        name = ", ".join([budget[1], *point, *["promoted"] * promoted])
         by_params: dict[str, list[Trial]] = {}
         for trial in trials:
             by_params.setdefault(_params(trial), []).append(trial)
@@ -148,12 +148,12 @@ def settings(results: Results) -> list[Setting]:
             for trial in same:
                 seeds.setdefault(_seed(trial), []).append(trial)
             best = tuple(min(seeds[seed], key=rank) for seed in sorted(seeds))
-            found.append(Setting(experiment, place, budget, best, any(len(some) > 1 for some in seeds.values())))
-    return found
+            groups.append(Setting(experiment, name, budget, best, any(len(some) > 1 for some in seeds.values())))
+    return groups
 
 
 def pooled(results: Results) -> str:
-    """Which sweeps are taken as one experiment, as one sentence; empty where none are."""
+    """Say which sweeps are taken as one experiment, as one sentence; empty where none are."""
     sweeps = {trial.folder.parent: trial.sweep for trial in results.trials}
     groups: dict[str, list[str]] = {}
     for folder, name in experiments(results).items():
@@ -162,18 +162,18 @@ def pooled(results: Results) -> str:
     return f"One experiment, but for the seeds: {'; '.join(several)}." if several else ""
 
 
-def most_seeds(found: Sequence[Setting]) -> list[Setting]:
-    """Those of each experiment and budget that were run with the most seeds: a mean of few is high by chance."""
+def most_seeds(candidates: Sequence[Setting]) -> list[Setting]:
+    """Choose those of each experiment and budget that were run with the most seeds: a mean of few is high by chance."""
     most: dict[tuple[str, Any], int] = {}
-    for each in found:
+    for each in candidates:
         key = (each.experiment, each.budget)
         most[key] = max(most.get(key, 0), each.n)
-    return [each for each in found if each.n == most[each.experiment, each.budget]]
+    return [each for each in candidates if each.n == most[each.experiment, each.budget]]
 
 
-def treatment(found: Sequence[Setting]) -> str:
-    """How seeds are treated, as one sentence; empty for one seed."""
-    several = [each for each in found if each.n > 1]
+def treatment(shown: Sequence[Setting]) -> str:
+    """Say how seeds are treated, as one sentence; empty for one seed."""
+    several = [each for each in shown if each.n > 1]
     if not several:
         return ""
     counts = sorted({each.n for each in several})
@@ -189,7 +189,7 @@ def is_measured(trial: Trial) -> bool:
 
 
 def rank(trial: Trial) -> tuple[float, int, int]:
-    """The order of selection: highest top-1 val, then fewest MACs, then the lowest number."""
+    """Return a key for selection: highest top-1 val, then fewest MACs, then the lowest number."""
     subnet = trial.record.subnet if trial.record else None
     assert subnet is not None
     assert subnet.top1_val is not None
@@ -197,7 +197,7 @@ def rank(trial: Trial) -> tuple[float, int, int]:
 
 
 def budget_of(record: Record) -> tuple[str, str, int]:
-    """(resource, label, target): what makes two trials' budgets the same."""
+    """Return (resource, label, target): what makes two trials' budgets the same."""
     return record.budget.resource, record.budget.label, record.budget.target
 
 
@@ -212,15 +212,15 @@ def _params(trial: Trial) -> str:
 
 
 def _base(trials: Sequence[Trial]) -> str:
-    """What the trials of a folder have in common: which keys they explore, and all else of their specs."""
+    """Return what the trials of a folder have in common: which keys they explore, and all else of their specs."""
     keys = sorted({key for trial in trials for key in trial.explored or {}})
     bases = {_without(trial.record, keys) for trial in trials if trial.record and trial.status != "failed"}
     return json.dumps([keys, sorted(bases)]) if bases else ""
 
 
 def _without(record: Record, keys: Sequence[str]) -> str:
-    """The spec as text, without its seed, budget and the explored keys. Data count wherever they lie."""
-    return without(record.spec | {"data": json.loads(data_of(record))}, ("seed", "budget", "name", *keys))
+    """Return the spec as text, without its seed, budget and the explored keys. Data count wherever they lie."""
+    return spec_without(record, ("seed", "budget", "name", *keys), anywhere=True)
 
 
 def _name(names: Sequence[str]) -> str:

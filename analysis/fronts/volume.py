@@ -1,8 +1,7 @@
-"""The hypervolume: one figure for how good a set of trials is, over trials and over time (moocore computes it)."""
+"""Compute the hypervolume, one figure for how good a set of trials is, over trials and over time (by moocore)."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ import numpy as np
 
 from analysis.fronts.budgets import budgets, dense_networks
 from analysis.fronts.objectives import Objective
-from analysis.load import Results, Trial
-from ofb_ray.results.files import JOURNAL_FILE
+from analysis.trials.trial import Results, Trial
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Growth:
 
 
 def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float], goals: tuple[int, int]) -> float:
-    """The area that the points dominate, up to the reference point; points that are not finite do not count.
+    """Compute the area that the points dominate, up to the reference point; points that are not finite do not count.
 
     Args:
         points: (y, x) of each.
@@ -52,7 +50,10 @@ def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, f
 
 
 def reference_of(results: Results, x: Objective, y: Objective) -> Reference | None:
-    """Of an accuracy 0, of a cost the dense network's, or the highest of all trials where that has none."""
+    """Choose the reference point.
+
+    Of an accuracy it is 0, of a cost the dense network's, or the highest of all trials where that has none.
+    """
     corner, words = [], []
     for each in (y, x):
         if each.kind == "percent":
@@ -69,9 +70,10 @@ def reference_of(results: Results, x: Objective, y: Objective) -> Reference | No
 
 
 def growth(results: Results, x: Objective, y: Objective) -> list[Growth]:
-    """One entry a results folder, over its finished trials within their budgets in the order in which they ended.
+    """Follow the hypervolume of each results folder over its finished trials, in the order in which they ended.
 
-    None where test accuracy is an objective, as the best so far would be chosen by it, or where the data are mixed.
+    Only trials within their budgets count. Empty where test accuracy is an objective, as the best so far would be
+    chosen by it, or where the data are mixed.
     """
     reference = reference_of(results, x, y)
     unfit = x.is_test or y.is_test or results.mixed
@@ -82,21 +84,21 @@ def growth(results: Results, x: Objective, y: Objective) -> list[Growth]:
     folders: dict[Path, list[Trial]] = {}
     for trial in results.by_status("finished"):
         folders.setdefault(trial.folder.parent, []).append(trial)
-    found = []
-    for folder, trials in folders.items():
-        times = _finished(folder, trials)
+    curves = []
+    for trials in folders.values():
+        times = _ends(trials)
         ordered = sorted(trials, key=lambda trial: times[trial.folder]) if times else trials
         volumes = _volumes(ordered, x, y, reference, whole)
         hours = None
         if times:
             begin = min(times[trial.folder] - _seconds(trial) for trial in trials)
             hours = tuple((times[trial.folder] - begin) / 3600 for trial in ordered)
-        found.append(Growth(trials[0].sweep or results.name, volumes, hours))
-    return found
+        curves.append(Growth(trials[0].sweep or results.name, volumes, hours))
+    return curves
 
 
 def total(results: Results, x: Objective, y: Objective) -> tuple[float, Reference] | None:
-    """The hypervolume of all finished trials within their budgets together, as a share, and its reference.
+    """Compute the hypervolume of all finished trials within their budgets together, as a share, and its reference.
 
     Where test accuracy is an objective, of the selected trials alone: the best of all would be chosen by it. None where
     the data are mixed.
@@ -137,50 +139,15 @@ def _seconds(trial: Trial) -> float:
     return sum(trial.record.seconds.values()) if trial.record else 0.0
 
 
-def _finished(folder: Path, trials: Sequence[Trial]) -> dict[Path, float]:
-    """When each trial ended, in seconds: by its record, else by the study's journal; nothing unless all are known."""
-    journal: dict[int, float] | None = None
-    found: dict[Path, float] = {}
-    for trial in trials:
-        when = _seconds_of(trial.record.finished) if trial.record else None
-        if when is None:
-            journal = _told(folder / JOURNAL_FILE) if journal is None else journal
-            when = journal.get(trial.number)
-        if when is None:
-            return {}
-        found[trial.folder] = when
-    return found
+def _ends(trials: Sequence[Trial]) -> dict[Path, float]:
+    """Return when each trial ended by its record, in seconds since 1970; nothing unless all are known."""
+    ends = {trial.folder: _seconds_of(trial.record.finished if trial.record else "") for trial in trials}
+    known = {folder: when for folder, when in ends.items() if when is not None}
+    return known if len(known) == len(ends) else {}
 
 
-def _told(path: Path) -> dict[int, float]:
-    """When the study was told of each trial's end, by the trial's number. One that was made anew does not know it."""
-    numbers: list[int | None] = []
-    found: dict[int, float] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return {}
-    for line in lines:
-        # Optuna's operations 4, a trial is made, and 6, its state is set.
-        if '"op_code":4,' not in line and '"op_code":6,' not in line:
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry.get("op_code") == 4:
-            numbers.append((entry.get("user_attrs") or {}).get("trial"))
-            continue
-        when, index = _seconds_of(entry.get("datetime_complete")), entry.get("trial_id")
-        if when is not None and isinstance(index, int) and index < len(numbers) and numbers[index] is not None:
-            found[int(numbers[index] or 0)] = when
-    return found
-
-
-def _seconds_of(text: object) -> float | None:
-    """Seconds since 1970 of a time in ISO 8601, UTC where it names no zone; None where it is none."""
-    if not isinstance(text, str):
-        return None
+def _seconds_of(text: str) -> float | None:
+    """Convert a time in ISO 8601, UTC where it names no zone, to seconds since 1970; None where it is none."""
     try:
         when = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:

@@ -1,9 +1,8 @@
-"""What a gate would have stopped in a sweep that ran without one: its recorded curves, played again."""
+"""Replay the recorded curves of a sweep that ran without a gate: what would a gate have stopped?"""
 
 from __future__ import annotations
 
 import heapq
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from analysis.fronts.volume import hypervolume
-from analysis.load import Results, Trial
-from ofb_ray.results.files import TRIAL_FILE
-from ofb_ray.results.ranking import Point, standing
+from analysis.trials.compare import spec_value
+from analysis.trials.trial import Results, Trial
+from ofb_ray.results.history import epochs_of
+from ofb_ray.results.ranking import Point, rank_among
+from ofb_ray.results.records import Record
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a gate would have done: seconds saved and taken without it, hypervolumes, and for each group the points by
-    which its best finished trial falls."""
+    """What a gate would have done.
+
+    Args:
+        stopped: number of trials.
+        saved, seconds: of all trials, saved by the gate and taken without it.
+        volume, volume_without: hypervolumes with the gate and without.
+        lost: for each group the points of top-1 by which its best finished trial falls.
+    """
 
     stopped: int
     saved: float
@@ -70,42 +77,31 @@ class Replayed:
 
 
 def curves(results: Results) -> list[Curve]:
-    """The trials that have a record and were not promoted, in the order of their numbers."""
-    known = [(trial, _told(trial)) for trial in results.trials if trial.record is not None]
-    return [_curve(trial, str(tree.get("label", trial.budget))) for trial, tree in known if "promotes" not in tree]
+    """List the trials that have a record and were not promoted, in the order of their numbers."""
+    return [_curve(trial, trial.record) for trial in results.trials if trial.record is not None and not trial.promoted]
 
 
-def _curve(trial: Trial, label: str) -> Curve:
-    record = trial.record
-    assert record is not None
-    rows = [row for row in record.history if row.get("phase") == "finetune" and row.get("top1_val") is not None]
+def _curve(trial: Trial, record: Record) -> Curve:
+    top1 = [epoch.top1_val for epoch in epochs_of(record, "finetune") if epoch.top1_val is not None]
     seconds = record.seconds.get("finetune", 0.0)
     subnet = record.subnet
     return Curve(
         number=trial.number,
-        group=(str(trial.folder.parent), label),
+        group=(str(trial.folder.parent), trial.label),
         status=trial.status,
-        top1=tuple(float(row["top1_val"]) for row in rows),
+        top1=tuple(map(float, top1)),
         final=subnet.top1_val if subnet and trial.met_budget else None,
         used=record.budget.used or 1.0,
         macs=subnet.macs if subnet else 0,
         dense=record.dense.macs if record.dense else 0,
         before=record.seconds.get("search", 0.0),
-        each=seconds / len(rows) if rows else 0.0,
-        epochs=int(record.spec.get("finetune", {}).get("epochs") or len(rows)),
+        each=seconds / len(top1) if top1 else 0.0,
+        epochs=int(spec_value(record, "finetune.epochs") or len(top1)),
     )
 
 
-def _told(trial: Trial) -> dict[str, Any]:
-    try:
-        tree = json.loads((trial.folder / TRIAL_FILE).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return tree if isinstance(tree, dict) else {}
-
-
 def stopped(trials: Sequence[Curve], rule: Rule, slots: int) -> set[int]:
-    """The positions in `trials` of those that `rule` stops, when they start in this order, `slots` at a time.
+    """Return the positions in `trials` of those that `rule` stops, when they start in this order, `slots` at a time.
 
     Each goes through its recorded seconds; what comes to the gate at one moment decides in the order of starting.
     """
@@ -129,9 +125,9 @@ def stopped(trials: Sequence[Curve], rule: Rule, slots: int) -> set[int]:
         if at_gate:
             others = passed.setdefault(trial.group, [])
             own = (trial.top1[rule.epochs - 1], trial.used)
-            found = standing(own, others)
+            ranking = rank_among(own, others)
             others.append(own)
-            if found.of < rule.min_trials or not found.outside(rule.keep):
+            if ranking.of < rule.min_trials or not ranking.outside(rule.keep):
                 heapq.heappush(events, (now + trial.each * (len(trial.top1) - rule.epochs), index, False))
                 continue
             ended.add(index)
@@ -140,12 +136,12 @@ def stopped(trials: Sequence[Curve], rule: Rule, slots: int) -> set[int]:
 
 
 def _epochs(trial: Curve, rule: Rule) -> int:
-    """Fine-tune epochs to the gate, or to the end of a trial that never comes to it or has none left behind it."""
+    """Count fine-tune epochs to the gate, or to the end of a trial that ends before or at it."""
     return min(rule.epochs, len(trial.top1))
 
 
 def replayed(trials: Sequence[Curve], rule: Rule, slots: int) -> Replayed:
-    """One sweep in this order of its trials, with the gate and without."""
+    """Replay one sweep in this order of its trials, with the gate and without."""
     ended = stopped(trials, rule, slots)
     finals = [trial for trial in trials if trial.final is not None]
     kept = [trial for index, trial in enumerate(trials) if trial.final is not None and index not in ended]
@@ -163,7 +159,7 @@ def replayed(trials: Sequence[Curve], rule: Rule, slots: int) -> Replayed:
 
 
 def spread(sweeps: Sequence[Sequence[Curve]], rule: Rule, slots: int, orders: int) -> dict[str, Any]:
-    """Figures of `rule` over the sweeps together: in the order of the numbers, and over random orders (seeded).
+    """Compute figures of `rule` over the sweeps together: in the order of the numbers, and over random orders (seeded).
 
     Percentages: `saved` of all trial-seconds; `volume` of the hypervolume without a gate, in the mean over sweeps, from
     the lowest final top-1 at the dense network's MACs; `best_lost` of the budgets. `points_lost`: top-1 by which a

@@ -1,4 +1,4 @@
-"""The paper's ablation questions, answered by trials that are equal in all but what a question switches.
+"""Answer the paper's ablation questions by trials that are equal in all but what a question switches.
 
 The numbers that OFB's authors measured are not known to this project: those cells are empty.
 """
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.fronts.seeds import Spread, settings
-from analysis.load import Results, Trial
 from analysis.paper.layout import OURS, PUBLISHED, Cell, Column, PaperTable
-from analysis.paper.measured import data_label, dense, first, over, rest, subnet, unfinished, value
+from analysis.paper.measured import data_label, dense, first, over, rest, subnet, unfinished
+from analysis.trials.compare import spec_value
+from analysis.trials.trial import Results, Trial
+from ofb_ray.results.history import axis_cuts_of
 from ofb_ray.results.records import Record
 
 
@@ -75,7 +77,7 @@ Trials = dict[int, Trial]
 
 
 def ablation_table(name: str, results: Results) -> PaperTable:
-    """The table of one question: a section for each setting and budget in which at least two of its rows were run."""
+    """Make the table of one question: a section for each setting and budget in which two or more rows were run."""
     question = QUESTIONS[name]
     sections = []
     tested = []
@@ -93,29 +95,31 @@ def ablation_table(name: str, results: Results) -> PaperTable:
     return PaperTable(name, question.title, _COLUMNS, tuple(sections), measured, notes)
 
 
-def pooled(found: list[Spread]) -> float | None:
-    """The standard deviation from seed to seed, pooled over rows; None where no row has two seeds."""
-    known = [(each.deviation, each.n - 1) for each in found if each.deviation is not None]
+def pooled(spreads: list[Spread]) -> float | None:
+    """Return the standard deviation from seed to seed, pooled over rows; None where no row has two seeds."""
+    known = [(each.deviation, each.n - 1) for each in spreads if each.deviation is not None]
     freedom = sum(n for _, n in known)
     return math.sqrt(sum(deviation**2 * n for deviation, n in known) / freedom) if freedom else None
 
 
 def _sections(question: Question, results: Results) -> list[dict[tuple[Any, ...], Trials]]:
-    """For each setting and budget, what was run of the question's rows: one trial a seed, in the order of the seeds."""
-    found: dict[tuple[str, str], dict[tuple[Any, ...], Trials]] = {}
+    """List for each setting and budget the question's rows that were run: one trial a seed, ordered by seed."""
+    sections: dict[tuple[str, str], dict[tuple[Any, ...], Trials]] = {}
     for setting in settings(results):
         record = first(setting)
-        known = {tuple(value(trial.record, key) for key in question.keys) for trial in setting.trials if trial.record}
+        known = {
+            tuple(spec_value(trial.record, key) for key in question.keys) for trial in setting.trials if trial.record
+        }
         chosen = known.pop()
         # Seeds that do not agree on the switch (a sampler suggested it) are no row.
         if chosen in question.rows and not known:
-            place = (rest(record, question.keys), json.dumps(setting.budget))
-            row = found.setdefault(place, {}).setdefault(chosen, {})
+            key = (rest(record, question.keys), json.dumps(setting.budget))
+            row = sections.setdefault(key, {}).setdefault(chosen, {})
             for trial in setting.trials:
                 if trial.record is not None:
                     # Two sweeps with the same row ran the same trial twice: it counts once.
                     row.setdefault(trial.record.seed, trial)
-    return [rows for rows in found.values() if len(rows) > 1]
+    return [rows for rows in sections.values() if len(rows) > 1]
 
 
 def _row(label: str, trials: tuple[Trial, ...], full: Trials) -> tuple[Cell, ...]:
@@ -128,7 +132,7 @@ def _row(label: str, trials: tuple[Trial, ...], full: Trials) -> tuple[Cell, ...
         lambda record: None if record.budget.used is None else 100 * record.budget.used,
         lambda record: _decided(record, projected=False),
         lambda record: _decided(record, projected=True),
-        lambda record: max((event["output_gap"] for event in record.events if "output_gap" in event), default=None),
+        lambda record: max((cut.output_gap for cut in axis_cuts_of(record)), default=None),
     ]
     spreads = [over(trials, of) for of in quantities]
     return (data_label(record), record.budget.label, label, None, *spreads, len(trials))
@@ -142,7 +146,7 @@ def _dense_row(trials: tuple[Trial, ...]) -> tuple[Cell, ...]:
 
 
 def _difference(record: Record, full: Trial | None) -> float | None:
-    """Top-1 test minus that of the full method with the same seed, whose dense network is the same."""
+    """Return top-1 test minus that of the full method with the same seed, whose dense network is the same."""
     ours, theirs = record.subnet, full.record.subnet if full and full.record else None
     if ours is None or theirs is None or ours is theirs or ours.top1_test is None or theirs.top1_test is None:
         return None
@@ -150,18 +154,16 @@ def _difference(record: Record, full: Trial | None) -> float | None:
 
 
 def _decided(record: Record, *, projected: bool) -> float:
-    """How many axes the search's own eliminations decided, or the last projection."""
-    return float(
-        sum(bool(event.get("decided")) and bool(event.get("projected")) == projected for event in record.events)
-    )
+    """Count the axes that the search's own eliminations decided, or the last projection."""
+    return float(sum(cut.decided and cut.projected == projected for cut in axis_cuts_of(record)))
 
 
-def _noise(found: list[Spread]) -> list[str]:
-    """How large a difference of two rows must be to mean something."""
-    deviation = pooled(found)
+def _noise(spreads: list[Spread]) -> list[str]:
+    """Say how large a difference of two rows must be to mean something."""
+    deviation = pooled(spreads)
     if deviation is None:
         return []
-    n = min(each.n for each in found if each.n > 1)
+    n = min(each.n for each in spreads if each.n > 1)
     return [
         f"The standard deviation from seed to seed, pooled over the rows, is {deviation:.2f} points of top-1 test: "
         f"with {n} seeds a row, differences below about {2 * math.sqrt(2 / n) * deviation:.1f} points mean nothing."

@@ -1,4 +1,4 @@
-"""A table of a paper as Markdown, LaTeX and CSV: numbers as text to read, and as numbers to go on with."""
+"""Write a paper's table as Markdown and LaTeX, numbers as text to read, and as CSV, numbers to go on with."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.fronts.seeds import Spread
-from analysis.fronts.selected import FITTED, escape, human
+from analysis.fronts.selected_table import FITTED, escape, human
 
 PUBLISHED, OURS = "published", "ours"
 Kind = Literal["text", "points", "count", "seconds", "days", "plain", "whole"]
 
 
 @dataclass(frozen=True)
-class Source:
+class Footnote:
     """A text too long for a cell, such as where a number stands: `head` and a number in the table, `text` below it."""
 
     text: str
     head: str = ""
 
 
-Cell = str | int | float | Spread | Source | None
+Cell = str | int | float | Spread | Footnote | None
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class PaperTable:
     @property
     def sources(self) -> list[str]:
         """The sources, in the order of their numbers."""
-        cells = (cell for section in self.sections for row in section for cell in row if isinstance(cell, Source))
+        cells = (cell for section in self.sections for row in section for cell in row if isinstance(cell, Footnote))
         return list(dict.fromkeys(cell.text for cell in cells))
 
 
 def texts(table: PaperTable) -> tuple[list[str], list[list[str]], list[str]]:
-    """Heads, rows and lines below as text; the group of a column stands in front of its head."""
+    """Return heads, rows and lines below as text; the group of a column stands in front of its head."""
     heads = [f"{column.group} {column.head}".strip() for column in table.columns]
     below = [*table.notes, *(f"[{number}] {text}" for number, text in enumerate(table.sources, 1))]
     return heads, [cells for section in _texts(table) for cells in section], below
 
 
 def markdown(table: PaperTable) -> str:
-    """GitHub's Markdown."""
+    """Write the table in GitHub's Markdown."""
     heads, rows, below = texts(table)
     lines = [f"**{table.title}**", "", _line(heads), _line(["---" if _left(c) else "---:" for c in table.columns])]
     lines += [_line(cells) for cells in rows]
@@ -77,7 +77,7 @@ def markdown(table: PaperTable) -> str:
 
 
 def latex(table: PaperTable) -> str:
-    """A `table*` with booktabs rules; sources and notes below it. All text is escaped."""
+    """Write a `table*` with booktabs rules; sources and notes below it. All text is escaped."""
     aligned = "".join("l" if _left(column) else "r" for column in table.columns)
     sections = ["\n".join(_row(cells) for cells in section) for section in _texts(table) if section]
     below = [*table.notes, *(f"[{number}] {text}" for number, text in enumerate(table.sources, 1))]
@@ -102,7 +102,7 @@ def latex(table: PaperTable) -> str:
 
 
 def as_csv(table: PaperTable) -> str:
-    """Plain numbers in units of one (percent, counts, seconds, days), deviations in a column of their own."""
+    """Write plain numbers in units of one (percent, counts, seconds, days), deviations in a column of their own."""
     rows = [row for section in table.sections for row in section]
     spread = [any(isinstance(row[index], Spread) for row in rows) for index in range(len(table.columns))]
     out = io.StringIO()
@@ -120,7 +120,7 @@ def as_csv(table: PaperTable) -> str:
 def _values(cell: Cell, wide: bool) -> list[str | float | None]:
     if isinstance(cell, Spread):
         return [round(cell.mean, 6), None if cell.deviation is None else round(cell.deviation, 6)]
-    value = f"{cell.head}: {cell.text}".removeprefix(": ") if isinstance(cell, Source) else cell
+    value = f"{cell.head}: {cell.text}".removeprefix(": ") if isinstance(cell, Footnote) else cell
     return [value, None] if wide else [value]
 
 
@@ -128,7 +128,7 @@ def _texts(table: PaperTable) -> list[list[list[str]]]:
     numbers = {text: f"[{number}]" for number, text in enumerate(table.sources, 1)}
 
     def text(cell: Cell, column: Column) -> str:
-        if isinstance(cell, Source):
+        if isinstance(cell, Footnote):
             return f"{cell.head} {numbers[cell.text]}".strip()
         return cell if isinstance(cell, str) else _number(cell, column.kind)
 
@@ -176,13 +176,13 @@ def _escape(text: str) -> str:
 
 
 def _spans(columns: Sequence[Column]) -> list[str]:
-    """The line of groups above the heads, with a rule under each; nothing where there are no groups."""
+    """Write the line of groups above the heads, with a rule under each; nothing where there are no groups."""
     runs: list[tuple[str, int, int]] = []
-    for place, column in enumerate(columns, 1):
+    for index, column in enumerate(columns, 1):
         if runs and runs[-1][0] == column.group:
-            runs[-1] = (column.group, runs[-1][1], place)
+            runs[-1] = (column.group, runs[-1][1], index)
         else:
-            runs.append((column.group, place, place))
+            runs.append((column.group, index, index))
     if all(not group for group, _, _ in runs):
         return []
     heads = [f"\\multicolumn{{{last - first + 1}}}{{c}}{{{_escape(group)}}}" for group, first, last in runs]

@@ -1,4 +1,4 @@
-"""What the records say for a paper's table: settings over seeds, and what they were run on."""
+"""Read from the records what a paper's table needs: settings over seeds, and what they were run on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.fronts.budgets import order
-from analysis.fronts.compare import without
 from analysis.fronts.seeds import Setting, Spread, most_seeds, settings, spread
-from analysis.load import Results, Trial
+from analysis.trials.compare import spec_value, spec_without
+from analysis.trials.trial import Results, Trial
 from ofb_ray.results.records import Network, Record
 
 # What an ablation changes, with the values of the full method (ofb_ray.config.train).
@@ -26,51 +26,43 @@ _NO_SHAPE = {"num_classes", "in_chans", "img_size", "drop_path_rate"}
 
 
 def full_method(results: Results) -> list[Setting]:
-    """The settings in which nothing of the method is switched off: one for each budget and point of the grid.
+    """List the settings in which nothing of the method is switched off: one for each budget and point of the grid.
 
     Of several that a sampler suggested, it is the selected one: the most seeds, then the highest top-1 val.
     """
-    found: dict[tuple[str, str, tuple[str, str, int]], list[Setting]] = {}
+    cells: dict[tuple[str, str, tuple[str, str, int]], list[Setting]] = {}
     for each in settings(results):
         # A sampler may have suggested the switch itself: then the seeds of a setting need not agree on it.
         records = [trial.record for trial in each.trials if trial.record]
-        if all(value(record, key) in (wanted, None) for record in records for key, wanted in FULL_METHOD.items()):
-            found.setdefault((each.experiment, each.place, each.budget), []).append(each)
-    return [min(most_seeds(same), key=order) for same in found.values()]
+        if all(spec_value(record, key) in (wanted, None) for record in records for key, wanted in FULL_METHOD.items()):
+            cells.setdefault((each.experiment, each.name, each.budget), []).append(each)
+    return [min(most_seeds(same), key=order) for same in cells.values()]
 
 
 def first(setting: Setting) -> Record:
-    """The record of a setting's first seed: all but the seed and the results is the same in the others."""
+    """Return the record of a setting's first seed: all but the seed and the results is the same in the others."""
     record = setting.trials[0].record
     assert record is not None
     return record
 
 
-def value(record: Record, key: str) -> Any:
-    """The value of a dotted key of the record's spec, None where a level is missing."""
-    tree: Any = record.spec
-    for part in key.split("."):
-        tree = tree.get(part) if isinstance(tree, dict) else None
-    return tree
-
-
 def rest(record: Record, keys: tuple[str, ...]) -> str:
-    """All of the spec but the seed, the budget, the explored values and these keys, as text that can be compared."""
-    return without(record.spec, ("seed", "budget", *record.params_explored, *keys))
+    """Return the spec without seed, budget, explored values and these keys, as text that can be compared."""
+    return spec_without(record, ("seed", "budget", *record.params_explored, *keys))
 
 
 def over(trials: tuple[Trial, ...], of: Callable[[Record], float | None]) -> Spread | None:
-    """A quantity over the seeds."""
+    """Spread a quantity over the seeds."""
     return spread([of(trial.record) for trial in trials if trial.record])
 
 
 def subnet(column: str) -> Callable[[Record], float | None]:
-    """A column of the record's subnet."""
+    """Return a getter of a column of the record's subnet."""
     return lambda record: _of(record.subnet, column)
 
 
 def dense(column: str) -> Callable[[Record], float | None]:
-    """A column of the record's dense network."""
+    """Return a getter of a column of the record's dense network."""
     return lambda record: _of(record.dense, column)
 
 
@@ -78,20 +70,20 @@ def is_imagenet(record: Record) -> bool:
     """Whether the trial learned from ImageNet-1k: the one data set of 1,281,167 training images."""
     counts = [record.environment.get(f"{split}_images") for split in ("train", "val")]
     there = sum(count for count in counts if isinstance(count, int))
-    images = (value(record, "data.train_images"), there)
-    return IMAGENET_IMAGES in images and value(record, "data.train_limit") is None
+    images = (spec_value(record, "data.train_images"), there)
+    return IMAGENET_IMAGES in images and spec_value(record, "data.train_limit") is None
 
 
 def start_of(record: Record) -> str:
-    """The fairness class of a trial, a key of `analysis.paper.published.STARTS`.
+    """Return the fairness class of a trial, a key of `analysis.paper.published.STARTS`.
 
     `teacher`: distilled weights, or a teacher in any phase. `extra-data`: pretrained weights whose tag, or the default
     one of their name in timm, tells of more than ImageNet-1k. Else `plain`.
     """
-    name, _, tag = str(value(record, "model.name")).partition(".")
-    if "distilled" in name or any(value(record, f"{phase}.distill") for phase in ("dense", "search", "finetune")):
+    name, _, tag = str(spec_value(record, "model.name")).partition(".")
+    if "distilled" in name or any(spec_value(record, f"{phase}.distill") for phase in ("dense", "search", "finetune")):
         return "teacher"
-    if not (value(record, "model.pretrained") or value(record, "model.weights")):
+    if not (spec_value(record, "model.pretrained") or spec_value(record, "model.weights")):
         return "plain"
     in1k = tag.endswith("in1k") and "_ft_" not in tag if tag else name.startswith(("deit", "swin_tiny"))
     return "plain" if in1k else "extra-data"
@@ -99,42 +91,44 @@ def start_of(record: Record) -> str:
 
 def is_transfer(record: Record) -> bool:
     """Whether pretrained weights were taken to another data set."""
-    return bool(value(record, "model.pretrained") or value(record, "model.weights")) and not is_imagenet(record)
+    return bool(spec_value(record, "model.pretrained") or spec_value(record, "model.weights")) and not is_imagenet(
+        record
+    )
 
 
 def is_swin(record: Record) -> bool:
     """Whether the network is a Swin Transformer."""
-    return str(value(record, "model.name")).startswith("swin")
+    return str(spec_value(record, "model.name")).startswith("swin")
 
 
 def data_name(record: Record) -> str:
-    """The data set: of a folder its name, and CIFAR as papers write it."""
+    """Name the data set: of a folder its name, and CIFAR as papers write it."""
     if is_imagenet(record):
         return "ImageNet-1k"
-    name = str(value(record, "data.name"))
-    root = value(record, "data.root")
+    name = str(spec_value(record, "data.name"))
+    root = spec_value(record, "data.root")
     if name == "folder" and isinstance(root, str):
         name = Path(root).name
     return _NAMES.get(name, name)
 
 
 def data_label(record: Record) -> str:
-    """`digits, 8 px, 719 images`: the data set, its image size and the images that were learned from."""
-    size, images = value(record, "data.image_size"), record.environment.get("train_images")
+    """Describe the data, `digits, 8 px, 719 images`: the set, its image size and the images that were learned from."""
+    size, images = spec_value(record, "data.image_size"), record.environment.get("train_images")
     return data_name(record) + (f", {size} px" if size else "") + (f", {images} images" if images else "")
 
 
 def model_label(record: Record) -> tuple[str, str]:
-    """The network's name without its pretrained tag, and what of its shape was changed, or nothing."""
-    name = str(value(record, "model.name")).partition(".")[0]
-    args = value(record, "model.args")
+    """Return the network's name without its pretrained tag, and what of its shape was changed, or nothing."""
+    name = str(spec_value(record, "model.name")).partition(".")[0]
+    args = spec_value(record, "model.args")
     shape = {k: v for k, v in args.items() if k not in _NO_SHAPE} if isinstance(args, dict) else {}
     changed = ", ".join(f"{key} {shape[key]}" for key in sorted(shape))
     return name, changed
 
 
 def unfinished(results: Results) -> list[str]:
-    """A sentence on the trials that are in no table, or nothing."""
+    """Say which trials are in no table, in a sentence, or nothing."""
     lost = [
         f"{count} {status}"
         for status in ("failed", "stopped", "died", "running", "queued", "unreadable")
@@ -146,5 +140,5 @@ def unfinished(results: Results) -> list[str]:
 
 
 def _of(network: Network | None, column: str) -> float | None:
-    found = getattr(network, column, None)
-    return None if found is None else float(found)
+    value = getattr(network, column, None)
+    return None if value is None else float(value)

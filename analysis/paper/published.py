@@ -1,4 +1,4 @@
-"""Published numbers to compare with, each with its source (`analysis/reference/README.md` says what is in there)."""
+"""Read published numbers to compare with, each with its source (see `analysis/reference/README.md`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Published:
         params, macs: counts. What this literature calls FLOPs are multiply-accumulates.
         search_gpu_days: of the search alone, without fine-tuning.
         table: the table of the source that it stands in, a short id.
-        own: printed by the method's own source, not by a rival's.
+        own: printed by the method's own source, not by another's.
         note: what a reader of the number must know.
     """
 
@@ -53,7 +53,7 @@ class Published:
 
 
 def published(table: Table = "imagenet") -> list[Published]:
-    """The rows of one table, in the order of its file.
+    """Read the rows of one table, in the order of its file.
 
     imagenet: accuracy over cost. search_cost: GPU days of a search. transfer: accuracy on other data sets.
     """
@@ -62,7 +62,7 @@ def published(table: Table = "imagenet") -> list[Published]:
 
 
 def parse(text: str) -> list[Published]:
-    """The rows of a reference CSV.
+    """Read the rows of a reference CSV.
 
     Raises:
         ValueError, KeyError: a number cannot be read, a column is missing.
@@ -71,21 +71,21 @@ def parse(text: str) -> list[Published]:
 
 
 def faults(rows: Iterable[Published]) -> list[str]:
-    """What is wrong with the rows, a line each: no source, an unknown start, numbers that cannot be."""
-    found = []
+    """List what is wrong with the rows, a line each: no source, an unknown start, numbers that cannot be."""
+    lines = []
     for row in rows:
         name = f"{row.method} ({row.table})"
         if not row.source.strip():
-            found.append(f"{name} has no source")
+            lines.append(f"{name} has no source")
         if row.start not in STARTS:
-            found.append(f"{name} has the unknown start {row.start!r}")
+            lines.append(f"{name} has the unknown start {row.start!r}")
         if any(value is not None and not 0 < value <= 100 for value in (row.top1, row.top5)):
-            found.append(f"{name} has an accuracy outside 0 to 100")
+            lines.append(f"{name} has an accuracy outside 0 to 100")
         if row.top1 is not None and row.top5 is not None and row.top5 < row.top1:
-            found.append(f"{name} has a top-5 below its top-1")
+            lines.append(f"{name} has a top-5 below its top-1")
         if any(value is not None and value <= 0 for value in (row.params, row.macs, row.search_gpu_days)):
-            found.append(f"{name} has a cost that is not positive")
-    return found
+            lines.append(f"{name} has a cost that is not positive")
+    return lines
 
 
 def _row(cells: dict[str, str]) -> Published:

@@ -1,4 +1,4 @@
-"""The paper's result tables: published rows with their sources, and beside or below them what was measured.
+"""Make the paper's result tables: published rows with their sources, and beside or below them what was measured.
 
 A trial's spec says which table it is in. `main`: any network but Swin; `swin`: Swin, both without transfers;
 `transfer`: pretrained weights on another data set than ImageNet-1k; `search-cost`: all. A part of the method
@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 
 from analysis.fronts.budgets import order
 from analysis.fronts.seeds import Setting, Spread
-from analysis.load import Results
-from analysis.paper.layout import OURS, PUBLISHED, Cell, Column, PaperTable, Source
+from analysis.paper.layout import OURS, PUBLISHED, Cell, Column, Footnote, PaperTable
 from analysis.paper.measured import (
     FULL_METHOD,
     data_label,
@@ -28,9 +27,10 @@ from analysis.paper.measured import (
     start_of,
     subnet,
     unfinished,
-    value,
 )
 from analysis.paper.published import Published, published
+from analysis.trials.compare import spec_value
+from analysis.trials.trial import Results
 from ofb_ray.results.records import Record
 
 _PRINTED = 0.05e9  # OFB prints its MACs to a tenth of a G
@@ -64,7 +64,7 @@ _COST = (
 )
 _MEAN = "Ours: mean ± standard deviation over the seeds, of each seed the trial of highest held-out top-1."
 _EMPTY = "An empty cell is a number that nobody measured or that the source does not print."
-_RIVALS = (
+_BASELINES = (
     "Published rows start from ImageNet-1k weights without a teacher, each from its method's own source; rivals of "
     "other starts stand in analysis/reference/imagenet.csv."
 )
@@ -73,17 +73,17 @@ Row = tuple[Cell, ...]
 
 
 def main_table(results: Results) -> PaperTable:
-    """DeiT on ImageNet-1k as published, with ours in OFB's rows where the target is theirs; all else of ours below."""
+    """Make the table of DeiT: published rows, with ours in OFB's rows of the same target, all else of ours below."""
     return _accuracy("main", "OFB and rivals on DeiT", "DeiT", results, lambda record: not is_swin(record))
 
 
 def swin_table(results: Results) -> PaperTable:
-    """The same for Swin. OFB's Swin rows stand in a comment that its authors hid, and no code for them was released."""
+    """Make the same for Swin. OFB's Swin rows stand in a comment of its source, and no code for them was released."""
     return _accuracy("swin", "OFB and rivals on Swin", "Swin", results, is_swin)
 
 
 def transfer_table(results: Results) -> PaperTable:
-    """Pretrained networks on other data sets: published rows and ours, by data set."""
+    """Make the table of pretrained networks on other data sets: published rows and ours, by data set."""
     ours = [each for each in full_method(results) if is_transfer(first(each))]
     rows = published("transfer")
     names = list(dict.fromkeys([row.data for row in rows] + [data_name(first(each)) for each in ours]))
@@ -97,9 +97,9 @@ def transfer_table(results: Results) -> PaperTable:
 
 
 def search_cost_table(results: Results) -> PaperTable:
-    """GPU days of a search: published, and what the records of finished trials measured."""
+    """Make the table of GPU days of a search: published, and what the records of finished trials measured."""
     known = [
-        (row.method, row.backbone, row.data, row.search_gpu_days, Source(_cited(row)), *[None] * 5)
+        (row.method, row.backbone, row.data, row.search_gpu_days, Footnote(_cited(row)), *[None] * 5)
         for row in published("search_cost")
     ]
     ours = full_method(results)
@@ -118,18 +118,18 @@ def _accuracy(name: str, title: str, family: str, results: Results, belongs: Cal
     rows = [row for row in published() if row.backbone.startswith(family) and _comparable(row)]
     rows.sort(key=lambda row: (-(row.macs or 0), row.method))
     best = sorted(ours, key=order, reverse=True)
-    placed: dict[str, Setting] = {row.method: each for row in rows for each in best if _is_row(each, row)}
-    left = [each for each in ours if each not in placed.values()]
+    by_row: dict[str, Setting] = {row.method: each for row in rows for each in best if _is_row(each, row)}
+    left = [each for each in ours if each not in by_row.values()]
     sections = (
-        tuple(_published(row, placed.get(row.method)) for row in rows),
+        tuple(_published(row, by_row.get(row.method)) for row in rows),
         _dense_rows(left) + tuple(_measured(each) for each in left),
     )
-    notes = (_MEAN, _EMPTY, _RIVALS, *unfinished(results))
+    notes = (_MEAN, _EMPTY, _BASELINES, *unfinished(results))
     return PaperTable(name, title, _ACCURACY, sections, len(ours), notes)
 
 
 def _comparable(row: Published) -> bool:
-    """OFB's rows; dense networks; rivals of the plain start, without ablations, where their own source prints MACs."""
+    """Whether it is OFB's row, a dense network, or of the plain start with MACs in its own source and no ablation."""
     if row.method.startswith("OFB"):
         return True
     if "rivals" in row.table or "-only" in row.method:
@@ -141,14 +141,14 @@ def _is_row(setting: Setting, row: Published) -> bool:
     """Whether ours has the target of an OFB row, on the same data, from DeiT's or Swin's weights without a teacher."""
     record = first(setting)
     same = row.method.startswith("OFB") and is_imagenet(record) and record.budget.resource == "macs"
-    same = same and start_of(record) == "plain" and str(value(record, "model.name")).startswith(("deit_", "swin_"))
+    same = same and start_of(record) == "plain" and str(spec_value(record, "model.name")).startswith(("deit_", "swin_"))
     return same and abs(record.budget.target - (row.macs or 0)) < _PRINTED
 
 
 def _published(row: Published, ours: Setting | None = None) -> Row:
     backbone = row.backbone.partition(" (")[0]
-    found = (row.macs, row.params, row.top1, row.top5, Source(_cited(row)))
-    return (row.method, backbone, row.data, *found, *(_ours(ours) if ours else [None] * 5))
+    numbers = (row.macs, row.params, row.top1, row.top5, Footnote(_cited(row)))
+    return (row.method, backbone, row.data, *numbers, *(_ours(ours) if ours else [None] * 5))
 
 
 def _cited(row: Published) -> str:
@@ -162,7 +162,7 @@ def _measured(setting: Setting) -> Row:
 
 def _model(record: Record) -> Cell:
     name, shape = model_label(record)
-    return Source(f"{name} with {shape}", name) if shape else name
+    return Footnote(f"{name} with {shape}", name) if shape else name
 
 
 def _ours(setting: Setting) -> Iterable[Cell]:
@@ -170,10 +170,10 @@ def _ours(setting: Setting) -> Iterable[Cell]:
     return [*(over(setting.trials, subnet(column)) for column in columns), setting.n]
 
 
-def _dense_rows(found: list[Setting]) -> tuple[Row, ...]:
-    """The dense network of each kind, over the seeds of the setting that has most."""
+def _dense_rows(settings: list[Setting]) -> tuple[Row, ...]:
+    """Make a row of the dense network of each kind, over the seeds of the setting that has most."""
     kinds: dict[tuple[str, Cell, str], Setting] = {}
-    for each in found:
+    for each in settings:
         record = first(each)
         key = (_sweep(each), _model(record), data_label(record))
         if key not in kinds or each.n > kinds[key].n:
@@ -199,15 +199,15 @@ def _cost_row(setting: Setting) -> Row:
 
 
 def _name(setting: Setting) -> str:
-    """The sweep, the budget, and the values of its grid; that the method is whole goes without saying."""
+    """Name the sweep, the budget, and the values of its grid; that the method is whole goes without saying."""
     record = first(setting)
     grid = {k: v for k, v in (setting.trials[0].explored or {}).items() if k not in record.params_explored}
-    place = [record.budget.label, *(f"{key}={grid[key]}" for key in grid if key not in FULL_METHOD)]
-    place += ["promoted"] * setting.trials[0].promoted
-    return f"{_sweep(setting)} at {', '.join(place)}"
+    parts = [record.budget.label, *(f"{key}={grid[key]}" for key in grid if key not in FULL_METHOD)]
+    parts += ["promoted"] * setting.trials[0].promoted
+    return f"{_sweep(setting)} at {', '.join(parts)}"
 
 
 def _sweep(setting: Setting) -> str:
-    """The sweep's name; of several that are one experiment, the first and how many more."""
+    """Return the sweep's name; of several that are one experiment, the first and how many more."""
     names = list(dict.fromkeys(trial.record.sweep for trial in setting.trials if trial.record))
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

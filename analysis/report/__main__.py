@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.output import answer
+from analysis.output.command import answer
 from analysis.report.build import report
 
 

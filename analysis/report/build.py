@@ -1,4 +1,4 @@
-"""From results folders to the page: what stands on it, in which order."""
+"""Make the page of results folders: what stands on it, in which order."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from analysis.fronts.baselines import is_imagenet
-from analysis.fronts.selected import HEAD, counts, notes, rows
-from analysis.load import Results, read
-from analysis.output import default_out, save
+from analysis.fronts.selected_table import HEAD, counts, notes, rows
+from analysis.output.files import default_out, save
+from analysis.paper.baselines import is_imagenet
 from analysis.paper.layout import texts
+from analysis.paper.tables import tables
 from analysis.report.facts import cost_of, environment_of, facts_of, seeds_of
-from analysis.report.fronts import interactive
+from analysis.report.interactive import interactive
 from analysis.report.page import Page, Table, render
 from analysis.report.pictures import pictures
-from analysis.tables import tables
+from analysis.trials.read import read
+from analysis.trials.trial import Results
 from ofb_ray.results.files import SWEEP_FILE
 from ofb_ray.results.store import readable
 
@@ -40,13 +41,13 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> str:
     """
     results = read(folders)
     data = page_of(results, folders)
-    place = out or default_out(folders, results)
-    save({REPORT_FILE: data}, place)
-    return f"{counts(results)}\nwrote {REPORT_FILE} ({len(data) / 1e6:.1f} MB) in {place}; open it in a browser"
+    folder = out or default_out(folders, results)
+    save({REPORT_FILE: data}, folder)
+    return f"{counts(results)}\nwrote {REPORT_FILE} ({len(data) / 1e6:.1f} MB) in {folder}; open it in a browser"
 
 
 def page_of(results: Results, folders: Sequence[str | Path]) -> bytes:
-    """The page as bytes.
+    """Make the page as bytes.
 
     Args:
         folders: as the user gave them: commands on the page name these.
@@ -77,9 +78,9 @@ def _tables(results: Results) -> list[Table]:
     dense, selected = rows(results)
     if not (dense or selected):
         return []
-    found = [Table("The selected trial of each budget", HEAD, [*dense, *selected])]
+    first = [Table("The selected trial of each budget", HEAD, [*dense, *selected])]
     shown = [table for table in tables(results) if is_imagenet(results) or table.name not in IMAGENET_TABLES]
-    return found + [Table(table.title, *texts(table)) for table in shown]
+    return first + [Table(table.title, *texts(table)) for table in shown]
 
 
 def _sweep_files(results: Results) -> dict[str, str]:

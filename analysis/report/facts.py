@@ -1,4 +1,4 @@
-"""What the page says of each trial and of the sweep: plain values, no markup."""
+"""Gather what the page says of each trial and of the sweep: plain values, no markup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.fronts.selected import human, widths_summary
-from analysis.load import Results, Trial
+from analysis.fronts.selected_table import human, widths_summary
+from analysis.trials.trial import Results, Trial
 from ofb_ray.results.files import LOG_FILE
+from ofb_ray.results.history import widths_of
 from ofb_ray.results.records import Record
 
 LOST = ("failed", "stopped", "died", "unreadable")
-Places = Mapping[Path, str]  # results folder -> what its user calls it
+FolderNames = Mapping[Path, str]  # results folder -> what its user calls it
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Facts:
     log: str
 
 
-def facts_of(results: Results, places: Places) -> list[Facts]:
-    """The facts of every trial, in the order of the results."""
-    return [_facts(trial, on_front, places) for trial, on_front in zip(results.trials, results.on_front, strict=True)]
+def facts_of(results: Results, names: FolderNames) -> list[Facts]:
+    """Gather the facts of every trial, in the order of the results."""
+    return [_facts(trial, on_front, names) for trial, on_front in zip(results.trials, results.on_front, strict=True)]
 
 
 def environment_of(results: Results) -> list[tuple[str, str]]:
-    """What the trials ran with: every key of their records' environment, and how many trials where they differ."""
+    """List what the trials ran with: every key of their records' environment, and how many trials where they differ."""
     seen: dict[str, Counter[str]] = {}
     for trial in results.trials:
         for key, value in (trial.record.environment if trial.record else {}).items():
@@ -58,12 +59,12 @@ def environment_of(results: Results) -> list[tuple[str, str]]:
 
 
 def seeds_of(results: Results) -> str:
-    """`0, 1, 2`."""
+    """List the seeds: `0, 1, 2`."""
     return ", ".join(str(seed) for seed in sorted({trial.seed for trial in results.trials if trial.seed is not None}))
 
 
 def cost_of(results: Results) -> list[tuple[str, str]]:
-    """Hours that the trials took, by phase; a dense network or a search that trials share counts once."""
+    """Sum the hours that the trials took, by phase; a dense network or a search that trials share counts once."""
     phases: Counter[str] = Counter()
     gpu: Counter[str] = Counter()
     shared: set[tuple[str, float]] = set()
@@ -81,10 +82,10 @@ def cost_of(results: Results) -> list[tuple[str, str]]:
     return lines + [(f"{phase}, GPU time", _hours(seconds)) for phase, seconds in gpu.items() if seconds]
 
 
-def _facts(trial: Trial, on_front: bool, places: Places) -> Facts:
+def _facts(trial: Trial, on_front: bool, names: FolderNames) -> Facts:
     record = trial.record
     subnet = record.subnet if record else None
-    place = f"{places.get(trial.folder.parent, str(trial.folder.parent)).rstrip('/')}/{trial.folder.name}"
+    location = f"{names.get(trial.folder.parent, str(trial.folder.parent)).rstrip('/')}/{trial.folder.name}"
     ended = record is not None
     return Facts(
         name=str(trial.name),
@@ -100,19 +101,18 @@ def _facts(trial: Trial, on_front: bool, places: Places) -> Facts:
         layers=_layers(record),
         explored=", ".join(f"{key} = {_short(value)}" for key, value in (trial.explored or {}).items()),
         reason=trial.reason,
-        rerun=shlex.join(["ofb-ray", "trial", "--from", place]) if ended else "",
-        export=shlex.join(["ofb-ray", "export", place, "--to", "DIR"]) if subnet else "",
-        log=f"{place}/{LOG_FILE}" if trial.status in LOST else "",
+        rerun=shlex.join(["ofb-ray", "trial", "--from", location]) if ended else "",
+        export=shlex.join(["ofb-ray", "export", location, "--to", "DIR"]) if subnet else "",
+        log=f"{location}/{LOG_FILE}" if trial.status in LOST else "",
     )
 
 
 def _layers(record: Record | None) -> str:
-    """`embed 48; blocks.0: 4 x 12, 192; ...`: every width, in the network's order."""
-    widths: dict[str, dict[str, int]] = ((record.arch if record else None) or {}).get("widths", {})
+    """Write every width, `embed 48; blocks.0: 4 x 12, 192; ...`, in the network's order."""
     groups: dict[str, list[str]] = {}
-    for name, size in widths.items():
+    for name, (heads, width) in widths_of(record.arch if record else None).items():
         block, _, kind = name.rpartition(".")
-        text = f"{size['heads']} x {size['width']}" if kind.endswith("attn") else str(size["width"])
+        text = f"{heads} x {width}" if kind.endswith("attn") else str(width)
         groups.setdefault(block or name, []).append(text)
     return "; ".join(f"{block}: {', '.join(texts)}" for block, texts in groups.items())
 

@@ -1,4 +1,4 @@
-"""The pictures of the page, as PNG at a size for a screen."""
+"""Draw the pictures of the page, as PNG at a size for a screen."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from analysis import figures
 from analysis.drawing import growth
 from analysis.fronts.budgets import budgets
 from analysis.fronts.objectives import objective
-from analysis.load import Results
 from analysis.report.page import Picture
-from analysis.search import title_of, trace_of
 from analysis.searches import importances, maps, slices, trajectories, widths
 from analysis.searches.explored import groups
+from analysis.searches.sentences import title_of
+from analysis.searches.trace import trace_of
+from analysis.trials.trial import Results
 
 DPI = 110
 MOST_NETWORKS = 4
@@ -37,32 +38,33 @@ SLICES = "Held-out top-1 over each explored parameter."
 
 
 def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
-    """What can be drawn of these results; nothing where no trial has finished.
+    """Draw what can be drawn of these results; nothing where no trial has finished.
 
     Args:
         folders: as they were given: a trial's trace is fetched from a store.
     """
     if not any(trial.met_budget for trial in results.trials):
         return []
+    macs, top1 = objective("macs", results), objective("top1_val", results)
     networks, which = widths.subnets(results)[:MOST_NETWORKS], widths.chosen(results)[0]
     with mpl.rc_context(figures.STYLE):
         drawn: list[tuple[str, str, Figure | None]] = [
-            ("The front", FRONT, figures.draw(results)),
-            ("Hypervolume", GROWN, growth.draw(results, objective("macs", results), objective("top1_val", results))),
+            ("The front", FRONT, figures.front_figure(results)),
+            ("Hypervolume", GROWN, growth.growth_figure(results, macs, top1)),
             *(("Widths of the subnets", WIDTHS.format(which), widths.figure(same, which)) for same in networks),
             *_selected(results, folders),
         ]
         explored = [group for group in groups(results) if group.parameters]
         if explored:
-            found = [importances.importance(group) for group in explored]
-            if any(each.shares for each in found):
-                drawn += [("What the explored parameters matter", IMPORTANCES, importances.figure(found))]
+            by_budget = [importances.importance(group) for group in explored]
+            if any(each.shares for each in by_budget):
+                drawn += [("What the explored parameters matter", IMPORTANCES, importances.figure(by_budget))]
             drawn += [("Explored parameters", SLICES, slices.figure(explored))]
         return [Picture(title, text, _png(figure)) for title, text, figure in drawn if figure is not None]
 
 
 def _selected(results: Results, folders: Sequence[str | Path]) -> list[tuple[str, str, Figure | None]]:
-    """The searches that led to the selected trials, and the maps of that of the smallest budget."""
+    """Draw the searches that led to the selected trials, and the maps of that of the smallest budget."""
     best = [budget.best for budget in budgets(results) if budget.best and budget.best.record]
     if not best:
         return []
@@ -75,7 +77,7 @@ def _selected(results: Results, folders: Sequence[str | Path]) -> list[tuple[str
 
 
 def _png(drawn: Figure) -> bytes:
-    """256 colours: a third of the size, and nothing that an eye would miss in a drawing."""
+    """Render with 256 colours: a third of the size, and nothing that an eye would miss in a drawing."""
     full, small = io.BytesIO(), io.BytesIO()
     drawn.savefig(full, format="png", dpi=DPI)
     with Image.open(full) as image:

@@ -1,17 +1,17 @@
-"""What a sweep explored: its parameters and their ranges, and the trials of each budget with their values."""
+"""Gather what a sweep explored: its parameters with their ranges, and each budget's trials with their values."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.fronts.budgets import budgets
-from analysis.load import Results, Trial
-from ofb_ray.config.yaml12 import load as load_yaml
+from analysis.trials.sweep_file import ExploredRange, read_sweep_file
+from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
-from ofb_ray.results.files import SWEEP_FILE
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Group:
 
 
 def groups(results: Results) -> list[Group]:
-    """One a budget, the smallest first. Promoted trials are left out: their accuracy comes of longer training."""
+    """Make one group a budget, the smallest first, without promoted trials, which trained for longer."""
     ranges = {folder: _ranges(folder) for folder in {trial.folder.parent for trial in results.trials}}
-    found = []
+    by_budget = []
     for budget in budgets(results):
         trials = [trial for trial in budget.trials if trial.record and not trial.promoted]
         values = [{key: as_choice(value) for key, value in (trial.explored or {}).items()} for trial in trials]
-        known = [ranges[folder] for folder in dict.fromkeys(trial.folder.parent for trial in trials)]
+        sweeps = [ranges[folder] for folder in dict.fromkeys(trial.folder.parent for trial in trials)]
         keys = dict.fromkeys(key for each in values for key in each)
-        parameters = [_parameter(key, [each[key] for each in values if key in each], known) for key in keys]
-        found.append(Group(budget.label, tuple(parameters), tuple(values), tuple(map(_top1, trials))))
-    return found
+        parameters = [_parameter(key, [each[key] for each in values if key in each], sweeps) for key in keys]
+        by_budget.append(Group(budget.label, tuple(parameters), tuple(values), tuple(map(_top1, trials))))
+    return by_budget
 
 
 def as_choice(value: Any) -> Any:
-    """A value that can be compared and hashed: lists and mappings as JSON text."""
+    """Return a value that can be compared and hashed: lists and mappings as JSON text."""
     return json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
 
 
@@ -64,29 +64,24 @@ def _top1(trial: Trial) -> float | None:
     return trial.record.subnet.top1_val if trial.met_budget and trial.record and trial.record.subnet else None
 
 
-def _ranges(folder: Path) -> dict[str, Any]:
-    """The sweep's `parameters`, and the values of its `grid`; nothing where the file does not tell."""
+def _ranges(folder: Path) -> Mapping[str, ExploredRange]:
+    """Read the ranges of a sweep; none where its file does not tell."""
     try:
-        tree, _ = load_yaml((folder / SWEEP_FILE).read_text(encoding="utf-8"), str(folder / SWEEP_FILE))
+        return read_sweep_file(folder).ranges
     except (InputError, OSError, ValueError):
         return {}
-    if not isinstance(tree, dict):
-        return {}
-    grid, parameters = tree.get("grid"), tree.get("parameters")
-    listed = {key: {"values": values} for key, values in grid.items()} if isinstance(grid, dict) else {}
-    return listed | (parameters if isinstance(parameters, dict) else {})
 
 
-def _parameter(key: str, values: list[Any], ranges: list[dict[str, Any]]) -> Parameter:
-    """The range of the sweep files, wide enough for all values; without one the values' own."""
-    known = [tree[key] for tree in ranges if isinstance(tree.get(key), dict)]
-    limits = [(tree["min"], tree["max"]) for tree in known if tree.get("min") is not None]
+def _parameter(key: str, values: list[Any], sweeps: list[Mapping[str, ExploredRange]]) -> Parameter:
+    """Take the range of the sweep files, wide enough for all values; without one the values' own."""
+    ranges = [sweep[key] for sweep in sweeps if key in sweep]
+    limits = [each.limits for each in ranges if each.limits is not None]
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    listed = [as_choice(value) for tree in known for value in tree.get("values") or ()]
-    if not numbers or listed or not (limits or known == []):
+    listed = [as_choice(value) for each in ranges for value in each.values]
+    if not numbers or listed or not (limits or ranges == []):
         return Parameter(key, tuple(dict.fromkeys([*listed, *values])))
-    low = min([*values, *(float(low) for low, _ in limits)])
-    high = max([*values, *(float(high) for _, high in limits)])
-    log = bool(known) and all(tree.get("log") for tree in known) and low > 0
-    integer = bool(known) and all(tree.get("integer") for tree in known)
+    low = min([*values, *(low for low, _ in limits)])
+    high = max([*values, *(high for _, high in limits)])
+    log = bool(ranges) and all(each.log for each in ranges) and low > 0
+    integer = bool(ranges) and all(each.integer for each in ranges)
     return Parameter(key, (), low, high, log, integer)

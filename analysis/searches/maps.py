@@ -1,4 +1,4 @@
-"""Importance and sparsity of every unit over the epochs of a search, axis by axis; what was cut is blank."""
+"""Draw importance and sparsity of every unit over the epochs of a search, axis by axis; what was cut is blank."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CUT = "///"
 
 
 def chosen(trace: SearchTrace, names: Sequence[str] = ()) -> list[AxisTrace]:
-    """The axes of these names; without names at most `MOST`, evenly spread over the network.
+    """Choose the axes of these names; without names at most `MOST`, evenly spread over the network.
 
     Raises:
         InputError: there is no such axis, or there are more than `MOST` names.
@@ -43,7 +43,7 @@ def chosen(trace: SearchTrace, names: Sequence[str] = ()) -> list[AxisTrace]:
 
 
 def unit_order(axis: AxisTrace, by: Order = "rank") -> NDArray[np.intp]:
-    """The units from top to bottom: those that live longest first, then by last importance; heads stay together."""
+    """Order the units from top to bottom: longest life first, then last importance; heads stay together."""
     if by == "index":
         return np.arange(axis.heads * axis.width)
     living = axis.living
@@ -54,14 +54,14 @@ def unit_order(axis: AxisTrace, by: Order = "rank") -> NDArray[np.intp]:
     return np.concatenate([head * axis.width + np.argsort(-merit[head], kind="stable") for head in heads])
 
 
-def limits(axes: Sequence[AxisTrace]) -> tuple[float, float]:
-    """The range of importances and gates to show: scores start close together, so 0 to 1 would show little."""
+def importance_limits(axes: Sequence[AxisTrace]) -> tuple[float, float]:
+    """Return the range of importances and gates to show: scores start close together, so 0 to 1 would show little."""
     values = np.concatenate([axis.score[axis.living] for axis in axes])
     low, high = np.quantile(values, (0.01, 0.99)) if len(values) else (0.0, 1.0)
     return float(np.floor(low * 10) / 10), float(max(np.ceil(high * 10), np.floor(low * 10) + 1) / 10)
 
 
-def draw(
+def draw_map(
     axes: Axes,
     trace: SearchTrace,
     axis: AxisTrace,
@@ -69,7 +69,7 @@ def draw(
     by: Order = "rank",
     scale: tuple[float, float] = (0.0, 1.0),
 ) -> QuadMesh:
-    """One map, epochs across and units down; returns what a colour bar needs. A line marks the decision."""
+    """Draw one map, epochs across and units down; returns what a colour bar needs. A line marks the decision."""
     values = (axis.score if quantity == "importance" else axis.sparsity)[:, unit_order(axis, by)]
     middle = (trace.epoch[1:] + trace.epoch[:-1]) / 2
     left = trace.epoch[0] - 0.5
@@ -91,16 +91,16 @@ def draw(
 
 
 def figure(trace: SearchTrace | None, title: str, names: Sequence[str] = (), by: Order = "rank") -> Figure:
-    """The maps of one trial: under each axis' importance its sparsity. Without a trace the figure says so."""
+    """Draw the maps of one trial: under each axis' importance its sparsity. Without a trace the figure says so."""
     if trace is None:
-        made = Figure(figsize=(8.0, 2.0))
-        made.text(0.5, 0.5, f"{title}: no search.npz", ha="center", va="center", fontsize=12, color="0.35")
-        return made
+        picture = Figure(figsize=(8.0, 2.0))
+        picture.text(0.5, 0.5, f"{title}: no search.npz", ha="center", va="center", fontsize=12, color="0.35")
+        return picture
     axes = chosen(trace, names)
     across, down = min(PER_ROW, len(axes)), -(-len(axes) // PER_ROW)
-    made = Figure(figsize=(max(4.5, 1.9 * across + 0.9), 2.9 * down + 0.9), layout="constrained")
-    grid = made.subplots(2 * down, across, squeeze=False)
-    scale = limits(axes)
+    picture = Figure(figsize=(max(4.5, 1.9 * across + 0.9), 2.9 * down + 0.9), layout="constrained")
+    grid = picture.subplots(2 * down, across, squeeze=False)
+    scale = importance_limits(axes)
     meshes = []
     for number in range(down * across):
         row, column = divmod(number, across)
@@ -110,7 +110,7 @@ def figure(trace: SearchTrace | None, title: str, names: Sequence[str] = (), by:
             below.set_visible(False)
             continue
         axis = axes[number]
-        meshes = [draw(above, trace, axis, "importance", by, scale), draw(below, trace, axis, "sparsity", by)]
+        meshes = [draw_map(above, trace, axis, "importance", by, scale), draw_map(below, trace, axis, "sparsity", by)]
         left, size = int(axis.living[-1].sum()), f"{axis.heads} x {axis.width}" if axis.heads > 1 else str(axis.width)
         gap = " " if len(axis.name) < 16 else "\n"
         above.set_title(f"{axis.name}:{gap}{left} of {size}", fontsize=7.5, pad=3)
@@ -118,19 +118,19 @@ def figure(trace: SearchTrace | None, title: str, names: Sequence[str] = (), by:
         if column == 0:
             above.set_ylabel("importance", fontsize=8)
             below.set_ylabel("sparsity", fontsize=8)
-    made.supxlabel("epoch of the search", fontsize=8)
+    picture.supxlabel("epoch of the search", fontsize=8)
     for mesh, rows, label in zip(meshes, _halves(grid), ("importance S, then gate", "sparsity V"), strict=True):
-        bar = made.colorbar(mesh, ax=rows, pad=0.01, aspect=18, extend="both" if mesh is meshes[0] else "neither")
+        bar = picture.colorbar(mesh, ax=rows, pad=0.01, aspect=18, extend="both" if mesh is meshes[0] else "neither")
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)
     some = f", {len(axes)} of {len(trace.axes)} axes" if len(axes) < len(trace.axes) else ""
-    made.suptitle(f"{title}{some}", x=0.012, ha="left", fontsize=10, fontweight="bold")
+    picture.suptitle(f"{title}{some}", x=0.012, ha="left", fontsize=10, fontweight="bold")
     order = "ranked within a head, the last to live on top" if by == "rank" else "in the dense network's order"
-    made.text(0.988, 0.005, f"Units {order}; hatched: cut; dashed: decided", ha="right", fontsize=6.5, color="0.3")
-    return made
+    picture.text(0.988, 0.005, f"Units {order}; hatched: cut; dashed: decided", ha="right", fontsize=6.5, color="0.3")
+    return picture
 
 
 def _halves(grid: NDArray[Any]) -> list[list[Axes]]:
-    """The rows that each colour bar stands beside: with two rows each has its own, with more they share the height."""
+    """Return the rows that each colour bar stands beside: of two rows one each, of more half of them."""
     middle = len(grid) // 2
     return [list(grid[:middle].flat), list(grid[middle:].flat)]

@@ -1,11 +1,12 @@
-"""What a search went through: `search.npz` of a trial folder, axis by axis, in units of the dense network.
+"""Read what a search went through: `search.npz` of a trial folder, axis by axis, in units of the dense network.
 
-The file is written by `ofb_ray.search.trace`, which states its format; trials of earlier versions have none.
+The file is written by `ofb_ray.search.trace`, which states its format; a trial whose search has not ended has none.
 """
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.trials.trial import Trial
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import TRACE_FILE
+from ofb_ray.results.store import fetched, is_uri, join, readable
 
 FORMAT = 1
 _CUT, _UNIT_SCALE, _GATE_SCALE = 255, 254, 127
@@ -60,7 +63,7 @@ class SearchTrace:
 
 
 def read_trace(folder: Path) -> SearchTrace | None:
-    """The trace in a trial folder, or None where there is none.
+    """Read the trace in a trial folder, or None where there is none.
 
     Raises:
         InputError: the file is torn, or of another version.
@@ -78,17 +81,32 @@ def read_trace(folder: Path) -> SearchTrace | None:
     return SearchTrace(arrays["epoch"], arrays["lam"].astype(np.float64), _axes(arrays))
 
 
+def trace_of(trial: Trial, folders: Sequence[str | Path]) -> SearchTrace | None:
+    """Read the trial's trace, or None where there is none; of a store it is fetched, because only records are copied.
+
+    Args:
+        folders: as the user gave them to `read`.
+    Raises:
+        InputError: the file is torn, or the store cannot be read.
+    """
+    folder = trial.folder
+    for given in folders:
+        if is_uri(str(given)) and readable(given).resolve() == folder.parent.resolve():
+            folder = fetched(join(str(given), folder.name), [TRACE_FILE])
+    return read_trace(folder)
+
+
 def _axes(arrays: dict[str, NDArray[Any]]) -> dict[str, AxisTrace]:
-    found, start = {}, 0
+    axes, start = {}, 0
     for number, name in enumerate(arrays["axis"].tolist()):
         heads, width, decided = (int(arrays[key][number]) for key in ("heads", "width", "decided"))
         units = slice(start, start := start + heads * width)
-        mine = arrays["candidate_axis"] == number
-        sizes = zip(arrays["candidate_heads"][mine].tolist(), arrays["candidate_width"][mine].tolist(), strict=True)
+        own = arrays["candidate_axis"] == number
+        sizes = zip(arrays["candidate_heads"][own].tolist(), arrays["candidate_width"][own].tolist(), strict=True)
         scales = np.full((len(arrays["epoch"]), 1), _UNIT_SCALE, dtype=float)
         if decided >= 0:
             scales[decided:] = _GATE_SCALE
-        found[name] = AxisTrace(
+        axes[name] = AxisTrace(
             name=name,
             kind=str(arrays["kind"][number]),
             heads=heads,
@@ -96,10 +114,10 @@ def _axes(arrays: dict[str, NDArray[Any]]) -> dict[str, AxisTrace]:
             score=_values(arrays["score"][:, units]) / scales,
             sparsity=_values(arrays["sparsity"][:, units]) / _UNIT_SCALE,
             candidates=tuple(sizes),
-            p=arrays["p"][:, mine].astype(np.float64),
+            p=arrays["p"][:, own].astype(np.float64),
             decided=decided if decided >= 0 else None,
         )
-    return found
+    return axes
 
 
 def _values(codes: NDArray[Any]) -> Array:

@@ -1,4 +1,4 @@
-"""The widths that each subnet kept, layer by layer, as one picture: units as numbers, shares of the dense as shades."""
+"""Draw the widths that each subnet kept, layer by layer, as one picture: units as numbers, shares as shades."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.fronts.budgets import budgets
-from analysis.fronts.selected import human
-from analysis.load import Results, Trial
+from analysis.fronts.selected_table import human
+from analysis.trials.trial import Results, Trial
+from ofb_ray.results.history import Size, axis_cuts_of, widths_of
 from ofb_ray.results.records import Record
 
-Size = tuple[int, int]  # heads, channels per head
 MOST_ROWS = 12
 MAP = "Blues"
 _BLOCK = re.compile(r"(?:layers\.(\d+)\.)?blocks\.(\d+)\.(\w+)")
@@ -45,80 +45,79 @@ class Cell:
 
 
 def subnet_of(record: Record, label: str = "") -> Subnet | None:
-    """What a trial's search kept; None where there is no architecture.
+    """Return what a trial's search kept; None where there is no architecture.
 
     The dense sizes are those that the search started from: of an axis without an event there is only one size.
     """
     if record.arch is None:
         return None
-    sizes = {name: (int(size["heads"]), int(size["width"])) for name, size in record.arch["widths"].items()}
-    dense = dict(sizes)
-    for event in reversed(record.events):
-        dense[event["axis"]] = (int(event["from"][0]), int(event["from"][1]))
+    sizes = widths_of(record.arch)
+    # The first cut of an axis states its dense size; later ones are written over.
+    dense = sizes | {cut.axis: cut.before for cut in reversed(axis_cuts_of(record))}
     return Subnet(label or f"#{record.trial}", sizes, dense)
 
 
 def chosen(results: Results) -> tuple[str, list[Trial]]:
-    """What the picture shows, in words, and its trials: those on the front of trials.
+    """Choose what the picture shows, in words, and its trials: those on the front of trials.
 
     Where that is not the front that the figures draw, one of means over seeds or none over mixed data, it is what was
     selected for each budget: a trial of each seed, or the best.
     """
-    found = budgets(results)
-    if results.mixed or any(budget.setting for budget in found):
-        behind = [budget.setting.trials if budget.setting else (budget.best,) for budget in found]
+    by_budget = budgets(results)
+    if results.mixed or any(budget.setting for budget in by_budget):
+        behind = [budget.setting.trials if budget.setting else (budget.best,) for budget in by_budget]
         return "selected subnets", [trial for trials in behind for trial in trials if trial is not None]
     flags = zip(results.trials, results.on_front, strict=True)
     return "subnets on the front", [trial for trial, on_front in flags if on_front]
 
 
 def subnets(results: Results) -> list[list[Subnet]]:
-    """Those of `chosen`, the smallest first; those of networks with other layers in lists of their own."""
+    """List those of `chosen`, the smallest first; those of networks with other layers in lists of their own."""
     groups: dict[tuple[tuple[str, Size], ...], list[Subnet]] = {}
     for trial in sorted(chosen(results)[1], key=_macs):
         label = f"{trial.budget}  #{trial.name}  {human(_macs(trial))} MACs"
-        if trial.record is not None and (made := subnet_of(trial.record, label)) is not None:
-            groups.setdefault(tuple(made.dense.items()), []).append(made)
+        if trial.record is not None and (subnet := subnet_of(trial.record, label)) is not None:
+            groups.setdefault(tuple(subnet.dense.items()), []).append(subnet)
     return list(groups.values())
 
 
 def thinned(rows: Sequence[Subnet], most: int = MOST_ROWS) -> list[Subnet]:
-    """At most so many, evenly spread, both ends among them."""
+    """Choose at most so many, evenly spread, both ends among them."""
     if len(rows) <= most:
         return list(rows)
     return [rows[round(index)] for index in np.linspace(0, len(rows) - 1, most)]
 
 
 def panels(subnet: Subnet) -> dict[str, list[Cell]]:
-    """The cells of a subnet by panel: embeddings, heads, channels per head, MLP."""
-    blocks = list(dict.fromkeys(found.group(0).rpartition(".")[0] for found in _blocks(subnet)))
+    """Return the cells of a subnet by panel: embeddings, heads, channels per head, MLP."""
+    blocks = list(dict.fromkeys(match.group(0).rpartition(".")[0] for match in _blocks(subnet)))
     stages = [name.partition(".blocks")[0] for name in blocks]
-    made: dict[str, list[Cell]] = {}
+    cells: dict[str, list[Cell]] = {}
     for name, size in subnet.sizes.items():
         dense = subnet.dense[name]
-        found = _BLOCK.fullmatch(name)
-        if found is None:
+        match = _BLOCK.fullmatch(name)
+        if match is None:
             title, left, right = _embedding(name, stages)
-            made.setdefault(title, []).append(Cell(left, right, size[1], dense[1]))
+            cells.setdefault(title, []).append(Cell(left, right, size[1], dense[1]))
             continue
-        place, role = blocks.index(name.rpartition(".")[0]), found.group(3)
+        column, role = blocks.index(name.rpartition(".")[0]), match.group(3)
         parts = [(_NAMES.get(role, role), 1)]
         if role.startswith("attn"):
             suffix = _NAMES.get(role, f", {role}")
             parts = [(f"heads{suffix}", 0), (f"channels per head{suffix}", 1)]
         for title, index in parts:
-            made.setdefault(title, []).append(Cell(place, place + 1, size[index], dense[index]))
-    return made
+            cells.setdefault(title, []).append(Cell(column, column + 1, size[index], dense[index]))
+    return cells
 
 
 def columns(subnet: Subnet) -> list[str]:
-    """The labels of the blocks: the number in the module's name, with the stage in front where there are stages."""
-    names = [(found.group(1), found.group(2)) for found in _blocks(subnet)]
+    """Return the labels of the blocks: the number in the module's name, and the stage in front where there are any."""
+    names = [(match.group(1), match.group(2)) for match in _blocks(subnet)]
     return [block if stage is None else f"{stage}.{block}" for stage, block in dict.fromkeys(names)]
 
 
 def draw_panel(axes: Axes, cells: Sequence[Sequence[Cell]], labels: Sequence[str], ticks: Sequence[str]) -> Any:
-    """One panel: a row for each subnet, the first on top; returns what a colour bar needs.
+    """Draw one panel: a row for each subnet, the first on top; returns what a colour bar needs.
 
     Args:
         cells: of each subnet.
@@ -152,8 +151,8 @@ def draw_panel(axes: Axes, cells: Sequence[Sequence[Cell]], labels: Sequence[str
     return filled
 
 
-def draw(axes: Sequence[Axes], rows: Sequence[Subnet]) -> Any:
-    """The picture on as many axes as `panels` of a row has entries; returns what a colour bar needs."""
+def draw_widths(axes: Sequence[Axes], rows: Sequence[Subnet]) -> Any:
+    """Draw the picture on as many axes as `panels` of a row has entries; returns what a colour bar needs."""
     each = [panels(row) for row in rows]
     shades = None
     for number, (ax, title) in enumerate(zip(axes, each[0], strict=True)):
@@ -166,36 +165,36 @@ def draw(axes: Sequence[Axes], rows: Sequence[Subnet]) -> Any:
 
 
 def figure(rows: Sequence[Subnet], which: str = "subnets on the front") -> Figure:
-    """The picture of one list of `subnets`, titled by what `chosen` calls them; an empty one says so."""
+    """Make the picture of one list of `subnets`, titled by what `chosen` calls them; an empty one says so."""
     if not rows:
-        made = Figure(figsize=(8.0, 2.0))
-        made.text(0.5, 0.5, "No finished trial: no widths yet", ha="center", va="center", fontsize=14, color="0.35")
-        return made
+        picture = Figure(figsize=(8.0, 2.0))
+        picture.text(0.5, 0.5, "No finished trial: no widths yet", ha="center", va="center", fontsize=14, color="0.35")
+        return picture
     shown = thinned(rows)
     names, blocks = list(panels(shown[0])), len(columns(shown[0]))
     height = len(names) * (0.2 * len(shown) + 0.42) + 0.9
-    made = Figure(figsize=(max(7.0, min(12.0, 2.8 + 0.34 * blocks)), height), layout="constrained")
-    axes = made.subplots(len(names), 1, squeeze=False)[:, 0]
-    shades = draw(list(axes), shown)
+    picture = Figure(figsize=(max(7.0, min(12.0, 2.8 + 0.34 * blocks)), height), layout="constrained")
+    axes = picture.subplots(len(names), 1, squeeze=False)[:, 0]
+    shades = draw_widths(list(axes), shown)
     axes[-1].set_xlabel("stage.block" if any("." in column for column in columns(shown[0])) else "block", fontsize=8)
-    bar = made.colorbar(shades, ax=list(axes), shrink=min(1.0, 2.2 / height), pad=0.015, aspect=18)
+    bar = picture.colorbar(shades, ax=list(axes), shrink=min(1.0, 2.2 / height), pad=0.015, aspect=18)
     bar.set_label("share of the dense width", fontsize=8)
     hidden = f", {len(shown)} of {len(rows)}" if len(shown) < len(rows) else ""
-    made.suptitle(f"Widths of the {which}{hidden}: units kept", x=0.012, ha="left", fontsize=10, fontweight="bold")
-    return made
+    picture.suptitle(f"Widths of the {which}{hidden}: units kept", x=0.012, ha="left", fontsize=10, fontweight="bold")
+    return picture
 
 
 def _blocks(subnet: Subnet) -> Iterator[re.Match[str]]:
-    return (found for name in subnet.sizes if (found := _BLOCK.fullmatch(name)))
+    return (match for name in subnet.sizes if (match := _BLOCK.fullmatch(name)))
 
 
 def _embedding(name: str, stages: Sequence[str]) -> tuple[str, int, int]:
-    """The panel of an axis that is in no block, and the columns that it spans: those of its stage, or all."""
+    """Return the panel of an axis that is in no block, and the columns that it spans: those of its stage, or all."""
     part = name.partition(".")[2]
     if part.isdecimal():
-        mine = [index for index, stage in enumerate(stages) if stage == f"layers.{part}"]
-        if mine:
-            return "embedding", mine[0], mine[-1] + 1
+        members = [index for index, stage in enumerate(stages) if stage == f"layers.{part}"]
+        if members:
+            return "embedding", members[0], members[-1] + 1
     return f"embedding, {part}" if part else "embedding", 0, max(1, len(stages))
 
 

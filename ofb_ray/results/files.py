@@ -106,6 +106,17 @@ class TrialFile(JsonFile):
         """Whether it is one of its sweep's suggestions: neither promoted nor a trial without a sweep."""
         return bool(self.cell) and self.promotes is None
 
+    @property
+    def grid(self) -> Json:
+        """The values of the sweep's grid, by dotted key."""
+        return {key: value for key, value in self.cell.items() if key not in ("budget", "seed")}
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, None where the spec states none."""
+        seed = self.spec.get("seed")
+        return seed if isinstance(seed, int) else None
+
     def resolved(self) -> TrialSpec:
         """Return the spec as a model.
 
@@ -172,6 +183,31 @@ class GateDecision(JsonFile):
     of: int = Field(description="number of trials compared, this one included")
     stop: bool = Field(description="whether the trial stops here")
     reason: str = Field(description="the decision in a sentence")
+
+
+class LatencyRow(BaseModel):
+    """The time of one network by one backend at one batch size."""
+
+    model_config = ConfigDict(frozen=True)
+    network: str = Field(description="`dense` or `subnet`")
+    backend: str = Field(description="`torch`, `compile` or `onnxruntime`")
+    batch: int = Field(description="images in a batch")
+    median_ms: float = Field(description="median time of a batch, in milliseconds")
+
+
+class LatencyFile(JsonFile):
+    """`latency.json`: measured times of a trial's subnet beside its dense network, as far as they are read."""
+
+    NAME: ClassVar[str] = LATENCY_FILE
+    device_name: str = Field("", description="the processor or the GPU")
+    threads: int | None = Field(None, description="threads of a CPU")
+    rows: tuple[LatencyRow, ...] = Field((), description="one entry a network, backend and batch size")
+
+    def median_ms(self, network: str, backend: str, batch: int) -> float | None:
+        """Return the median time of a batch in milliseconds, None where it was not measured."""
+        wanted = (network, backend, batch)
+        times = (row.median_ms for row in self.rows if (row.network, row.backend, row.batch) == wanted)
+        return next(times, None)
 
 
 class Death(JsonFile):

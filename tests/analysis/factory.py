@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.config.yaml12 import dump
-from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import trial_folder
+from ofb_ray.results.files import Progress, TrialFile, trial_folder
 from ofb_ray.results.records import BudgetOutcome, Network, Record, write_record
 
 DENSE = Network(macs=1_000_000, params=205_000, top1_val=98.6, top1_test=98.2)
@@ -68,17 +67,30 @@ def write(folder: Path, trials: list[Record], name: str = "digits", question: st
     return folder
 
 
-OPEN = {
-    "cell": {"budget": {"macs_ratio": 0.5}, "search.mask": "both", "seed": 3},
-    "label": "0.5, search.mask=both",
-    "params": {"search.one_hot_weight": 0.7},
-    "spec": {"seed": 3},
-}
+def event(
+    epoch: int, axis: str, before: tuple[int, int], after: tuple[int, int], gap: float, **changes: Any
+) -> dict[str, Any]:
+    """A cut of one axis as the events of a record state it; `changes` are `decided` and `projected`."""
+    sizes = {"from": list(before), "to": list(after), "living": 2, "decided": False}
+    return {"epoch": epoch, "axis": axis, **sizes, "output_gap": gap, **changes}
+
+
+def write_trial_file(folder: Path, trial: Record, **changes: Any) -> None:
+    """The `trial.json` of a trial with a record; `changes` are fields of `TrialFile`."""
+    fields = {"trial": trial.trial, "key": trial.key, "label": trial.budget.label, "spec": trial.spec, **changes}
+    TrialFile(**fields).write(trial_folder(folder, trial.trial))
 
 
 def write_open(folder: Path, number: int, *, running: bool) -> None:
     """A trial without a record: queued, or running."""
     path = trial_folder(folder, number)
-    write_json(path / "trial.json", OPEN)
+    TrialFile(
+        trial=number,
+        key=f"key{number}",
+        cell={"budget": {"macs_ratio": 0.5}, "search.mask": "both", "seed": 3},
+        label="0.5, search.mask=both",
+        params={"search.one_hot_weight": 0.7},
+        spec={"seed": 3},
+    ).write(path)
     if running:
-        write_json(path / "progress.json", {"phase": "search", "epoch": 2, "epochs": 30, "progress": 0.4})
+        Progress(phase="search", epoch=2, epochs=30, progress=0.4).write(path)

@@ -12,14 +12,24 @@ import matplotlib as mpl
 import pytest
 
 from analysis import figures
-from analysis.fronts.baselines import _once, backbone_of, classes, family, is_imagenet, own_starts, rivals, table
+from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
-from analysis.fronts.scale import front_data
-from analysis.fronts.terminal_summary import terminal_summary
-from analysis.load import Results, read
+from analysis.output.terminal_summary import terminal_summary
+from analysis.paper.baselines import (
+    _distinct,
+    backbone_of,
+    baselines,
+    baselines_csv,
+    classes,
+    family,
+    is_imagenet,
+    own_starts,
+)
 from analysis.paper.measured import start_of
 from analysis.paper.published import STARTS
-from analysis.pareto import View, analyse_all
+from analysis.pareto import FrontOptions, analyse_all
+from analysis.trials.read import read
+from analysis.trials.trial import Results
 from ofb_ray.results.records import BudgetOutcome, Network, Record
 from tests.analysis.factory import record, write
 
@@ -43,60 +53,64 @@ def imagenet(folder: Path) -> Results:
 
 @pytest.mark.parametrize("backbone", ["deit", "swin"])
 def test_ofb_stands_whole_beside_comparable_classes_only(backbone: str) -> None:
-    found = rivals(backbone)
-    own = [(rival.y, round(rival.x / 1e9, 1)) for rival in found if rival.is_ofb]
+    found = baselines(backbone)
+    own = [(baseline.y, round(baseline.x / 1e9, 1)) for baseline in found if baseline.is_ofb]
     expected = {
         "deit": [(75.0, 0.9), (76.1, 1.1), (78.0, 1.7), (80.3, 3.6), (81.7, 8.7)],
         "swin": [(76.5, 1.0), (79.9, 2.6), (80.5, 3.1)],
     }
     assert own == expected[backbone]
-    assert {rival.start for rival in found if not rival.is_ofb} == {"plain"}
-    everyone = rivals(backbone, starts=("all",))
+    assert {baseline.start for baseline in found if not baseline.is_ofb} == {"plain"}
+    everyone = baselines(backbone, starts=("all",))
     assert len(everyone) > len(found)
     assert set(classes(everyone)) > {"plain"}
     assert list(classes(everyone)) == [start for start in STARTS if start in classes(everyone)]
 
 
 def test_each_result_stands_once_and_by_its_own_source() -> None:
-    found = rivals("deit", starts=("all",))
-    for one, other in combinations([rival for rival in found if not rival.is_ofb], 2):
+    found = baselines("deit", starts=("all",))
+    for one, other in combinations([baseline for baseline in found if not baseline.is_ofb], 2):
         if family(one.row) == family(other.row) and one.start == other.start:
             assert abs(one.x / other.x - 1) >= 0.03 or abs(one.y - other.y) >= 0.15, (one.row, other.row)
     # Under another name (NVP is NViT, SViTE here S2ViTE), with other counts, or evaluated once more.
-    methods = {rival.row.method for rival in found}
+    methods = {baseline.row.method for baseline in found}
     assert not {"NVP-B (=NViT-B)", "SViTE-T", "SAViT+KD", "EViT-DeiT-S"} & methods
     assert {"NViT-B", "S2ViTE-T", "EViT fuse keep 0.7"} <= methods
     for backbone in ("deit", "swin"):
-        dense = [rival.row.backbone for rival in rivals(backbone) if family(rival.row) in ("dense DeiT", "dense Swin")]
+        dense = [
+            baseline.row.backbone
+            for baseline in baselines(backbone)
+            if family(baseline.row) in ("dense DeiT", "dense Swin")
+        ]
         assert len(dense) == len(set(dense)) == 3
-    slim = [rival for rival in found if family(rival.row) == "ViT-Slim" and rival.row.backbone == "DeiT-S"]
+    slim = [baseline for baseline in found if family(baseline.row) == "ViT-Slim" and baseline.row.backbone == "DeiT-S"]
     assert slim
-    assert all(rival.row.own for rival in slim)
-    for name in {family(rival.row) for rival in found}:
-        assert any(rival.label == name for rival in found), name
+    assert all(baseline.row.own for baseline in slim)
+    for name in {family(baseline.row) for baseline in found}:
+        assert any(baseline.label == name for baseline in found), name
 
 
 def test_a_methods_own_source_is_preferred_to_other_papers() -> None:
-    own = next(rival.row for rival in rivals("deit") if rival.row.own and rival.row.backbone == "DeiT-S")
+    own = next(baseline.row for baseline in baselines("deit") if baseline.row.own and baseline.row.backbone == "DeiT-S")
     other = replace(own, own=False, top1=1.0, params=1.0, macs=1.0)
-    assert [row for row, _, _ in _once([(other, 1.0, 1.0), (own, 3e9, 80.0)])] == [own]
+    assert [row for row, _, _ in _distinct([(other, 1.0, 1.0), (own, 3e9, 80.0)])] == [own]
     elsewhere = replace(other, backbone="DeiT-B")
-    assert len(_once([(elsewhere, 1.0, 1.0), (own, 3e9, 80.0)])) == 2
+    assert len(_distinct([(elsewhere, 1.0, 1.0), (own, 3e9, 80.0)])) == 2
 
 
 def test_every_point_has_its_source_in_the_file() -> None:
-    found = rivals("deit", starts=("all",))
-    rows = list(csv.DictReader(io.StringIO(table(found).decode())))
+    found = baselines("deit", starts=("all",))
+    rows = list(csv.DictReader(io.StringIO(baselines_csv(found).decode())))
     assert len(rows) == len(found)
     assert all(row["source"].strip() and row["start"] in STARTS for row in rows)
     assert {row["macs"] for row in rows if row["method"] == "OFB-DeiT-A"} == {"900000000"}
 
 
 def test_a_figure_with_many_rivals_has_no_two_labels_over_each_other(tmp_path: Path) -> None:
-    found = rivals("deit")
-    assert sum(bool(rival.label) for rival in found) >= 12
+    found = baselines("deit")
+    assert sum(bool(baseline.label) for baseline in found) >= 12
     with mpl.rc_context(figures.STYLE):
-        figure = figures.draw(imagenet(tmp_path), "macs", "top1_test", found)
+        figure = figures.front_figure(imagenet(tmp_path), "macs", "top1_test", found)
         figure.draw_without_rendering()
         axes = figure.axes[0]
         boxes = [text.get_window_extent() for text in axes.texts if text.get_text() in {r.label for r in found} - {""}]
@@ -114,7 +128,7 @@ def test_the_command_writes_picture_and_sources_and_says_what_it_compares(
 ) -> None:
     monkeypatch.setattr(figures, "KINDS", figures.KINDS[2:])  # the quickest format
     write(tmp_path / "r", [record(0)])
-    text = " ".join(analyse_all([tmp_path / "r"], view=View(rivals="auto")).split())
+    text = " ".join(analyse_all([tmp_path / "r"], options=FrontOptions(baselines="auto")).split())
     there = {path.name for path in (tmp_path / "r" / "analysis").iterdir()}
     assert {"rivals.svg", "rivals.csv", "front-top1_test-macs.csv"} <= there
     assert "front.svg" not in there
@@ -136,7 +150,7 @@ def test_pictures_of_something_else_are_said_not_to_be_imagenet(tmp_path: Path) 
     )
     folder = write(tmp_path, [made])
     assert not is_imagenet(read([folder]))
-    text = " ".join(analyse_all([folder], tmp_path / "out", View(rivals="deit")).split())
+    text = " ".join(analyse_all([folder], tmp_path / "out", FrontOptions(baselines="deit")).split())
     assert "data are flowers, not ImageNet" in text
 
 

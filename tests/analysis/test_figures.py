@@ -12,10 +12,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import figures
-from analysis.drawing.labels import place
+from analysis.drawing.labels import place_labels
+from analysis.drawing.scale import accuracy_limits, size_limits, unit_of
+from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
-from analysis.fronts.scale import accuracy_limits, front_data, size_limits, unit_of
-from analysis.load import read
+from analysis.trials.read import read
 from ofb_ray.results.records import Record
 from tests.analysis.factory import failed, record, write
 
@@ -37,7 +38,7 @@ def texts(figure: Figure) -> list[str]:
 
 def test_the_figure_names_budgets_dense_network_selection_and_losses(tmp_path: Path) -> None:
     trials = [*cloud(6, [0.25, 0.5]), failed(6, 0.5), failed(7, 0.5), record(8, 0.25, 10.0)]
-    found = texts(figures.draw(read([write(tmp_path, trials)])))
+    found = texts(figures.front_figure(read([write(tmp_path, trials)])))
     for text in (
         "0.25",
         "0.5",
@@ -57,14 +58,14 @@ def test_several_sweeps_are_told_apart_by_look_and_budgets_by_their_lines(tmp_pa
         write(tmp_path / name, [each.model_copy(update={"spec": {"sweep": name}}) for each in cloud(12, ratios)], name)
         for name in ("ofb", "random", "importance")
     ]
-    found = texts(figures.draw(read(folders)))
+    found = texts(figures.front_figure(read(folders)))
     assert {"ofb (12 trials)", "random (12 trials)", "importance (12 trials)"} <= set(found)
     assert [text for text in found if text in [str(ratio) for ratio in ratios]] == [str(ratio) for ratio in ratios]
 
 
 def test_seeds_are_drawn_as_means_with_intervals_and_say_so(tmp_path: Path) -> None:
     trials = [record(n, (0.25, 0.5)[n % 2], 96.0 + n / 2, seed=n // 2, params_explored={}) for n in range(6)]
-    figure = figures.draw(read([write(tmp_path, trials)]))
+    figure = figures.front_figure(read([write(tmp_path, trials)]))
     found = texts(figure)
     assert "Pareto front of the means" in found
     assert any(text.startswith("mean of 3 seeds") and "95 % t interval" in text for text in found)
@@ -87,19 +88,19 @@ def test_any_axes_can_carry_a_front_of_any_two_objectives(tmp_path: Path) -> Non
 
 
 def test_the_svg_keeps_its_text(tmp_path: Path) -> None:
-    svg = figures.render(read([write(tmp_path, [record(0)])]))["front.svg"].decode()
+    svg = figures.front_files(read([write(tmp_path, [record(0)])]))["front.svg"].decode()
     assert ">held-out top-1 (%)<" in svg
 
 
 def test_without_a_finished_trial_the_figure_says_so(tmp_path: Path) -> None:
-    assert "No finished trial" in texts(figures.draw(read([write(tmp_path / "a", [])])))
-    assert "No finished trial" in texts(figures.draw(read([write(tmp_path / "b", [failed(0, dense=None)])])))
+    assert "No finished trial" in texts(figures.front_figure(read([write(tmp_path / "a", [])])))
+    assert "No finished trial" in texts(figures.front_figure(read([write(tmp_path / "b", [failed(0, dense=None)])])))
 
 
 def test_dollars_and_long_questions_are_text_inside_the_figure(tmp_path: Path) -> None:
     results = read([write(tmp_path, [record(0)], question=r"$\frac{ IS IT " + "WORTH THE MONEY " * 30)])
     with mpl.rc_context(figures.STYLE):
-        figure = figures.draw(results)
+        figure = figures.front_figure(results)
         figure.draw_without_rendering()
         title = figure.get_suptitle()
     assert title.startswith(r"$\frac{")
@@ -113,7 +114,7 @@ def test_labels_cover_neither_each_other_nor_points_nor_the_edge(ratios: list[fl
     figure = Figure(figsize=figures.SIZE, dpi=figures.DPI)
     axes = figure.add_subplot(xlim=(0, 1), ylim=(96, 100))
     dots = [(ratio, 97 + 2 * ratio + draw.gauss(0, 0.2)) for ratio in ratios for _ in range(4)]
-    boxes = place(axes, [(x, y, "#12: 98.1") for x, y in dots[::4]], dots)
+    boxes = place_labels(axes, [(x, y, "#12: 98.1") for x, y in dots[::4]], dots)
     window = axes.get_window_extent()
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert not any(box.contains(*axes.transData.transform(dot)) for box in boxes for dot in dots)

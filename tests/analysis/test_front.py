@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.fronts.front import front_of, knee, non_dominated
+from analysis.trials.dominance import front_of, knee, non_dominated
 
 
 def brute_force(top1: list[float], macs: list[float]) -> list[bool]:

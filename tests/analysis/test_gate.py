@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from analysis import gate
-from analysis.fronts.front import non_dominated
+from analysis.gates.agreement import agreement
 from analysis.gates.replay import Curve, Rule, curves, replayed, stopped
-from analysis.load import read
+from analysis.trials.dominance import non_dominated
+from analysis.trials.read import read
 from ofb_ray.config.yaml12 import dump
-from ofb_ray.results.ranking import MET, standing
+from ofb_ray.results.ranking import MET, rank_among
 from ofb_ray.results.records import Record
 from tests.analysis import factory
 
@@ -61,14 +62,14 @@ def test_ranks_are_those_of_peeling_one_front_after_the_other(seed: int) -> None
         ranks |= {index: rank for index, on_front in zip(left, front, strict=True) if on_front}
         left = [index for index in left if index not in ranks]
     for index, own in enumerate(points):
-        found = standing(own, points[:index] + points[index + 1 :])
+        found = rank_among(own, points[:index] + points[index + 1 :])
         assert found.rank == ranks[index]
         better = [(ranks[i], -points[i][0]) < (ranks[index], -own[0]) for i in range(len(points))]
-        assert (found.place, found.of) == (1 + sum(better), len(points))
+        assert (found.position, found.of) == (1 + sum(better), len(points))
 
 
 def test_a_hair_less_cost_is_no_merit() -> None:
-    assert standing((50.0, MET), [(90.0, 1.0), (91.0, 0.995)]).place == 3
+    assert rank_among((50.0, MET), [(90.0, 1.0), (91.0, 0.995)]).position == 3
 
 
 def test_the_replay_stops_as_the_gate_does_in_order_of_arrival() -> None:
@@ -108,15 +109,15 @@ def test_curves_are_read_from_records(agreeing: Path) -> None:
 def test_agreement_is_ranked_within_budgets() -> None:
     """Two budgets far apart: over both together the correlation would be high, within each it is reversed."""
     pairs = [[(10.0, 3.0), (11.0, 2.0), (12.0, 1.0)], [(90.0, 93.0), (91.0, 92.0), (92.0, 91.0)]]
-    found = gate.agreement(pairs)
+    found = agreement(pairs)
     assert found.rho == pytest.approx(-1)
     assert "do not trust it" in found.sentence
-    ordered = gate.agreement([[(each, each) for each in range(6)]])
+    ordered = agreement([[(each, each) for each in range(6)]])
     assert ordered.rho == pytest.approx(1)
     assert ordered.p < 0.01
     assert "may be trusted to be better than chance" in ordered.sentence
-    assert gate.agreement([[(1.0, 2.0), (1.0, 3.0)]]).rho is None  # equal at the gate
-    three = gate.agreement([[(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]])
+    assert agreement([[(1.0, 2.0), (1.0, 3.0)]]).rho is None  # equal at the gate
+    three = agreement([[(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]])
     assert three.rho == pytest.approx(1)
     assert "is not known: 3 finished trials" in three.sentence  # 1 of 6 orders agrees by chance
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.load import COLUMNS, frame, read, records, table
+from analysis.trials.read import read, records
+from analysis.trials.table import COLUMNS, frame, table
 from ofb_ray.errors import InputError
 from ofb_ray.results.records import BudgetOutcome, Network
 from tests.analysis.factory import failed, record, write, write_open

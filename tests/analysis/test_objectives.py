@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import NAMES, objective
-from analysis.fronts.scale import front_data
-from analysis.load import Results, read
+from analysis.trials.read import read
+from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
 from tests.analysis.factory import DENSE, failed, record, write
 

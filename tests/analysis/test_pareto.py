@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from analysis import figures
+from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
-from analysis.fronts.scale import front_data
-from analysis.fronts.selected import escape, human, latex, markdown, widths_summary
-from analysis.fronts.terminal_summary import terminal_summary
-from analysis.load import read
-from analysis.pareto import View, analyse, analyse_all, main
+from analysis.fronts.selected_table import escape, human, latex, markdown, widths_summary
+from analysis.output.terminal_summary import terminal_summary
+from analysis.pareto import FrontOptions, analyse, analyse_all, main
+from analysis.trials.read import read
 from ofb_ray.results.records import Network, Record
 from tests.analysis.factory import DENSE, failed, record, widths, write, write_open
 
@@ -132,7 +132,7 @@ def test_files_do_not_depend_on_when_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("only_png")
 def test_every_pair_has_files_of_its_own(tmp_path: Path) -> None:
     folder = write(tmp_path / "r", MANY[:6])
-    text = analyse_all([folder], view=View("params", "top5_val"))
+    text = analyse_all([folder], options=FrontOptions("params", "top5_val"))
     # The factory has no top-5, so there is no hypervolume.
     files = {"front-top5_val-params.csv", "front-top5_val-params.png", "table.md", "table.tex"}
     assert {path.name for path in (folder / "analysis").iterdir()} == files
@@ -143,7 +143,7 @@ def test_every_pair_has_files_of_its_own(tmp_path: Path) -> None:
 def test_test_accuracy_on_an_axis_is_reported_and_never_selected_by(tmp_path: Path) -> None:
     lucky = Network(macs=490_000, params=1, top1_val=95.0, top1_test=99.9)
     folder = write(tmp_path / "r", [record(0, 0.5, 97.0), record(1, 0.5, subnet=lucky), record(2, 0.25, 96.0)])
-    text = " ".join(analyse_all([folder], view=View(y="top1_test")).split())
+    text = " ".join(analyse_all([folder], options=FrontOptions(y="top1_test")).split())
     assert "it is reported, not selected by" in text
     made = pd.read_csv(folder / "analysis" / "front-top1_test-macs.csv")
     assert dict(zip(made["trial"], made["on_front"], strict=True)) == {0: True, 1: False, 2: True}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from analysis.load import read
 from analysis.report.__main__ import main
 from analysis.report.build import report
 from analysis.report.facts import cost_of
+from analysis.trials.read import read
 from tests.analysis.browser import browser, opened, place_of, pointed_at
 from tests.analysis.factory import failed, record, write, write_open
 

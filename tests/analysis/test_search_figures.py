@@ -14,17 +14,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import figures, search
-from analysis.load import read
 from analysis.searches import importances, maps, slices, trajectories, widths
 from analysis.searches.explored import Group, Parameter, groups
-from analysis.searches.found import decisions, kept
+from analysis.searches.sentences import decisions, kept
 from analysis.searches.trace import AxisTrace, SearchTrace, read_trace
+from analysis.trials.read import read
 from ofb_ray.errors import InputError
-from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.results.store import CACHE_VARIABLE, Remote
-from tests.analysis.factory import failed, record, write, write_open
+from tests.analysis.factory import event, failed, record, write, write_open, write_trial_file
 
 NAN = float("nan")
 SEARCH = {"epochs": 4, "lambda_start": 0.99, "lambda_end": 0.1, "mask_warmup": 0.5}
@@ -45,19 +44,12 @@ HISTORY: list[dict[str, Any]] = [
 ]
 
 
-def event(epoch: int, axis: str, before: list[int], after: list[int], gap: float, **more: Any) -> dict[str, Any]:
-    return {"epoch": epoch, "axis": axis, "from": before, "to": after, "living": 2, "decided": False} | {
-        "output_gap": gap,
-        **more,
-    }
-
-
 EVENTS = [
-    event(2, "embed", [1, 64], [1, 56], 0.1),
-    event(2, "blocks.0.attn", [4, 16], [4, 16], 0.1),
-    event(3, "blocks.0.mlp", [1, 256], [1, 128], 0.02, decided=True),
-    event(3, "embed", [1, 56], [1, 48], 0.3, decided=True, projected=True),
-    event(3, "blocks.0.attn", [4, 16], [3, 16], 0.3, decided=True, projected=True),
+    event(2, "embed", (1, 64), (1, 56), 0.1),
+    event(2, "blocks.0.attn", (4, 16), (4, 16), 0.1),
+    event(3, "blocks.0.mlp", (1, 256), (1, 128), 0.02, decided=True),
+    event(3, "embed", (1, 56), (1, 48), 0.3, decided=True, projected=True),
+    event(3, "blocks.0.attn", (4, 16), (3, 16), 0.3, decided=True, projected=True),
 ]
 
 
@@ -110,13 +102,13 @@ def _laid_out(figure: Figure, name: str) -> dict[str, bytes]:
 @pytest.fixture
 def laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are laid out and not rendered three times."""
-    monkeypatch.setattr(figures, "files", _laid_out)
+    monkeypatch.setattr(figures, "figure_files", _laid_out)
 
 
 @pytest.fixture
 def only_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are not laid out either: what is tested is which there are."""
-    monkeypatch.setattr(figures, "files", _named)
+    monkeypatch.setattr(figures, "figure_files", _named)
 
 
 def test_a_trace_is_read_in_units_of_the_dense_network(tmp_path: Path) -> None:
@@ -308,7 +300,7 @@ def test_a_reason_stands_where_no_number_means_anything(made: Group, reason: str
     assert found.shares == {}
     assert reason in found.reason
     assert reason in said(importances.figure([found]))
-    assert reason in importances.table([found])
+    assert reason in importances.importances_csv([found])
 
 
 def test_a_parameter_that_some_trials_lack_is_left_out() -> None:
@@ -323,7 +315,7 @@ def test_ranges_come_from_the_sweep_and_promoted_trials_are_left_out(tmp_path: P
     folder = write(tmp_path, trials)
     sweep = "name: digits\nparameters:\n  search.lr: {min: 0.1, max: 2, log: true}\ngrid:\n  search.mask: [both, x]\n"
     (folder / "sweep.yaml").write_text(sweep, encoding="utf-8")
-    write_json(trial_folder(folder, 1) / "trial.json", {"promotes": 0})
+    write_trial_file(folder, trials[1], promotes=0)
     (found,) = groups(read([folder]))
     assert found.parameters == (
         Parameter("search.lr", (), 0.1, 2, True),
@@ -337,7 +329,7 @@ def test_ranges_come_from_the_sweep_and_promoted_trials_are_left_out(tmp_path: P
 def test_slices_mark_what_failed_and_use_the_range() -> None:
     axes = Figure().add_subplot()
     made = group([90.0, None, 92.0], lr=[0.1, 0.5, 2.0])
-    slices.draw(axes, made, Parameter("lr", (), 0.1, 2.0, log=True))
+    slices.draw_slice(axes, made, Parameter("lr", (), 0.1, 2.0, log=True))
     assert axes.get_xscale() == "log"
     offsets = [collection.get_offsets() for collection in axes.collections]
     assert [len(np.asarray(each)) for each in offsets] == [2, 1, 1]  # finished, the best of them, failed
@@ -377,7 +369,7 @@ def test_two_sweeps_have_prefixed_trials_and_their_maps(tmp_path: Path) -> None:
     folders = [write(tmp_path / name, [searched(sweep=name)], name) for name in ("a", "b")]
     for folder in folders:
         write_trace(trial_folder(folder, 0))
-    search.analyse(folders, tmp_path / "out", search.View(trial="b/0"))
+    search.analyse(folders, tmp_path / "out", search.SearchOptions(trial="b/0"))
     assert {path.name for path in (tmp_path / "out").glob("maps*")} == {f"maps-b-0.{k}" for k in ("png", "pdf", "svg")}
 
 

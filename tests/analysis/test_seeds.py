@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from analysis.fronts.budgets import best_setting, budgets, dense_networks
+from analysis.fronts.front_data import FrontData, front_data
 from analysis.fronts.objectives import objective
-from analysis.fronts.scale import FrontData, front_data
 from analysis.fronts.seeds import experiments, most_seeds, pooled, settings, spread, treatment
-from analysis.fronts.selected import behind, escape, markdown, rows
-from analysis.load import read
+from analysis.fronts.selected_table import behind, escape, markdown, rows
 from analysis.pareto import front_table
+from analysis.trials.read import read
 from ofb_ray.results.records import Record
-from tests.analysis.factory import failed, record, write
+from tests.analysis.factory import failed, record, write, write_trial_file
 
 DATA = {"data": {"name": "digits", "root": "/a"}, "search": {"one_hot_weight": 0.5, "epochs": 30}}
 
@@ -66,7 +66,7 @@ def test_mean_deviation_and_interval_by_hand() -> None:
 
 def test_trials_that_differ_in_the_seed_only_are_one_setting(tmp_path: Path) -> None:
     results = read([write(tmp_path, [*repeated(0.5), *repeated(0.25, (90.0, 91.0), 3)])])
-    found = {setting.place: [trial.number for trial in setting.trials] for setting in settings(results)}
+    found = {setting.name: [trial.number for trial in setting.trials] for setting in settings(results)}
     assert found == {"0.5": [0, 1, 2], "0.25": [3, 4]}
     assert "differ in the seed only" in treatment(settings(results))
     selected = rows(results)[1]
@@ -137,7 +137,7 @@ def test_a_mean_of_few_seeds_is_not_selected_over_one_of_many(tmp_path: Path) ->
         record(9, 0.5, 99.9, seed=0, params_explored={}, spec={**DATA, "seed": 0}),
     ]
     folder = write(tmp_path, [*repeated(0.5, (97.0, 97.5)), *lucky])
-    (folder / "00009" / "trial.json").write_text('{"cell": {"search.mask": "one"}}')
+    write_trial_file(folder, lucky[0], cell={"search.mask": "one"})
     found = settings(read([folder]))
     assert sorted(setting.n for setting in found) == [1, 2]
     assert [setting.n for setting in most_seeds(found)] == [2]
@@ -149,9 +149,9 @@ def test_a_mean_of_few_seeds_is_not_selected_over_one_of_many(tmp_path: Path) ->
 def test_a_promoted_trial_is_in_no_mean_of_trials_that_learned_for_less_long(tmp_path: Path) -> None:
     longer = record(3, 0.5, 99.9, seed=1, params_explored={"finetune.epochs": 300}, spec={**DATA, "seed": 1})
     folder = write(tmp_path, [*repeated(0.5), longer])
-    (folder / "00003" / "trial.json").write_text('{"promotes": 1, "params": {"finetune.epochs": 300}}')
+    write_trial_file(folder, longer, promotes=1, params={"finetune.epochs": 300})
     results = read([folder])
-    found = {setting.place: [trial.number for trial in setting.trials] for setting in settings(results)}
+    found = {setting.name: [trial.number for trial in setting.trials] for setting in settings(results)}
     assert found == {"0.5": [0, 1, 2], "0.5, promoted": [3]}
     (budget,) = budgets(results)
     assert budget.setting is not None

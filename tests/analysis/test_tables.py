@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 
 from analysis.fronts.seeds import Spread
-from analysis.load import read
-from analysis.paper.layout import Column, PaperTable, Source, as_csv, latex, markdown
+from analysis.paper.layout import Column, Footnote, PaperTable, as_csv, latex, markdown
 from analysis.paper.published import published
 from analysis.tables import BUILDERS, main, tables
-from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import trial_folder
+from analysis.trials.read import read
 from ofb_ray.results.records import Network, Record
 from tests.analysis import factory
 
@@ -41,7 +39,7 @@ def write(folder: Path, trials: list[Record], name: str = "digits") -> Path:
         search = each.spec.get("search", {})
         cell = {f"search.{key}": value for key, value in search.items() if key != "pmim"}
         cell |= {"search.pmim.mode": search.get("pmim", {}).get("mode")}
-        write_json(trial_folder(folder, each.trial) / "trial.json", {"cell": cell})
+        factory.write_trial_file(folder, each, cell=cell)
     return folder
 
 
@@ -248,10 +246,10 @@ def test_a_row_of_two_merged_sweeps_counts_once(tmp_path: Path) -> None:
 
 def test_how_an_axis_was_decided_is_counted(tmp_path: Path) -> None:
     events = [
-        {"decided": False, "output_gap": 0.1},
-        {"decided": True, "output_gap": 0.2},
-        {"decided": True, "projected": True, "output_gap": 0.7},
-        {"decided": True, "projected": True, "output_gap": 0.7},
+        factory.event(1, "embed", (1, 64), (1, 56), 0.1),
+        factory.event(2, "embed", (1, 56), (1, 48), 0.2, decided=True),
+        factory.event(4, "blocks.0.attn", (4, 16), (3, 16), 0.7, decided=True, projected=True),
+        factory.event(4, "blocks.0.mlp", (1, 256), (1, 128), 0.7, decided=True, projected=True),
     ]
     found = [trial(0, 96.0, events=events), trial(1, 95.0, {"pmim": {"mode": "off"}}, events=events[:2])]
     on, off, _ = cells(write(tmp_path / "r", found), "ablation-pmim")
@@ -281,7 +279,7 @@ TABLE = PaperTable(
     "t",
     "50 % of A & B",
     (Column("name", "a_name"), Column("x", "x", "points", "ours"), Column("n", "n", "whole", "ours")),
-    ((("one | two", Spread(97.125, 0.25, 3), 3),), ((Source("o/r@1:a_b.md", "head"), 75.0, None),)),
+    ((("one | two", Spread(97.125, 0.25, 3), 3),), ((Footnote("o/r@1:a_b.md", "head"), 75.0, None),)),
     1,
 )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 
 import pytest
 
-from analysis.drawing.growth import draw
+from analysis.drawing.growth import growth_figure
 from analysis.fronts.objectives import Objective, objective
 from analysis.fronts.volume import growth, hypervolume, reference_of, total
-from analysis.load import Results, read
+from analysis.trials.read import read
+from analysis.trials.trial import Results
 from ofb_ray.results.records import Record
 from tests.analysis.factory import DENSE, failed, record, write
 
@@ -103,33 +103,21 @@ def test_time_is_that_of_the_records(tmp_path: Path) -> None:
     assert found.volumes[0] == found.volumes[1] < found.volumes[2]  # 91, then 90, then 92
 
 
-def test_time_of_older_records_is_that_of_the_journal_if_it_was_told(tmp_path: Path) -> None:
-    folder = write(tmp_path, [record(0, 0.5, 90.0), record(1, 0.5, 92.0)])
-    journal = [
-        {"op_code": 4, "user_attrs": {"trial": 1}},
-        {"op_code": 4, "user_attrs": {"trial": 0}},
-        {"op_code": 6, "trial_id": 0, "datetime_complete": "2026-01-01T10:00:00+00:00"},
-        {"op_code": 6, "trial_id": 1, "datetime_complete": "2026-01-01T10:00:36+00:00"},
-    ]
-    lines = [json.dumps(entry, separators=(",", ":")) for entry in journal]
-    (folder / "study.journal").write_text("\n".join([*lines, '{"op_code":6,']))
-    results = read([folder])
-    (found,) = growth(results, *pair(results))
-    assert found.hours == pytest.approx([26.5 / 3600, 62.5 / 3600])
-    assert found.volumes[0] == found.volumes[1]
-    (folder / "study.journal").write_text("\n".join(lines[:3]))
+def test_times_are_drawn_only_where_every_record_states_one(tmp_path: Path) -> None:
+    trials = [record(0, 0.5, 92.0, finished="2026-01-01T12:00:00+00:00"), record(1, 0.5, 90.0)]
+    results = read([write(tmp_path, trials)])
     (found,) = growth(results, *pair(results))
     assert found.hours is None
-    assert found.volumes[0] < found.volumes[1]
+    assert found.volumes[0] == found.volumes[1]  # in the order of their numbers
 
 
 def test_without_times_there_is_one_panel_that_says_so(tmp_path: Path) -> None:
     results = read([write(tmp_path / "a", [record(0)])])
-    figure = draw(results, *pair(results))
+    figure = growth_figure(results, *pair(results))
     assert figure is not None
     assert len(figure.axes) == 1
     assert "order of their numbers" in figure.get_supxlabel()
     failures = read([write(tmp_path / "b", [failed(0)])])
-    assert draw(failures, *pair(failures)) is None
+    assert growth_figure(failures, *pair(failures)) is None
     nothing = read([write(tmp_path / "c", [failed(0, dense=None)])])
     assert reference_of(nothing, *pair(nothing)) is None

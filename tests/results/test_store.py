@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.load import read
+from analysis.trials.read import read
 from ofb_ray.cli import main
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError

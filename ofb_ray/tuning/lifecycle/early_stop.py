@@ -20,7 +20,7 @@ from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.attempt import Attempt
 from ofb_ray.results.files import GATE_FILE, TrialFile
 from ofb_ray.results.outage import patiently
-from ofb_ray.results.ranking import standing
+from ofb_ray.results.ranking import rank_among
 from ofb_ray.results.store import Remote
 
 Gate = Callable[[Json], str | None]
@@ -69,19 +69,19 @@ def decide(spec: GateSpec, facts: Json, label: str, others: list[Json]) -> Json:
         label: of the trial's cell, without the seed.
         others: the decisions to compare with.
     """
-    found = standing((facts["top1_val"], facts["used"]), [(other["top1_val"], other["used"]) for other in others])
-    enough = found.of >= spec.min_trials
-    stop = enough and found.outside(spec.keep)
-    place = f"place {found.place} of {found.of} at budget {label} after {spec.epochs} fine-tune epochs"
+    ranking = rank_among((facts["top1_val"], facts["used"]), [(other["top1_val"], other["used"]) for other in others])
+    enough = ranking.of >= spec.min_trials
+    stop = enough and ranking.outside(spec.keep)
+    place = f"place {ranking.position} of {ranking.of} at budget {label} after {spec.epochs} fine-tune epochs"
     why = f"the best {spec.keep:g} go on" if enough else f"fewer than {spec.min_trials} trials: all go on"
     return {
         "label": label,
         "epoch": facts["epoch"],
         "top1_val": facts["top1_val"],
         "used": facts["used"],
-        "rank": found.rank,
-        "place": found.place,
-        "of": found.of,
+        "rank": ranking.rank,
+        "place": ranking.position,
+        "of": ranking.of,
         "stop": stop,
         "reason": f"gate: {place} ({facts['top1_val']:.2f} %); {why}",
     }

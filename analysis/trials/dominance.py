@@ -1,13 +1,14 @@
-"""Which trials no other trial beats: the Pareto front of two objectives, and its knee."""
+"""Find which trials no other trial dominates: the Pareto front of two objectives, and its knee."""
 
 from __future__ import annotations
 
+import moocore  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
 def non_dominated(top1: ArrayLike, macs: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other point dominates, with the first objective up and the second down.
+    """Tell which points no other point dominates, with the first objective up and the second down.
 
     A point dominates another if it is at least as accurate and at most as expensive, and one of the two strictly.
     Duplicates do not dominate each other: all copies of a point on the front are on it. A point with a NaN was not
@@ -19,22 +20,16 @@ def non_dominated(top1: ArrayLike, macs: ArrayLike) -> NDArray[np.bool_]:
     Returns:
         (N,) bool.
     """
-    accuracy, cost = np.asarray(top1, dtype=float), np.asarray(macs, dtype=float)
-    measured = ~(np.isnan(accuracy) | np.isnan(cost))
-    on_front = np.zeros(accuracy.shape, dtype=bool)
-    if not measured.any():
-        return on_front
-    # Costs in ascending order, the best accuracy at each, and the best accuracy at any lower cost.
-    levels, level = np.unique(cost[measured], return_inverse=True)
-    best = np.full(len(levels), -np.inf)
-    np.maximum.at(best, level, accuracy[measured])
-    cheaper = np.maximum.accumulate(best)[level - 1]
-    on_front[measured] = (accuracy[measured] == best[level]) & ((accuracy[measured] > cheaper) | (level == 0))
+    points = np.column_stack([np.asarray(top1, dtype=float), np.asarray(macs, dtype=float)])
+    measured = ~np.isnan(points).any(axis=1)
+    on_front = np.zeros(len(points), dtype=bool)
+    if measured.any():
+        on_front[measured] = moocore.is_nondominated(points[measured], maximise=[True, False], keep_weakly=True)
     return on_front
 
 
 def front_of(y: ArrayLike, x: ArrayLike, goals: tuple[int, int] = (1, -1)) -> NDArray[np.bool_]:
-    """`non_dominated` for any pair of objectives.
+    """Tell the same as `non_dominated` for any pair of objectives.
 
     Args:
         y, x: values, (N,).
@@ -47,7 +42,7 @@ def front_of(y: ArrayLike, x: ArrayLike, goals: tuple[int, int] = (1, -1)) -> ND
 
 
 def knee(y: ArrayLike, x: ArrayLike, goals: tuple[int, int] = (1, -1)) -> tuple[float, float] | None:
-    """The point (x, y) of a front where giving more of one objective begins to buy less of the other.
+    """Find the point (x, y) of a front where giving more of one objective begins to buy less of the other.
 
     Both objectives are normalised to [0, 1] over the front; the knee is the point farthest from the chord between the
     front's two ends, on the good side of it. None where fewer than three different points are finite or none lies

@@ -1,4 +1,4 @@
-"""Published results beside one's own: which of them compare, once each, and where each comes from."""
+"""Choose the published results to show beside one's own: those that compare, once each, with their sources."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fronts.front import non_dominated
-from analysis.load import Results, Trial
-from analysis.paper import measured
+from analysis.paper.measured import is_imagenet as is_imagenet_record
+from analysis.paper.measured import start_of
 from analysis.paper.published import STARTS, Published, published
+from analysis.trials.compare import spec_value
+from analysis.trials.dominance import non_dominated
+from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
 from ofb_ray.results.records import Record
 
@@ -29,8 +31,8 @@ COLUMNS = ("method", "backbone", "start", "top1", "top5", "params", "macs", "tab
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A published result with a place in the figure; `label` is empty where another's names the method."""
+class Baseline:
+    """A published result at its position in the figure; `label` is empty where another's names the method."""
 
     row: Published
     x: float
@@ -48,10 +50,12 @@ class Rival:
         return self.row.method.startswith("OFB")
 
 
-def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequence[str] = ("plain",)) -> list[Rival]:
-    """The published ImageNet-1k results of one family of backbones, and OFB's own whatever their class.
+def baselines(
+    backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequence[str] = ("plain",)
+) -> list[Baseline]:
+    """List the published ImageNet-1k results of one family of backbones, and OFB's own whatever their class.
 
-    A method's own source is preferred to a rival's table; a row that two sources print stands once.
+    A method's own source is preferred to another paper's; a row that two sources print stands once.
 
     Args:
         backbone: `deit` or `swin`.
@@ -70,7 +74,7 @@ def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequenc
         raise InputError(f"published results are on the test split; allowed with --rivals: {allowed}", key="--y")
     if unknown := [start for start in starts if start not in (*STARTS, "all")]:
         raise InputError(f"`{unknown[0]}` is no class; allowed: all, {', '.join(STARTS)}", key="--rivals-start")
-    known: list[tuple[Published, float, float]] = []
+    rows: list[tuple[Published, float, float]] = []
     for row in published():
         cost, accuracy = getattr(row, AXES[x]), getattr(row, ACCURACIES[y])
         wanted = "all" in starts or row.start in starts or row.method.startswith("OFB")
@@ -78,18 +82,18 @@ def rivals(backbone: str, x: str = "macs", y: str = "top1_test", starts: Sequenc
             row.method.startswith("OFB") and BACKBONES[backbone] in row.method
         )
         if wanted and ours and cost is not None and accuracy is not None:
-            known.append((row, cost, accuracy))
-    return _labelled(_once(known))
+            rows.append((row, cost, accuracy))
+    return _labelled(_distinct(rows))
 
 
 def own_starts(results: Results) -> tuple[str, ...]:
-    """The fairness classes of one's own trials, in the order of `STARTS`; `plain` where there is none yet."""
-    found = {measured.start_of(trial.record) for trial in results.trials if trial.record}
-    return tuple(start for start in STARTS if start in found) or ("plain",)
+    """List the fairness classes of one's own trials, in the order of `STARTS`; `plain` where there is none yet."""
+    starts = {start_of(trial.record) for trial in results.trials if trial.record}
+    return tuple(start for start in STARTS if start in starts) or ("plain",)
 
 
 def backbone_of(results: Results) -> str:
-    """`swin` where the trials' model is one, else `deit`."""
+    """Return `swin` where the trials' model is one, else `deit`."""
     return "swin" if any("swin" in _model(trial) for trial in results.trials) else "deit"
 
 
@@ -98,43 +102,43 @@ def is_imagenet(results: Results) -> bool:
     records = [trial.record for trial in results.trials if trial.record]
 
     def fits(record: Record) -> bool:
-        data, model = record.spec.get("data"), record.spec.get("model")
-        if not isinstance(data, dict) or not isinstance(model, dict):
+        if not all(isinstance(spec_value(record, part), dict) for part in ("data", "model")):
             return False
-        classes = (model.get("args") or {}).get("num_classes", 1000)
-        known = "train_images" not in record.environment or measured.is_imagenet(record)
-        return known and data.get("name") == "folder" and data.get("image_size") in (None, 224) and classes == 1000
+        size, classes = spec_value(record, "data.image_size"), spec_value(record, "model.args.num_classes")
+        known = "train_images" not in record.environment or is_imagenet_record(record)
+        folder = spec_value(record, "data.name") == "folder"
+        return known and folder and size in (None, 224) and classes in (None, 1000)
 
     return bool(records) and all(map(fits, records))
 
 
-def classes(found: Sequence[Rival]) -> dict[str, str]:
-    """The fairness classes of the rivals that are not OFB's own, in words, in the order of `STARTS`."""
-    there = {rival.start for rival in found if not rival.is_ofb}
-    return {start: label for start, label in STARTS.items() if start in there}
+def classes(rows: Sequence[Baseline]) -> dict[str, str]:
+    """Describe the fairness classes of the baselines that are not OFB's own, in words, in the order of `STARTS`."""
+    present = {baseline.start for baseline in rows if not baseline.is_ofb}
+    return {start: label for start, label in STARTS.items() if start in present}
 
 
-def footnote(found: Sequence[Rival]) -> str:
-    """What a reader of the figure must know of the published points."""
-    methods = sorted({family(rival.row) for rival in found if not rival.is_ofb})
-    joined = " Lines join what one method can reach." if curves(found) else ""
+def footnote(rows: Sequence[Baseline]) -> str:
+    """Say what a reader of the figure must know of the published points."""
+    methods = sorted({family(baseline.row) for baseline in rows if not baseline.is_ofb})
+    joined = " Lines join what one method can reach." if curves(rows) else ""
     return (
-        f"Published, on ImageNet-1k's validation split: {len(found)} results of OFB, {', '.join(methods)}; "
+        f"Published, on ImageNet-1k's validation split: {len(rows)} results of OFB, {', '.join(methods)}; "
         f"the source of each is in rivals.csv.{joined}"
     )
 
 
-def table(found: Sequence[Rival]) -> bytes:
-    """`rivals.csv`: one row a drawn result, with its source."""
+def baselines_csv(rows: Sequence[Baseline]) -> bytes:
+    """Write `rivals.csv`: one row a drawn result, with its source."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_cell(getattr(rival.row, column)) for column in COLUMNS] for rival in found)
+    writer.writerows([_cell(getattr(baseline.row, column)) for column in COLUMNS] for baseline in rows)
     return text.getvalue().encode()
 
 
 def family(row: Published) -> str:
-    """A method's name without its sizes and settings: `S2ViTE` for `S2ViTE-B`, `dense DeiT` for `DeiT-S`."""
+    """Return a method's name without its sizes and settings: `S2ViTE` for `S2ViTE-B`, `dense DeiT` for `DeiT-S`."""
     dense = row.method.lower().startswith(("dense", "baseline"))
     name = row.backbone if dense else row.method.split(" (")[0]
     if "distilled" in row.method.lower() and row.backbone == f"{name[:6]}-dist":
@@ -148,34 +152,36 @@ def family(row: Published) -> str:
     return ALIASES.get(name, name)
 
 
-def curves(found: Sequence[Rival]) -> list[list[Rival]]:
-    """For each method with several results on its own front those, by cost; none where they are too many to follow."""
-    groups: dict[tuple[str, str], list[Rival]] = {}
-    for rival in found:
-        if not rival.is_ofb:
-            groups.setdefault((family(rival.row), rival.start), []).append(rival)
-    made = []
+def curves(rows: Sequence[Baseline]) -> list[list[Baseline]]:
+    """List by method the results on its own front, by cost, where there are several; none where curves are too many."""
+    groups: dict[tuple[str, str], list[Baseline]] = {}
+    for baseline in rows:
+        if not baseline.is_ofb:
+            groups.setdefault((family(baseline.row), baseline.start), []).append(baseline)
+    fronts = []
     for some in groups.values():
-        flags = non_dominated([rival.y for rival in some], [rival.x for rival in some])
-        best = sorted((rival for rival, flag in zip(some, flags, strict=True) if flag), key=lambda rival: rival.x)
-        made += [best] * (len(best) > 1)
-    return made if len(made) <= MANY else []
+        flags = non_dominated([baseline.y for baseline in some], [baseline.x for baseline in some])
+        best = sorted(
+            (baseline for baseline, flag in zip(some, flags, strict=True) if flag), key=lambda baseline: baseline.x
+        )
+        fronts += [best] * (len(best) > 1)
+    return fronts if len(fronts) <= MANY else []
 
 
-def _once(known: Sequence[tuple[Published, float, float]]) -> list[tuple[Published, float, float]]:
+def _distinct(known: Sequence[tuple[Published, float, float]]) -> list[tuple[Published, float, float]]:
     own = {(family(row), row.backbone) for row, _, _ in known if row.own}
-    found: list[tuple[Published, float, float]] = []
+    kept: list[tuple[Published, float, float]] = []
     for row, cost, accuracy in sorted(known, key=lambda each: not each[0].own):
         name = family(row)
         if not row.own and (name, row.backbone) in own:
             continue
-        twins = [each for each in found if (family(each[0]), each[0].start) == (name, row.start)]
+        twins = [each for each in kept if (family(each[0]), each[0].start) == (name, row.start)]
         same = [abs(c / cost - 1) < SAME_COST and abs(a - accuracy) < SAME_ACCURACY for _, c, a in twins]
         if not row.own:
             same += [_is_reprint(row, twin, name) for twin, _, _ in twins]
         if not any(same):
-            found.append((row, cost, accuracy))
-    return found
+            kept.append((row, cost, accuracy))
+    return kept
 
 
 def _is_reprint(row: Published, twin: Published, name: str) -> bool:
@@ -188,26 +194,25 @@ def _is_reprint(row: Published, twin: Published, name: str) -> bool:
     return sizes and row.top1 == twin.top1
 
 
-def _labelled(found: Sequence[tuple[Published, float, float]]) -> list[Rival]:
-    """Each of OFB's rows has a label; of each other method that result which stands farthest from all others."""
-    places = np.array([(math.log(cost), accuracy) for _, cost, accuracy in found]).reshape(-1, 2)
-    places /= np.where(np.ptp(places, axis=0) > 0, np.ptp(places, axis=0), 1) if len(places) else 1
-    room = [float(np.sort(np.hypot(*(places - own).T))[1:3].sum()) for own in places]
+def _labelled(rows: Sequence[tuple[Published, float, float]]) -> list[Baseline]:
+    """Label each of OFB's rows, and of each other method the result that stands farthest from all others."""
+    positions = np.array([(math.log(cost), accuracy) for _, cost, accuracy in rows]).reshape(-1, 2)
+    positions /= np.where(np.ptp(positions, axis=0) > 0, np.ptp(positions, axis=0), 1) if len(positions) else 1
+    distances = [float(np.sort(np.hypot(*(positions - own).T))[1:3].sum()) for own in positions]
     groups: dict[tuple[str, str], int] = {}
-    for number, (row, _, _) in enumerate(found):
+    for number, (row, _, _) in enumerate(rows):
         key = (family(row), row.start)
-        if key not in groups or room[number] > room[groups[key]]:
+        if key not in groups or distances[number] > distances[groups[key]]:
             groups[key] = number
-    made = [
-        Rival(row, cost, accuracy, family(row) if groups[family(row), row.start] == number else "")
-        for number, (row, cost, accuracy) in enumerate(found)
+    labelled = [
+        Baseline(row, cost, accuracy, family(row) if groups[family(row), row.start] == number else "")
+        for number, (row, cost, accuracy) in enumerate(rows)
     ]
-    return sorted(made, key=lambda rival: (list(STARTS).index(rival.start), rival.x, -rival.y))
+    return sorted(labelled, key=lambda baseline: (list(STARTS).index(baseline.start), baseline.x, -baseline.y))
 
 
 def _model(trial: Trial) -> str:
-    model = trial.record.spec.get("model") if trial.record else None
-    return str(model.get("name", "")) if isinstance(model, dict) else ""
+    return str(spec_value(trial.record, "model.name") or "") if trial.record else ""
 
 
 def _cell(value: object) -> str:
@@ -215,10 +220,6 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return (
-        f"{value:g}"
-        if isinstance(value, float) and value < 1000
-        else f"{value:.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:g}" if value < 1000 else f"{value:.0f}"
+    return str(value)

@@ -1,4 +1,4 @@
-"""What a figure of the front shows and on which scale: points, means over seeds, outliers, limits, units."""
+"""Gather what a figure of the front shows: points, means over seeds, outliers, what its axes must hold."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks
-from analysis.fronts.front import front_of, knee
 from analysis.fronts.objectives import Objective
 from analysis.fronts.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
-from analysis.load import Results, Trial
-
-LOG_SPAN = 30  # sizes that span more than this factor are drawn on a logarithmic axis
+from analysis.trials.dominance import front_of, knee
+from analysis.trials.trial import Results, Trial
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,12 @@ class FrontData:
     @property
     def targets(self) -> dict[float, list[str]]:
         """The labels of the budgets that limit x, by their target, ascending."""
-        found: dict[float, list[str]] = {}
+        targets: dict[float, list[str]] = {}
         for group in self.groups:
             if group.outcome.resource == self.x.name and group.outcome.target:
-                labels = found.setdefault(group.outcome.target, [])
+                labels = targets.setdefault(group.outcome.target, [])
                 labels += [group.outcome.label] * (group.outcome.label not in labels)
-        return dict(sorted(found.items()))
+        return dict(sorted(targets.items()))
 
     @property
     def minimum(self) -> int | None:
@@ -120,7 +118,7 @@ class FrontData:
 
 
 def front_data(results: Results, x: Objective, y: Objective) -> FrontData:
-    """Everything that a figure of y over x shows."""
+    """Gather everything that a figure of y over x shows."""
     groups = budgets(results)
     points, unmeasured = _points(results, groups, x, y)
     shown, collapsed = split_collapsed(points) if y.kind == "percent" else (points, [])
@@ -129,7 +127,7 @@ def front_data(results: Results, x: Objective, y: Objective) -> FrontData:
 
 
 def _points(results: Results, groups: list[Budget], x: Objective, y: Objective) -> tuple[list[Point], int]:
-    """The finished trials with both values and a top-1 val, and how many lack one of the two."""
+    """List the finished trials with both values and a top-1 val, and how many lack one of the two."""
     index = {trial.folder: number for number, group in enumerate(groups) for trial in group.trials}
     best = {group.best.folder for group in groups if group.best}
     finished = [trial for trial in results.by_status("finished") if is_measured(trial)]
@@ -151,13 +149,13 @@ def _points(results: Results, groups: list[Budget], x: Objective, y: Objective) 
 
 
 def _means(results: Results, groups: list[Budget], x: Objective, y: Objective) -> list[Mean]:
-    found = most_seeds(settings(results))
-    if all(setting.n < 2 for setting in found):
+    shown = most_seeds(settings(results))
+    if all(setting.n < 2 for setting in shown):
         return []
     index = {trial.folder: number for number, group in enumerate(groups) for trial in group.trials}
     selected = [group.setting for group in groups]
-    made = [(each, spread([x.of(t) for t in each.trials]), spread([y.of(t) for t in each.trials])) for each in found]
-    known = [(each, a, b) for each, a, b in made if a is not None and b is not None]
+    values = [(each, spread([x.of(t) for t in each.trials]), spread([y.of(t) for t in each.trials])) for each in shown]
+    known = [(each, a, b) for each, a, b in values if a is not None and b is not None]
     able = [each in selected or not (x.is_test or y.is_test) for each, _, _ in known]
     compare = not results.mixed
     competes = [flag and compare for flag in able]
@@ -171,7 +169,7 @@ def _means(results: Results, groups: list[Budget], x: Objective, y: Objective) -
 
 
 def _drawn(each: Spread) -> float:
-    """What the axes must show of an interval: that of two seeds is so wide that it would flatten all else."""
+    """Return what the axes must show of an interval: that of two seeds is so wide that it would flatten all else."""
     return (each.interval or 0.0) if each.n > 2 else 0.0
 
 
@@ -180,7 +178,7 @@ def _number(value: float | None) -> float:
 
 
 def split_collapsed(points: list[Point]) -> tuple[list[Point], list[Point]]:
-    """(points that set the scale, points far below the others, which would flatten it).
+    """Split into (points that set the scale, points far below the others, which would flatten it).
 
     Far below: under the median, and under the selected point of every budget, by more than 10 points and more than five
     median absolute deviations. A small budget's trials are not far below because the others are better.
@@ -192,42 +190,3 @@ def split_collapsed(points: list[Point]) -> tuple[list[Point], list[Point]]:
     lowest = min([middle, *(point.y for point in points if point.selected)])
     floor = lowest - max(10.0, 5 * median(abs(value - middle) for value in values))
     return [point for point in points if point.y >= floor], [point for point in points if point.y < floor]
-
-
-def limits(values: list[float], kind: str, marks: bool = False) -> tuple[float, float, bool]:
-    """(low, high, logarithmic) of an axis of this kind; `marks`: room for marks at its lower end."""
-    return (*accuracy_limits(values, marks), False) if kind == "percent" else size_limits(values)
-
-
-def accuracy_limits(values: list[float], marks: bool) -> tuple[float, float]:
-    """Limits of the accuracy axis, at least 1 point apart, with room below for marks at the bottom edge."""
-    known = [value for value in values if math.isfinite(value)]
-    if not known:
-        return 0.0, 100.0
-    low, high = min(known), max(known)
-    span = max(high - low, 1.0)
-    middle = (low + high) / 2
-    top = min(middle + span / 2 + 0.15 * span, max(100.0, high) + 0.04 * span)
-    return min(middle - span / 2, top - span) - (0.25 if marks else 0.15) * span, top
-
-
-def size_limits(values: list[float]) -> tuple[float, float, bool]:
-    """(low, high, logarithmic) for sizes: from zero, unless the values span a factor of more than `LOG_SPAN`."""
-    known = [value for value in values if value > 0 and math.isfinite(value)]
-    if not known:
-        return 0.0, 1.0, False
-    if max(known) > LOG_SPAN * min(known):
-        return min(known) / 1.4, max(known) * 1.3, True
-    return 0.0, 1.06 * max(known), False
-
-
-def unit_of(values: list[float], kind: str = "count") -> tuple[float, str]:
-    """The unit in which the largest value is at least 0.5 (2 for a time), and its name: (1e6, " (millions)")."""
-    least = 2.0 if kind == "s" else 0.5
-    largest = max((value for value in values if math.isfinite(value)), default=0.0)
-    units: dict[str, tuple[tuple[float, str], ...]] = {
-        "count": ((1e9, " (billions)"), (1e6, " (millions)"), (1e3, " (thousands)")),
-        "s": ((86400.0, " (days)"), (3600.0, " (hours)"), (60.0, " (minutes)"), (0.0, " (s)")),
-    }
-    found = next(((scale, name) for scale, name in units.get(kind, ()) if largest >= least * scale), (1.0, ""))
-    return (found[0] or 1.0), found[1]

@@ -1,4 +1,4 @@
-"""The selected trial of each budget beside the dense network, with several seeds as means: Markdown and LaTeX."""
+"""Write the selected trial of each budget beside the dense network, with several seeds as means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks, seeds_note
 from analysis.fronts.seeds import pooled, spread, treatment
-from analysis.load import Results
+from analysis.trials.trial import Results
+from ofb_ray.results.history import widths_of
 from ofb_ray.results.records import Record
 
 HEAD = (
@@ -34,12 +35,12 @@ FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" + "
 
 
 def rows(results: Results) -> tuple[list[list[str]], list[list[str]]]:
-    """The cells under `HEAD`: of the dense networks, and of the budgets."""
+    """Return the cells under `HEAD`: of the dense networks, and of the budgets."""
     return [_dense_row(dense) for dense in dense_networks(results)], [_budget_row(each) for each in budgets(results)]
 
 
 def markdown(results: Results) -> str:
-    """The table in GitHub's Markdown, with the selection rule and the note on seeds below."""
+    """Write the table in GitHub's Markdown, with the selection rule and the note on seeds below."""
     dense, selected = rows(results)
     lines = [_markdown_line(HEAD), _markdown_line(["---", *["---:"] * 9, "---", "---:"])]
     lines += [_markdown_line(cells) for cells in dense + selected]
@@ -48,7 +49,7 @@ def markdown(results: Results) -> str:
 
 
 def latex(results: Results) -> str:
-    """A `table` environment with booktabs rules; all text is escaped."""
+    """Write a `table` environment with booktabs rules; all text is escaped."""
     dense, selected = rows(results)
     caption = " ".join([shorten(results.question or results.name, 200), *notes(results)])
     return "\n".join(
@@ -73,7 +74,7 @@ def latex(results: Results) -> str:
 
 
 def notes(results: Results) -> list[str]:
-    """What a reader of the numbers must know, in sentences."""
+    """Say what a reader of the numbers must know, in sentences."""
     note = seeds_note(results)
     if not note:
         return []
@@ -83,7 +84,7 @@ def notes(results: Results) -> list[str]:
 
 
 def behind(results: Results) -> list[str]:
-    """For each budget with several seeds the trials behind its means, as one line: `0.25: 12, 20, 31`."""
+    """List for each budget with several seeds the trials behind its means, as one line: `0.25: 12, 20, 31`."""
     return [
         f"{budget.label}: {', '.join(str(trial.name) for trial in budget.setting.trials)}"
         for budget in budgets(results)
@@ -92,7 +93,7 @@ def behind(results: Results) -> list[str]:
 
 
 def counts(results: Results) -> str:
-    """`12 trials: 11 finished, 1 failed`."""
+    """Count the trials: `12 trials: 11 finished, 1 failed`."""
     order = ("finished", "failed", "stopped", "died", "running", "queued", "unreadable")
     parts = [f"{number} {status}" for status in order if (number := len(results.by_status(status)))]
     total = len(results.trials)
@@ -100,7 +101,7 @@ def counts(results: Results) -> str:
 
 
 def human(value: float) -> str:
-    """Three digits and K, M or G: `249 K`, `1.26 G`."""
+    """Write three digits and K, M or G: `249 K`, `1.26 G`."""
     for scale, unit in ((1e9, " G"), (1e6, " M"), (1e3, " K")):
         # A number that rounds to 1000 of one unit is written as 1.00 of the next.
         if value >= 0.9995 * scale:
@@ -110,7 +111,7 @@ def human(value: float) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX sets as it stands."""
+    """Escape text so that LaTeX sets it as it stands."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special["±"] = r"$\pm$"
     special |= {char: f"\\{char}" for char in "&%$#_{}"}
@@ -118,14 +119,14 @@ def escape(text: str) -> str:
 
 
 def widths_summary(archs: Sequence[dict[str, Any] | None]) -> str:
-    """`48 / 2.2 x 16 / 128`: embedding, mean heads x mean channels per head, mean MLP width, over all networks."""
-    sizes = [item for arch in archs for item in (arch or {}).get("widths", {}).items()]
+    """Write means over all networks, `48 / 2.2 x 16 / 128`: embedding, heads x channels per head, MLP width."""
+    sizes = [item for arch in archs for item in widths_of(arch).items()]
     attention = [size for name, size in sizes if name.endswith("attn")]
-    mlp = [size["width"] for name, size in sizes if name.endswith("mlp")]
-    embed = [size["width"] for name, size in sizes if not name.endswith(("attn", "mlp"))]
+    mlp = [width for name, (_, width) in sizes if name.endswith("mlp")]
+    embed = [width for name, (_, width) in sizes if not name.endswith(("attn", "mlp"))]
     if not (attention and mlp and embed):
         return NONE
-    heads, channels = fmean(size["heads"] for size in attention), fmean(size["width"] for size in attention)
+    heads, channels = (fmean(each) for each in zip(*attention, strict=True))
     return f"{_short(fmean(embed))} / {_short(heads)} x {_short(channels)} / {_short(fmean(mlp))}"
 
 
@@ -138,7 +139,7 @@ def _dense_row(dense: Dense) -> list[str]:
 
 
 def _budget_row(budget: Budget) -> list[str]:
-    """Of the selected trial; with several seeds the means over those of the selected setting."""
+    """Write the row of the selected trial; with several seeds the means over those of the selected setting."""
     unit = " params" if budget.outcome.resource == "params" else ""
     target = f"{human(budget.outcome.target)}{unit}"
     trials = budget.setting.trials if budget.setting else (budget.best,) if budget.best else ()
@@ -166,14 +167,14 @@ def _budget_row(budget: Budget) -> list[str]:
 
 
 def _loss(records: Sequence[Record]) -> str:
-    """Points of top-1 test over its own dense network; of top-1 val, and marked so, where test was not measured."""
+    """Write points of top-1 test over the own dense network; of top-1 val, marked so, where test is not measured."""
     for column, mark in (("top1_test", ""), ("top1_val", " (val)")):
         pairs = [(getattr(record.subnet, column, None), getattr(record.dense, column, None)) for record in records]
-        found = spread([ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None])
-        if found is not None:
+        loss = spread([ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None])
+        if loss is not None:
             # Adding 0.0 turns a rounded -0.0 into 0.0.
-            deviation = "" if found.deviation is None else f" ± {found.deviation:.2f}"
-            return f"{round(found.mean, 2) + 0.0:+.2f}{deviation}{mark}"
+            deviation = "" if loss.deviation is None else f" ± {loss.deviation:.2f}"
+            return f"{round(loss.mean, 2) + 0.0:+.2f}{deviation}{mark}"
     return NONE
 
 

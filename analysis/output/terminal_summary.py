@@ -1,4 +1,4 @@
-"""What the analysis says on one screen: the selected trials, how far to trust them, what failed, what to do next."""
+"""Say on one screen which trials were selected, how far to trust them, what failed and what to do next."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten, wrap
 
-from analysis.fronts.baselines import backbone_of, is_imagenet
 from analysis.fronts.budgets import best_of
-from analysis.fronts.scale import FrontData
-from analysis.fronts.selected import HEAD, counts, human, notes, rows
+from analysis.fronts.front_data import FrontData
+from analysis.fronts.selected_table import HEAD, counts, human, notes, rows
 from analysis.fronts.volume import total
-from analysis.load import Results, Trial
+from analysis.paper.baselines import backbone_of, is_imagenet
+from analysis.trials.trial import Results, Trial
 
 COLUMNS = (0, 1, 3, 4, 5, 6, 7, 8, 9)
 WIDTH, LINES = 100, 30
@@ -20,18 +20,20 @@ DENSE, FAILURES, PROBLEMS = 2, 2, 1
 
 
 def terminal_summary(
-    results: Results, out: str | Path, what: FrontData, files: Sequence[str], remarks: Sequence[str] = ()
+    results: Results, out: str | Path, data: FrontData, files: Sequence[str], remarks: Sequence[str] = ()
 ) -> str:
-    """At most 30 lines of 100 columns (a path may be longer): what was found, how far to trust it, what to do next.
+    """Write at most 30 lines of 100 columns (a path may be longer).
 
     Args:
-        out: where the files are; what: the front that was drawn; files: their names.
+        out: where the files are.
+        data: the front that was drawn.
+        files: their names.
         remarks: more sentences for the reader, before the problems of the results.
     """
     title = f"{results.name}: {results.question}".rstrip(": ")
     head = [*wrap(title, WIDTH, max_lines=2, placeholder=" ..."), counts(results)]
     said = [line for note in notes(results) for line in wrap(note, WIDTH)]
-    said += [line for note in (*front_notes(what), *remarks) for line in wrap(note, WIDTH, max_lines=2)]
+    said += [line for note in (*front_notes(data), *remarks) for line in wrap(note, WIDTH, max_lines=2)]
     foot = ["", *said] if said else []
     foot += _failures(results)
     foot += [shorten(f"Note: {problem}", WIDTH, placeholder=" ...") for problem in results.problems[:PROBLEMS]]
@@ -42,29 +44,29 @@ def terminal_summary(
         stem, _, kind = file.rpartition(".")
         names.setdefault(stem, []).append(kind)
     listed = ", ".join(f"{stem}.{'|'.join(kinds)}" for stem, kinds in names.items())
-    foot += ["", f"In {out}: {listed}", *_next(results, what, files)]
+    foot += ["", f"In {out}: {listed}", *_next(results, data, files)]
     return "\n".join([*head, *_table(results, LINES - len(head) - len(foot)), *foot])
 
 
-def front_notes(what: FrontData) -> list[str]:
-    """Knee, hypervolume and what is missing or only reported, in sentences."""
-    found = []
-    if (knee := what.knee) is not None:
-        x, y = (_value(each.kind, value) for each, value in zip((what.x, what.y), knee, strict=True))
-        found.append(f"Knee of the front (farthest from the line that joins its ends): {y} at {x} {what.x.plain}.")
-    if (volume := total(what.results, what.x, what.y)) is not None and what.shown:
-        of = "the selected" if what.x.is_test or what.y.is_test else "all"
-        found.append(f"Hypervolume of {of} trials: {volume[0]:.4f} of the area up to {volume[1].text}.")
-    if what.unmeasured:
-        missing = [each for each in (what.x, what.y) if each.remedy]
+def front_notes(data: FrontData) -> list[str]:
+    """Say knee, hypervolume and what is missing or only reported, in sentences."""
+    sentences = []
+    if (knee := data.knee) is not None:
+        x, y = (_value(each.kind, value) for each, value in zip((data.x, data.y), knee, strict=True))
+        sentences.append(f"Knee of the front (farthest from the line that joins its ends): {y} at {x} {data.x.plain}.")
+    if (volume := total(data.results, data.x, data.y)) is not None and data.shown:
+        of = "the selected" if data.x.is_test or data.y.is_test else "all"
+        sentences.append(f"Hypervolume of {of} trials: {volume[0]:.4f} of the area up to {volume[1].text}.")
+    if data.unmeasured:
+        missing = [each for each in (data.x, data.y) if each.remedy]
         remedy = f": {missing[0].remedy}" if missing else ""
-        trials = "trial has" if what.unmeasured == 1 else "trials have"
-        found.append(f"{what.unmeasured} finished {trials} no value of {what.y.name} or {what.x.name}{remedy}.")
-    if what.x.is_test or what.y.is_test:
-        found.append(
+        trials = "trial has" if data.unmeasured == 1 else "trials have"
+        sentences.append(f"{data.unmeasured} finished {trials} no value of {data.y.name} or {data.x.name}{remedy}.")
+    if data.x.is_test or data.y.is_test:
+        sentences.append(
             "Test accuracy is on an axis: it is reported, not selected by; the front is that of the selected trials."
         )
-    return [*found, *what.x.notes, *what.y.notes]
+    return [*sentences, *data.x.notes, *data.y.notes]
 
 
 def _value(kind: str, value: float) -> str:
@@ -74,7 +76,7 @@ def _value(kind: str, value: float) -> str:
 
 
 def _table(results: Results, room: int) -> list[str]:
-    """As many rows as fit; at least the head and one row."""
+    """Write as many rows as fit; at least the head and one row."""
     dense, selected = rows(results)
     if not selected:
         return []
@@ -104,7 +106,7 @@ def _failure(trial: Trial) -> str:
     return shorten(f"Trial {trial.name} (budget {trial.budget}) {state}{reason}", WIDTH, placeholder=" ...")
 
 
-def _next(results: Results, what: FrontData, files: Sequence[str]) -> list[str]:
+def _next(results: Results, data: FrontData, files: Sequence[str]) -> list[str]:
     best = best_of(list(results.trials))
     picture = next((file for file in files if file.endswith(".png")), "front.png")
     steps = [f"look at {picture}; export a trial, such as the most accurate selected one:"] if best else []
@@ -114,7 +116,7 @@ def _next(results: Results, what: FrontData, files: Sequence[str]) -> list[str]:
     steps.append(f"ofb-ray status {shlex.quote(str(results.folders[0]))}")
     if best:
         steps.append(f"python -m analysis.report {folders}    # all of it on one page")
-    if is_imagenet(results) and what.shown and not any(file.startswith("rivals") for file in files):
+    if is_imagenet(results) and data.shown and not any(file.startswith("rivals") for file in files):
         steps.append(
             f"python -m analysis.pareto {folders} --rivals {backbone_of(results)}    # published results beside"
         )

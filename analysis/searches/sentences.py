@@ -1,4 +1,4 @@
-"""What a search found, in sentences: which layers were kept and cut, how many cuts, when the widths were decided."""
+"""Say in sentences what a search decided: layers kept and cut, number of cuts, when the widths were decided."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from statistics import fmean
 from analysis.searches.importances import Importance
 from analysis.searches.trajectories import cuts
 from analysis.searches.widths import Subnet
+from analysis.trials.trial import Trial
 from ofb_ray.results.records import Record
 
 
+def title_of(trial: Trial) -> str:
+    """Name a trial: `#7 (budget 0.25)`."""
+    return f"#{trial.name} (budget {trial.budget})"
+
+
 def share(subnet: Subnet, name: str) -> float:
-    """Units of an axis over those of the dense network."""
+    """Return units of an axis over those of the dense network."""
     (heads, width), (all_heads, all_width) = subnet.sizes[name], subnet.dense[name]
     return heads * width / (all_heads * all_width)
 
 
 def kept(rows: Sequence[Subnet], which: str = "subnets on the front") -> str:
-    """The layers that keep the most and the least, on average over subnets of one network."""
+    """Name the layers that keep the most and the least, on average over subnets of one network."""
     if not rows:
         return ""
     shares = {name: fmean(share(row, name) for row in rows) for name in rows[0].sizes}
@@ -30,15 +36,15 @@ def kept(rows: Sequence[Subnet], which: str = "subnets on the front") -> str:
 
 
 def decisions(record: Record, title: str) -> str:
-    """Cuts of one search, the largest output gap among them, and how its widths were decided."""
-    made = cuts(record)
-    cutting = [cut for cut in made if cut.units]
-    by_hand = [cut for cut in made if cut.projected]
-    eliminated = [cut for cut in made if cut.decided and not cut.projected]
-    axes = sum(cut.decided for cut in made)
-    if not made:
+    """Say the cuts of one search, the largest output gap among them, and how its widths were decided."""
+    rebuilds = cuts(record)
+    cutting = [cut for cut in rebuilds if cut.units]
+    by_hand = [cut for cut in rebuilds if cut.projected]
+    eliminated = [cut for cut in rebuilds if cut.decided and not cut.projected]
+    axes = sum(cut.decided for cut in rebuilds)
+    if not rebuilds:
         return f"{title}: no cut."
-    worst = max(made, key=lambda cut: cut.gap)
+    worst = max(rebuilds, key=lambda cut: cut.gap)
     text = f"{title}: {len(cutting)} cut{'s' * (len(cutting) != 1)} of {sum(cut.units for cut in cutting)} units"
     if eliminated:
         text += f"; {sum(cut.decided for cut in eliminated)} of {axes} widths decided by elimination"
@@ -49,10 +55,11 @@ def decisions(record: Record, title: str) -> str:
     return f"{text}; largest output gap {worst.gap:.2g} (epoch {worst.epoch}{', projection' * worst.projected})."
 
 
-def importance_line(found: Importance) -> str:
-    """The parameter that moves top-1 most within a budget beside what equals would have, or why there is none."""
-    if not found.shares:
-        return f"Budget {found.label}: importances: {found.reason}."
-    key, value = next(iter(found.shares.items()))
-    alike = f"{1 / len(found.shares):.0%} if all {len(found.shares)} mattered alike"
-    return f"Budget {found.label}: {key} moves top-1 most, {value:.0%} by fANOVA over {found.trials} trials ({alike})."
+def importance_line(importance: Importance) -> str:
+    """Name the parameter that moves top-1 most within a budget beside what equals would have, or why there is none."""
+    if not importance.shares:
+        return f"Budget {importance.label}: importances: {importance.reason}."
+    key, value = next(iter(importance.shares.items()))
+    alike = f"{1 / len(importance.shares):.0%} if all {len(importance.shares)} mattered alike"
+    over = f"by fANOVA over {importance.trials} trials ({alike})"
+    return f"Budget {importance.label}: {key} moves top-1 most, {value:.0%} {over}."

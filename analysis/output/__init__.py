@@ -1,0 +1,1 @@
+"""Hand over what a command made: files, one screen of text, an exit code."""

@@ -1,0 +1,149 @@
+"""Make the interactive front by Bokeh: any pair of objectives, every trial to be pointed at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bokeh.layouts import column, row
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJS,
+    CustomJSTickFormatter,
+    HoverTool,
+    TapTool,
+)
+from bokeh.models.annotations.legends import Legend, LegendItem
+from bokeh.models.ui import UIElement
+from bokeh.models.widgets import Select
+from bokeh.plotting import figure
+
+from analysis.fronts.front_data import front_data
+from analysis.fronts.objectives import Objective, objective
+from analysis.report.facts import Facts
+from analysis.report.interactive_marks import (
+    X_AXES,
+    Y_AXES,
+    Marks,
+    draw_dense,
+    draw_means,
+    draw_points,
+    front_columns,
+    means_columns,
+)
+from analysis.trials.trial import Results
+
+REPORTED = " (reported, takes no part in the selection)"
+# Three digits and a unit: 1.26 G, 4.60 M, 250 K.
+TICKS = """
+const units = [[1e9, " G"], [1e6, " M"], [1e3, " K"]];
+for (const [scale, unit] of units)
+    if (Math.abs(tick) >= scale) return Number((tick / scale).toPrecision(3)) + unit;
+return String(Number(tick.toPrecision(4)));
+"""
+SWITCH = """
+const pair = y.value + "|" + x.value;
+for (const source of sources) {
+    const data = {...source.data};
+    data.x = data[x.value];
+    data.y = data[y.value];
+    source.data = data;
+}
+front.data = fronts[pair];
+means.data = averages[pair];
+dense.data = {...dense.data, x: dense.data[x.value], y: dense.data[y.value]};
+plot.below[0].axis_label = labels[x.value];
+plot.left[0].axis_label = labels[y.value];
+"""
+TAPPED = """
+const chosen = cb_data.source.selected.indices;
+if (chosen.length && window.showTrial) window.showTrial(cb_data.source.data.row[chosen[0]]);
+"""
+TOOLTIPS = [
+    ("trial", "@name (@status, seed @seed)"),
+    ("budget", "@budget"),
+    ("MACs, params", "@macs_text, @params_text"),
+    ("top-1 val, test", "@val_text, @test_text"),
+    ("embed / heads x channels / MLP", "@widths"),
+    ("explored", "@explored"),
+    ("again", "@rerun"),
+]
+
+
+def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
+    """Make the figure with a choice of both axes; None where no trial has a subnet with a measured accuracy.
+
+    Args:
+        facts: of `results.trials`, in their order.
+    """
+    x_axes, y_axes = (_known(names, results) for names in (X_AXES, Y_AXES))
+    if not (x_axes and y_axes):
+        return None
+    plot = _empty_plot(x_axes[0], y_axes[0])
+    pairs = {f"{y.name}|{x.name}": front_data(results, x, y) for y in y_axes for x in x_axes}
+    fronts = {pair: front_columns(data) for pair, data in pairs.items()}
+    averages = {pair: means_columns(data) for pair, data in pairs.items()}
+    first = f"{y_axes[0].name}|{x_axes[0].name}"
+    front, means = ColumnDataSource(fronts[first]), ColumnDataSource(averages[first])
+    line = plot.step("x", "y", source=front, mode="after", color="#333333", line_width=2)
+    sources, points = draw_points(plot, results, facts, [*x_axes, *y_axes])
+    rings = draw_means(plot, means)
+    dense, star = draw_dense(plot, results, [*x_axes, *y_axes])
+    name = "front of the means" if rings else "Pareto front"  # two columns in a phone's width
+    _add_legend(plot, [(name, [line]), *points, *rings, ("dense network", [star])])
+    dots = [renderers[0] for _, renderers in points]
+    plot.add_tools(HoverTool(renderers=dots, tooltips=TOOLTIPS))
+    plot.add_tools(TapTool(renderers=dots, callback=CustomJS(code=TAPPED)))
+    across, up = _choice("Across", x_axes), _choice("Up", y_axes)
+    labels = {each.name: _label(each) for each in (*x_axes, *y_axes)}
+    args: dict[str, Any] = {"x": across, "y": up, "sources": sources, "front": front, "means": means}
+    args |= {"averages": averages, "dense": dense, "fronts": fronts, "labels": labels, "plot": plot}
+    switch = CustomJS(args=args, code=SWITCH)
+    for choice in (across, up):
+        choice.js_on_change("value", switch)
+    return column(row(across, up, sizing_mode="stretch_width"), plot, sizing_mode="stretch_width")
+
+
+def _empty_plot(x: Objective, y: Objective) -> Any:
+    plot = figure(
+        height=480,
+        sizing_mode="stretch_width",
+        tools="pan,wheel_zoom,box_zoom,reset,save",
+        toolbar_location="above",
+        output_backend="canvas",
+    )
+    plot.toolbar.logo = None
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.xaxis.axis_label, plot.yaxis.axis_label = _label(x), _label(y)
+    plot.xaxis.formatter = CustomJSTickFormatter(code=TICKS)
+    return plot
+
+
+def _add_legend(plot: Any, marks: Sequence[Marks]) -> None:
+    legend = Legend(
+        items=[LegendItem(label=label, renderers=list(renderers)) for label, renderers in marks],
+        ncols=2,
+        location="top_left",
+        click_policy="hide",
+        border_line_color=None,
+        label_text_font_size="11px",
+    )
+    plot.add_layout(legend, "below")
+
+
+def _known(names: Sequence[str], results: Results) -> list[Objective]:
+    """List the objectives that some trial has a value of."""
+    return [
+        each
+        for each in (objective(name, results) for name in names)
+        if any(each.of(trial) is not None for trial in results.trials)
+    ]
+
+
+def _label(each: Objective) -> str:
+    return each.label + (REPORTED if each.is_test else "")
+
+
+def _choice(title: str, axes: Sequence[Objective]) -> Select:
+    options: list[str | tuple[Any, str]] = [(each.name, each.label) for each in axes]
+    return Select(title=title, value=axes[0].name, options=options, sizing_mode="stretch_width", min_width=120)
