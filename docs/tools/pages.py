@@ -38,6 +38,8 @@ FILES: tuple[type[BaseModel], ...] = (
     results_files.Death,
     results_files.GateDecision,
     results_files.LeaseFile,
+    results_files.LatencyFile,
+    results_files.LatencyRow,
 )
 _TOP = "Top level"
 
