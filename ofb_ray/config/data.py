@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ofb_ray.config.base import Strict, unit
+from ofb_ray.config.base import Json, Strict, unit
 
 BUNDLED = "digits"
 NAMED = (BUNDLED, "folder", "cifar10", "cifar100")
 PREFIXES = ("torch/", "hfds/")
+# `package.module:function`; `memory:` and a fingerprint are data sets that live in this process alone.
+_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_MEMORY = re.compile(r"memory:[0-9a-f]{16}")
 Interpolation = Literal["bilinear", "bicubic", "nearest", "lanczos"]
 
 
@@ -74,10 +78,21 @@ class AugmentSpec(Strict):
 class DataSpec(Strict):
     """A data set, its decoding and its preprocessing."""
 
+    absent: ClassVar[frozenset[str]] = frozenset({"args", "channels"})
+
     name: str = Field(
         BUNDLED,
-        description="Data set: `digits` (bundled), `folder`, `cifar10`, `cifar100`, `torch/NAME` (torchvision) or "
-        "`hfds/NAME` (Hugging Face hub).",
+        description="Data set: `digits` (bundled), `folder`, `cifar10`, `cifar100`, `torch/NAME` (torchvision), "
+        "`hfds/NAME` (Hugging Face hub) or `package.module:function`, which returns train and test, or train, val and "
+        "test, as map-style datasets of (image, label).",
+    )
+    args: Json | None = Field(
+        None, description="Keyword arguments of the function that `name` names, a mapping; null is none."
+    )
+    channels: Literal[1, 3] | None = Field(
+        None,
+        json_schema_extra=unit("channels", "1 or 3"),
+        description="Channels that the pictures of a function's datasets are converted to; null keeps theirs.",
     )
     root: str | None = Field(
         None,
@@ -184,10 +199,23 @@ class DataSpec(Strict):
     def _known(cls, value: str) -> str:
         if value in NAMED or (value.startswith(PREFIXES) and not value.endswith("/")):
             return value
-        raise ValueError(f"no data set {value!r}; there are {', '.join(NAMED)}, torch/NAME (torchvision), hfds/NAME")
+        if _FUNCTION.fullmatch(value) or _MEMORY.fullmatch(value):
+            return value
+        raise ValueError(
+            f"no data set {value!r}; there are {', '.join(NAMED)}, torch/NAME (torchvision), hfds/NAME and "
+            "package.module:function"
+        )
 
     @model_validator(mode="after")
     def _root_is_given(self) -> DataSpec:
         if self.name == "folder" and not self.root:
             raise ValueError("data: folder needs `root`, the folder that holds train/ and test/ or val/")
+        for key in ("args", "channels"):
+            if getattr(self, key) is not None and not self.by_function:
+                raise ValueError(f"data.{key} belongs to a data set by function, not to {self.name}")
         return self
+
+    @property
+    def by_function(self) -> bool:
+        """Whether the data set is no named one but map-style datasets, from a function or in memory."""
+        return ":" in self.name

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data import digits, folder, hub, vision
+from ofb_ray.data import digits, folder, hub, mapstyle, vision
 from ofb_ray.data.base import Batch, Dataset, EpochPlan, Facts, Split, steps
 from ofb_ray.data.images import Images
 from ofb_ray.data.transforms import MEAN, STD
@@ -40,6 +40,8 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
 
 def completed(spec: DataSpec) -> DataSpec:
     """The spec with what it leaves open as it will be used: normalisation, interpolation, test crop."""
+    if spec.by_function:
+        return mapstyle.completed(spec)
     mean, std = (digits.MEAN, digits.STD) if spec.name == "digits" else (MEAN, STD)
     return spec.model_copy(
         update={
@@ -57,15 +59,15 @@ def facts(spec: DataSpec) -> Facts:
 
 
 def declared(spec: DataSpec) -> Facts | None:
-    """The facts that the spec or the name of its set states, for a dry run without data, or None; three channels."""
+    """The facts that the spec or the name of its set states, for a dry run without data, or None."""
     images, classes = _CIFAR.get(spec.name, (spec.train_images, spec.classes))
     if images is None or classes is None:
         return None
-    return Facts(min(spec.train_limit or images, images), classes, 3)
+    return Facts(min(spec.train_limit or images, images), classes, spec.channels or 3)
 
 
 def _source(spec: DataSpec) -> Source:
-    return SETS[spec.name.partition("/")[0]]
+    return mapstyle if spec.by_function else SETS[spec.name.partition("/")[0]]
 
 
 __all__ = ["Batch", "Dataset", "EpochPlan", "Facts", "Split", "completed", "declared", "facts", "load", "steps"]

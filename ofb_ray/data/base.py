@@ -125,6 +125,7 @@ class Dataset:
     """Train, a held-out part of train that selects, and the test split that is read once, for the final row.
 
     Args:
+        test: `NoSplit` where there is none; accuracies on it are then unknown.
         unreadable: the images that could not be read so far, by name; it grows while images are streamed.
     """
 
@@ -134,6 +135,23 @@ class Dataset:
     classes: int
     channels: int
     unreadable: list[str] = field(default_factory=list)
+
+
+class NoSplit:
+    """A split without an image."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def train_batches(self, plan: EpochPlan, device: torch.device) -> Iterator[Batch]:
+        """See `Split`."""
+        return iter(())
+
+    def test_batches(
+        self, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Split`."""
+        return iter(())
 
 
 @dataclass(frozen=True)

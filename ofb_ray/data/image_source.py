@@ -39,11 +39,16 @@ class Pictures(Protocol):
 
 
 class Found(NamedTuple):
-    """A data set as it lies on disk. Labels of both parts count in `classes`."""
+    """A data set whose images are listed. Labels of all parts count in `classes`.
+
+    Args:
+        val: images that select; None: a share of train is held out.
+    """
 
     train: Pictures
-    test: Pictures
+    test: Pictures | None
     classes: list[str]
+    val: Pictures | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ What `decode` does:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.base import Dataset, Facts, MemorySplit, Split, stratified
+from ofb_ray.data.base import Dataset, Facts, MemorySplit, NoSplit, Split, stratified
 from ofb_ray.data.image_source import Array, Chosen, Found, Pictures, Tally
 from ofb_ray.data.store import common_side, stored
 from ofb_ray.data.stream import StreamSplit
@@ -59,30 +59,58 @@ class Images:
         return Facts(min(spec.train_limit or images, images), classes, 3)
 
     def load(self, spec: DataSpec, cache: Path | None = None) -> Dataset:
-        """The splits; `val_share` of train is held out, class by class.
+        """The splits of the set.
 
         Raises:
             InputError: as `facts` does, or more images are unreadable than `data.unreadable` allows.
         """
         classes = self.facts(spec).classes
-        found = self.find(spec)
-        subset = limited(found.train.labels, spec.train_limit)
-        rest, val = (subset[places] for places in stratified(found.train.labels[subset], spec.val_share, SPLIT_SEED))
-        test = limited(found.test.labels, spec.test_limit)
-        chosen = Chosen(found.train, rest), Chosen(found.train, val), Chosen(found.test, test)
-        names: list[str] = []
-        of_train = Tally("train", len(subset), spec.unreadable, names)
-        tallies = of_train, of_train, Tally("test", len(test), spec.unreadable, names)
-        native = None if spec.decode == "stream" else _common(chosen, spec.image_size, cache)
-        if decodes_once(spec, native, sum(len(part.labels) for part in chosen)):
-            splits = [
-                _memory(part, spec, native, cache, tally, training=place == 0)
-                for place, (part, tally) in enumerate(zip(chosen, tallies, strict=True))
-            ]
-        else:
-            splits = [_stream(part, spec, tally) for part, tally in zip(chosen, tallies, strict=True)]
-        train, held_out, final = splits
-        return Dataset(train, held_out, final, classes, 3, names)
+        return assemble(self.find(spec), classes, spec, cache)
+
+
+def assemble(found: Found, classes: int, spec: DataSpec, cache: Path | None) -> Dataset:
+    """The splits of a data set whose pictures are listed, decoded once or streamed.
+
+    Raises:
+        InputError: more images are unreadable than `data.unreadable` allows.
+    """
+    chosen = choose(found, spec)
+    names: list[str] = []
+    tallies = tallies_of(chosen, spec, names)
+    native = None if spec.decode == "stream" else _common(chosen, spec.image_size, cache)
+    if decodes_once(spec, native, sum(len(part.labels) for part in chosen)):
+        splits = [
+            _memory(part, spec, native, cache, tally, training=place == 0)
+            for place, (part, tally) in enumerate(zip(chosen, tallies, strict=True))
+        ]
+    else:
+        splits = [_stream(part, spec, tally) for part, tally in zip(chosen, tallies, strict=True)]
+    return Dataset(splits[0], splits[1], splits[2] if len(splits) > 2 else NoSplit(), classes, 3, names)
+
+
+def choose(found: Found, spec: DataSpec) -> tuple[Chosen, ...]:
+    """The pictures of train, val and, where there is one, test, limited.
+
+    Where val is no part of its own, `val_share` of train is held out, class by class.
+    """
+    rest = limited(found.train.labels, spec.train_limit)
+    if found.val is not None:
+        val = Chosen(found.val, torch.arange(len(found.val.labels)))
+    else:
+        rest, held = (rest[places] for places in stratified(found.train.labels[rest], spec.val_share, SPLIT_SEED))
+        val = Chosen(found.train, held)
+    if found.test is None:
+        return Chosen(found.train, rest), val
+    return Chosen(found.train, rest), val, Chosen(found.test, limited(found.test.labels, spec.test_limit))
+
+
+def tallies_of(chosen: Sequence[Chosen], spec: DataSpec, names: list[str]) -> list[Tally]:
+    """A tally for each part; a part that is held out of train shares that of train."""
+    train, val = chosen[:2]
+    own = val.pictures is not train.pictures
+    of_train = Tally("train", len(train.places) + (0 if own else len(val.places)), spec.unreadable, names)
+    of_val = Tally("val", len(val.places), spec.unreadable, names) if own else of_train
+    return [of_train, of_val, *(Tally("test", len(test.places), spec.unreadable, names) for test in chosen[2:])]
 
 
 def _counts(find: Callable[[DataSpec], Found], where: DataSpec) -> tuple[int, int]:
@@ -118,7 +146,7 @@ def limited(labels: Tensor, limit: int | None) -> Tensor:
     return stratified(labels, limit / len(labels), SPLIT_SEED)[1]
 
 
-def _common(chosen: tuple[Pictures, ...], largest: int, cache: Path | None) -> int | None:
+def _common(chosen: Sequence[Pictures], largest: int, cache: Path | None) -> int | None:
     first = common_side(chosen[0], largest, cache)
     same = first is not None and all(common_side(part, largest, cache) == first for part in chosen[1:])
     return first if same else None
@@ -143,5 +171,9 @@ def _memory(
 
 
 def _stream(part: Pictures, spec: DataSpec, tally: Tally) -> Split:
-    workers = max(0, torch.get_num_threads() - 1) if spec.workers is None else spec.workers
-    return StreamSplit(part, spec, tally, workers)
+    return StreamSplit(part, spec, tally, stream_workers(spec))
+
+
+def stream_workers(spec: DataSpec) -> int:
+    """Decoding processes of a streamed split."""
+    return max(0, torch.get_num_threads() - 1) if spec.workers is None else spec.workers

@@ -39,24 +39,42 @@ class Loaded(NamedTuple):
     failed: list[tuple[int, str]]
 
 
+# An image, or the place and reason of one that cannot be read.
+Sample = Tensor | tuple[int, str]
+
+
 @dataclass(frozen=True)
-class _Samples(Dataset[Tensor | tuple[int, str]]):
+class PictureSamples(Dataset[Sample]):
+    """Pictures, decoded and transformed: by `train` where an item has a seed, else by `test`."""
+
     pictures: Pictures
     train: Transform
     test: Transform
 
-    def __getitem__(self, item: Item) -> Tensor | tuple[int, str]:
+    def __getitem__(self, item: Item) -> Sample:
         try:
             picture = decode(self.pictures, item.place)
         except Unreadable as error:
             return item.place, str(error)
         if item.seed is None:
             return self.test(picture)
-        # Every generator that timm's and torchvision's transforms draw from; no CUDA call, which a fork must not make.
-        random.seed(item.seed)
-        np.random.seed(item.seed)
-        torch.default_generator.manual_seed(item.seed)
+        seed_all(item.seed)
         return self.train(picture)
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator that transforms draw from; no CUDA call, which a forked process must not make."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """`seed_all` inside; what the generators were is put back."""
+    with _kept_random_state():
+        seed_all(seed)
+        yield
 
 
 @contextlib.contextmanager
@@ -70,7 +88,7 @@ def _kept_random_state() -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-def _collate(samples: list[Tensor | tuple[int, str]]) -> Loaded:
+def _collate(samples: list[Sample]) -> Loaded:
     kept = [place for place, sample in enumerate(samples) if isinstance(sample, Tensor)]
     images = [sample for sample in samples if isinstance(sample, Tensor)]
     failed = [sample for sample in samples if not isinstance(sample, Tensor)]
@@ -91,13 +109,14 @@ class Loader:
     touch CUDA, so a process that holds a GPU may fork them. They live until the loader is collected.
 
     Args:
+        samples: indexed by `Item`.
         workers: processes; 0 decodes in this one.
     """
 
-    def __init__(self, pictures: Pictures, train: Transform, test: Transform, workers: int) -> None:
-        self._samples, self._workers = _Samples(pictures, train, test), workers
+    def __init__(self, samples: Dataset[Sample], workers: int) -> None:
+        self._samples, self._workers = samples, workers
         self._requests: list[list[Item]] = []
-        self._loader: DataLoader[Tensor | tuple[int, str]] | None = None
+        self._loader: DataLoader[Sample] | None = None
         self._pass = 0
 
     def __call__(self, requests: list[list[Item]], pinned: bool = False) -> Iterator[Loaded]:

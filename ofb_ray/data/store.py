@@ -19,7 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data.image_source import Pictures, Tally
-from ofb_ray.data.loader import Item, Loader, cores
+from ofb_ray.data.loader import Item, Loader, PictureSamples, cores
 from ofb_ray.data.transforms import Transform, test_transform
 
 _BATCH = 64
@@ -137,7 +137,7 @@ def _decode(
         [Item(place, None) for place in range(first, min(first + _BATCH, images))] for first in range(0, images, _BATCH)
     ]
     start = told = time.monotonic()
-    for count, loaded in enumerate(Loader(pictures, transform, transform, processes)(requests), 1):
+    for count, loaded in enumerate(Loader(PictureSamples(pictures, transform, transform), processes)(requests), 1):
         yield loaded.images, dict(loaded.failed)
         now = time.monotonic()
         if now - told > _TELL_EVERY:

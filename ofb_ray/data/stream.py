@@ -11,7 +11,7 @@ from torch import Tensor
 from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Batch, EpochPlan, Part, Shifts, epoch_order, own_part, parts
 from ofb_ray.data.image_source import Pictures, Tally
-from ofb_ray.data.loader import Item, Loaded, Loader
+from ofb_ray.data.loader import Item, Loaded, Loader, PictureSamples
 from ofb_ray.data.transforms import MEAN, STD, erase, normalise, test_transform, train_transform
 from ofb_ray.errors import InputError
 
@@ -36,7 +36,7 @@ class StreamSplit:
 
     def __post_init__(self) -> None:
         self.labels = self.pictures.labels
-        self._loader = Loader(self.pictures, train_transform(self.spec), test_transform(self.spec), self.workers)
+        self._loader = self._make_loader()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,6 +49,7 @@ class StreamSplit:
         """
         augment = self.spec.augment
         full = plan.augment and augment.kind == "imagenet"
+        drawn_anew = plan.augment and self._draws
         order = epoch_order(len(self), plan.seed, augment.repeated if plan.augment else 1)
         generator = torch.Generator().manual_seed(plan.seed + 2)
         seeds = torch.randint(2**31, (len(order),), generator=generator)
@@ -57,7 +58,7 @@ class StreamSplit:
         scheduled = list(parts(order, plan))
         places = [_places(part, plan) for part in scheduled]
         requests = [
-            [Item(place, seed if full else None) for place, seed in zip(part.places.tolist(), drawn, strict=True)]
+            [Item(place, seed if drawn_anew else None) for place, seed in zip(part.places.tolist(), drawn, strict=True)]
             for part, drawn in zip(scheduled, (seeds[place].tolist() for place in places), strict=True)
         ]
         shifts = Shifts(plan.seed, self.spec.image_size)
@@ -86,6 +87,15 @@ class StreamSplit:
             if len(loaded.kept):
                 images = loaded.images.to(device, non_blocking=True).float()
                 yield self._normalise(images), self.labels[part[loaded.kept]].to(device, non_blocking=True)
+
+    def _make_loader(self) -> Loader:
+        samples = PictureSamples(self.pictures, train_transform(self.spec), test_transform(self.spec))
+        return Loader(samples, self.workers)
+
+    @property
+    def _draws(self) -> bool:
+        """Whether what decodes a training image draws at random."""
+        return self.spec.augment.kind == "imagenet"
 
     def _loaded(self, requests: list[list[Item]], device: torch.device, empty: bool = False) -> Iterator[Loaded]:
         for loaded in self._loader(requests, pinned=device.type == "cuda"):

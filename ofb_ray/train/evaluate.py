@@ -45,18 +45,19 @@ def evaluate(
 
 
 def evaluate_splits(net: nn.Module, data: Dataset, device: torch.device, macs: int, params: int) -> Network:
-    """Measure a trained network on the held-out part of train, which selects, and on the test split.
+    """Measure a trained network on the held-out part of train, which selects, and on the test split, if there is one.
 
     Args:
         macs: multiply-accumulates of `net` for one image.
         params: its parameters.
     """
-    val, test = evaluate(net, data.val, device), evaluate(net, data.test, device)
+    val = evaluate(net, data.val, device)
+    test = evaluate(net, data.test, device) if len(data.test) else None
     return Network(
         macs=macs,
         params=params,
         top1_val=val.top1,
         top5_val=val.top5,
-        top1_test=test.top1,
-        top5_test=test.top5,
+        top1_test=None if test is None else test.top1,
+        top5_test=None if test is None else test.top5,
     )
