@@ -131,7 +131,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: 0, or 2 with one line on stderr for bad input."""
+    """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = argparse.ArgumentParser(prog="python -m analysis.gate", description=__doc__)
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
     parser.add_argument("--epochs", type=int, nargs="+", default=[], help="fine-tune epochs before the gate")

@@ -96,7 +96,7 @@ def front_table(results: Results, data: FrontData) -> pd.DataFrame:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: 0, or 2 with one line on stderr for bad input."""
+    """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = argparse.ArgumentParser(prog="python -m analysis.pareto", description=__doc__)
     parser.add_argument(
         "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"

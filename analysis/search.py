@@ -77,7 +77,7 @@ def analyse(folders: Sequence[str | Path], out: str | Path | None = None, option
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: 0, or 2 with one line on stderr for bad input."""
+    """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__)
     parser.add_argument(
         "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"

@@ -42,7 +42,7 @@ def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | P
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: 0, or 2 with one line on stderr for bad input."""
+    """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = argparse.ArgumentParser(prog="python -m analysis.tables", description=__doc__)
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
     parser.add_argument("--table", metavar="NAME", help=f"one of {', '.join(BUILDERS)}; default: all that have rows")

@@ -1,1 +1,1 @@
-"""The parts of a figure of the front."""
+"""Draw the parts of a figure of the front."""

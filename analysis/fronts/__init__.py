@@ -1,1 +1,1 @@
-"""What the trials say of accuracy over cost: objectives, seeds, budgets, fronts, volumes, published rivals."""
+"""Derive accuracy over cost from trials: objectives, seeds, budgets, fronts, volumes."""

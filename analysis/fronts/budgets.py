@@ -10,7 +10,9 @@ from statistics import fmean, median, variance
 
 from analysis.fronts.seeds import Setting, budget_of, comparable, is_measured, most_seeds, rank, settings, spread
 from analysis.trials.cache import cached
+from analysis.trials.compare import spec_value, spec_without
 from analysis.trials.trial import Results, Trial
+from ofb_ray.results.history import images_of
 from ofb_ray.results.records import BudgetOutcome, Record
 
 
@@ -101,7 +103,9 @@ def dense_networks(results: Results) -> list[Dense]:
     sizes: dict[tuple[int, int, str], dict[tuple[int, float | None, float | None], list[Trial]]] = {}
     for trial in results.trials:
         if trial.record is not None and (dense := trial.record.dense) is not None:
-            trained = json.dumps([trial.record.spec.get(part) for part in ("model", "data", "dense")], sort_keys=True)
+            trained = json.dumps(
+                [spec_value(trial.record, part) for part in ("model", "data", "dense")], sort_keys=True
+            )
             seen = sizes.setdefault((dense.macs, dense.params, trained), {})
             seen.setdefault((trial.record.seed, dense.top1_val, dense.top1_test), []).append(trial)
     return [_dense(macs, params, seen) for (macs, params, _), seen in sorted(sizes.items(), key=lambda item: item[0])]
@@ -145,7 +149,7 @@ def _seed_spread(records: list[Record]) -> float | None:
     for record in records:
         assert record.subnet is not None
         assert record.subnet.top1_val is not None
-        setting = json.dumps({**record.spec, "seed": None}, sort_keys=True)
+        setting = spec_without(record, ["seed"])
         groups.setdefault(setting, {})[record.seed] = record.subnet.top1_val
     repeated = [list(group.values()) for group in groups.values() if len(group) > 1]
     if not repeated:
@@ -156,9 +160,9 @@ def _seed_spread(records: list[Record]) -> float | None:
 
 def _sampling_error(records: list[Record]) -> tuple[int, float] | None:
     """Return (held-out images, binomial standard error in points) at the median top-1 val, if the size is known."""
-    images = {record.environment.get("val_images") for record in records}
+    images = {images_of(record, "val") for record in records}
     count = images.pop() if len(images) == 1 else None
-    if not isinstance(count, int) or count < 1:
+    if count is None or count < 1:
         return None
     hits = median(record.subnet.top1_val or 0.0 for record in records if record.subnet) / 100 * count
     # One more hit and one more miss, so that a perfect score does not pass for a certain one.

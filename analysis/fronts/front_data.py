@@ -82,7 +82,7 @@ class FrontData:
 
     @property
     def knee(self) -> tuple[float, float] | None:
-        """The knee of the front: see `analysis.fronts.front.knee`; None where the trials do not compare."""
+        """The knee of the front: see `analysis.trials.dominance.knee`; None where the trials do not compare."""
         front = self.front
         return knee([y for _, y in front], [x for x, _ in front], self.goals) if front else None
 

@@ -1,1 +1,1 @@
-"""Early stopping, judged from recorded curves."""
+"""Judge early stopping from recorded curves."""

@@ -1,1 +1,1 @@
-"""The paper's tables: published numbers with their sources beside one's own."""
+"""Make the paper's tables: published numbers with their sources beside one's own."""

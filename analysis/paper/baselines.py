@@ -18,6 +18,7 @@ from analysis.trials.compare import spec_value
 from analysis.trials.dominance import non_dominated
 from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
+from ofb_ray.results.history import images_of
 from ofb_ray.results.records import Record
 
 BACKBONES = {"deit": "DeiT", "swin": "Swin"}
@@ -105,7 +106,7 @@ def is_imagenet(results: Results) -> bool:
         if not all(isinstance(spec_value(record, part), dict) for part in ("data", "model")):
             return False
         size, classes = spec_value(record, "data.image_size"), spec_value(record, "model.args.num_classes")
-        known = "train_images" not in record.environment or is_imagenet_record(record)
+        known = images_of(record, "train") is None or is_imagenet_record(record)
         folder = spec_value(record, "data.name") == "folder"
         return known and folder and size in (None, 224) and classes in (None, 1000)
 

@@ -10,6 +10,7 @@ from analysis.fronts.budgets import order
 from analysis.fronts.seeds import Setting, Spread, most_seeds, settings, spread
 from analysis.trials.compare import spec_value, spec_without
 from analysis.trials.trial import Results, Trial
+from ofb_ray.results.history import images_of
 from ofb_ray.results.records import Network, Record
 
 # What an ablation changes, with the values of the full method (ofb_ray.config.train).
@@ -68,9 +69,8 @@ def dense(column: str) -> Callable[[Record], float | None]:
 
 def is_imagenet(record: Record) -> bool:
     """Whether the trial learned from ImageNet-1k: the one data set of 1,281,167 training images."""
-    counts = [record.environment.get(f"{split}_images") for split in ("train", "val")]
-    there = sum(count for count in counts if isinstance(count, int))
-    images = (spec_value(record, "data.train_images"), there)
+    learned, held_out = images_of(record, "train") or 0, images_of(record, "val") or 0
+    images = (spec_value(record, "data.train_images"), learned + held_out)
     return IMAGENET_IMAGES in images and spec_value(record, "data.train_limit") is None
 
 
@@ -114,7 +114,7 @@ def data_name(record: Record) -> str:
 
 def data_label(record: Record) -> str:
     """Describe the data, `digits, 8 px, 719 images`: the set, its image size and the images that were learned from."""
-    size, images = spec_value(record, "data.image_size"), record.environment.get("train_images")
+    size, images = spec_value(record, "data.image_size"), images_of(record, "train")
     return data_name(record) + (f", {size} px" if size else "") + (f", {images} images" if images else "")
 
 

@@ -31,6 +31,7 @@ from analysis.paper.measured import (
 from analysis.paper.published import Published, published
 from analysis.trials.compare import spec_value
 from analysis.trials.trial import Results
+from ofb_ray.results.history import device_of
 from ofb_ray.results.records import Record
 
 _PRINTED = 0.05e9  # OFB prints its MACs to a tenth of a G
@@ -193,7 +194,7 @@ def _cost_row(setting: Setting) -> Row:
         days = Spread(days.mean / _SECONDS_PER_DAY, deviation, days.n)
     searched = over(setting.trials, lambda record: record.seconds.get("search"))
     trained = over(setting.trials, lambda record: record.seconds.get("dense"))
-    device = str(record.environment.get("device_name") or record.environment.get("device") or "")
+    device = device_of(record)
     time = (days, searched, trained)
     return (_name(setting), _model(record), data_label(record), None, None, *time, device, setting.n)
 

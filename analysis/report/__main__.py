@@ -11,7 +11,7 @@ from analysis.report.build import report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: 0, or 2 with one line on stderr for bad input."""
+    """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
     parser.add_argument("--out", metavar="DIR", help="folder or URI for report.html (default: RESULTS/analysis)")

@@ -1,4 +1,4 @@
-"""The page itself: facts, tables and pictures put into the template, with every script inside of it."""
+"""Render the page: facts, tables and pictures put into the template, with every script inside of it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Page:
 
 
 def render(page: Page, plot: UIElement | None) -> bytes:
-    """The page as HTML in UTF-8: no address outside of it, the scripts of Bokeh inside."""
+    """Render the page as HTML in UTF-8: no address outside of it, the scripts of Bokeh inside."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=select_autoescape(default=True),
@@ -82,6 +82,6 @@ def render(page: Page, plot: UIElement | None) -> bytes:
 
 
 def _json(facts: Sequence[Facts]) -> Markup:
-    """What the table of trials leaves out, for the page's script; `<` is escaped: no text can end the element."""
+    """Serialise what the table of trials leaves out, for the page's script; `<` is escaped: no text can end the element."""
     rows = [[each.reason, each.layers, each.rerun, each.export] for each in facts]
     return Markup(json.dumps(rows, separators=(",", ":")).replace("<", "\\u003c"))

@@ -1,1 +1,1 @@
-"""What the searches found: widths, score maps, trajectories, what the explored parameters matter."""
+"""Draw what searches decided: widths, score maps, trajectories, importance of the explored parameters."""

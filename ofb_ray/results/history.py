@@ -1,4 +1,4 @@
-"""Read what a record holds as plain JSON as typed values: epochs, cuts and widths.
+"""Read what a record holds as plain JSON as typed values: epochs, cuts, widths, images, the device.
 
 `record.json` keeps them as mappings (its format); this module is the one that knows their keys.
 """
@@ -82,6 +82,17 @@ def axis_cuts_of(record: Record) -> list[AxisCut]:
         )
         for event in record.events
     ]
+
+
+def images_of(record: Record, split: Literal["train", "val", "test"]) -> int | None:
+    """Read how many images a split had, None where the record does not state it."""
+    count = record.environment.get(f"{split}_images")
+    return count if isinstance(count, int) else None
+
+
+def device_of(record: Record) -> str:
+    """Read the name of the device that a trial ran on, or else its type; empty where neither is stated."""
+    return str(record.environment.get("device_name") or record.environment.get("device") or "")
 
 
 def widths_of(arch: Mapping[str, Any] | None) -> dict[str, Size]:
