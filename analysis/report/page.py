@@ -82,6 +82,6 @@ def render(page: Page, plot: UIElement | None) -> bytes:
 
 
 def _json(facts: Sequence[Facts]) -> Markup:
-    """Serialise what the table of trials leaves out, for the page's script; `<` is escaped: no text can end the element."""
+    """Serialise what the table of trials leaves out, for the page's script; `<` is escaped so that no text ends it."""
     rows = [[each.reason, each.layers, each.rerun, each.export] for each in facts]
     return Markup(json.dumps(rows, separators=(",", ":")).replace("<", "\\u003c"))
