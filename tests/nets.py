@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from ofb_ray.backbones import create, describe_backbone
-from ofb_ray.config import ModelSpec, SpaceSpec
+from ofb_ray.config import ModelSpec, SearchSpec, SpaceSpec
+from ofb_ray.search.optim import make_search_optimizer
+from ofb_ray.search.pruning import Alive, prune
 from ofb_ray.search.supernet import Supernet
 
 _SMALL = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4, "num_classes": 7}
@@ -66,3 +68,26 @@ def supernet(kind: str, space: SpaceSpec = SPACE) -> Supernet:
 
 def images(count: int = 4) -> torch.Tensor:
     return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def random_alive(net: Supernet, seed: int) -> Alive:
+    """Random survivors of every undecided axis, at least one each."""
+    generator = torch.Generator().manual_seed(seed)
+    alive = {}
+    for name, mask in net.undecided.items():
+        flags = mask.alive_IJ & (torch.rand(mask.alive_IJ.shape, generator=generator) < 0.5)
+        alive[name] = flags if flags.any() else mask.alive_IJ.clone()
+    return alive
+
+
+def optimizer_of(net: Supernet) -> torch.optim.Optimizer:
+    return make_search_optimizer(net, SearchSpec(), 10)
+
+
+def decide(net: Supernet, seed: int = 0) -> Supernet:
+    """Cut at random until every axis is decided."""
+    optimizer = optimizer_of(net)
+    while net.undecided:
+        pruned = prune(net, optimizer, random_alive(net, seed), 0.3)
+        net, optimizer, seed = pruned.net, pruned.optimizer, seed + 1
+    return net.eval()

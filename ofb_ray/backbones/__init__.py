@@ -1,9 +1,9 @@
-"""The registry of backbone families: one line a family."""
+"""Register the backbone families, one line each, and build and describe networks of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import timm
 from timm.models.swin_transformer import SwinTransformer
@@ -17,10 +17,24 @@ from ofb_ray.backbones.patterns import restrict
 from ofb_ray.config import ModelSpec, SpaceSpec
 from ofb_ray.errors import InputError, nearest
 
-FAMILIES: dict[type[nn.Module], Callable[[Any, SpaceSpec], Backbone]] = {
-    VisionTransformer: vit.describe_vit,
-    SwinTransformer: swin.describe_swin,
-    TNT: tnt.describe_tnt,
+
+class Family(NamedTuple):
+    """A kind of networks.
+
+    Args:
+        describe: a network of the family and the sizes that its axes may take -> its description.
+        tokens: names of its parameters that are tokens or positions instead of a layer's weights: they are exempt from
+            weight decay.
+    """
+
+    describe: Callable[[Any, SpaceSpec], Backbone]
+    tokens: tuple[str, ...]
+
+
+FAMILIES: dict[type[nn.Module], Family] = {
+    VisionTransformer: Family(vit.describe_vit, vit.TOKENS),
+    SwinTransformer: Family(swin.describe_swin, swin.TOKENS),
+    TNT: Family(tnt.describe_tnt, tnt.TOKENS),
 }
 
 
@@ -30,23 +44,45 @@ def describe_backbone(net: nn.Module, space: SpaceSpec) -> Backbone:
     Raises:
         InputError: no registered family fits its class, or a pattern of `space` matches no axis.
     """
-    for family, describe_family in FAMILIES.items():
-        if isinstance(net, family):
-            backbone = describe_family(net, space)
-            return backbone.with_axes(restrict(backbone.axes, space))
-    known = ", ".join(family.__name__ for family in FAMILIES)
-    raise InputError(f"no backbone family for {type(net).__name__}; supported: {known}", key="model.name")
+    family = _family_of(net)
+    if family is None:
+        known = ", ".join(kind.__name__ for kind in FAMILIES)
+        raise InputError(f"no backbone family for {type(net).__name__}; supported: {known}", key="model.name")
+    backbone = family.describe(net, space)
+    return backbone.with_axes(restrict(backbone.axes, space))
+
+
+def tokens_of(net: nn.Module) -> frozenset[str]:
+    """Name the parameters that are tokens or positions: those of timm's `no_weight_decay` and those of its family.
+
+    A network of no family has timm's alone, if any.
+    """
+    family = _family_of(net)
+    endings = () if family is None else family.tokens
+    own = {name for name, _ in net.named_parameters() if name.rpartition(".")[2] in endings}
+    of_timm: Callable[[], Iterable[str]] | None = getattr(net, "no_weight_decay", None)
+    return frozenset(own | set(of_timm() if of_timm else ()))
+
+
+def _family_of(net: nn.Module) -> Family | None:
+    return next((family for kind, family in FAMILIES.items() if isinstance(net, kind)), None)
 
 
 def known_model(name: str) -> None:
-    """Raises InputError where timm has no model `name`."""
+    """Check that timm has a model `name`.
+
+    Raises:
+        InputError: it has none; the message says the nearest name.
+    """
     if not timm.is_model(name):
         hint = nearest(name, timm.list_models())
         raise InputError(f"timm has no model {name!r}{hint} (`timm.list_models()` lists all)", key="model.name")
 
 
 def create(model: ModelSpec) -> nn.Module:
-    """The timm network of a spec, with timm's pretrained weights where it asks for them; `weights.py` reads local ones.
+    """Build the timm network of a spec, with timm's pretrained weights if it asks for them.
+
+    Local weights are read by `weights.py`.
 
     Raises:
         InputError: an unknown name, or arguments that its constructor refuses.

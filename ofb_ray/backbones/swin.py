@@ -31,6 +31,9 @@ from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Axis, Cut, Widths
 from ofb_ray.method.cost import Term, merge
 
+# Exempt from weight decay.
+TOKENS = ("relative_position_bias_table",)
+
 
 def describe_swin(net: Any, space: SpaceSpec) -> Backbone:
     """Axes, cuts and cost of a timm SwinTransformer (`Any`: timm's types do not tell the attributes of its modules).

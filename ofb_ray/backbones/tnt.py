@@ -26,6 +26,8 @@ from ofb_ray.method.axis import Axis, Cut, Widths
 from ofb_ray.method.cost import Term, merge
 
 INNER, OUTER = "embed.inner", "embed.outer"
+# Exempt from weight decay.
+TOKENS = ("cls_token", "pixel_pos", "patch_pos")
 
 
 def describe_tnt(net: Any, space: SpaceSpec) -> Backbone:

@@ -30,7 +30,8 @@ from ofb_ray.method.axis import Cut, Widths
 from ofb_ray.method.cost import Term, merge
 
 EMBED = "embed"
-_TOKENS = ("cls_token", "dist_token", "reg_token", "pos_embed")
+# Exempt from weight decay.
+TOKENS = ("cls_token", "dist_token", "reg_token", "pos_embed")
 
 
 def describe_vit(net: VisionTransformer, space: SpaceSpec) -> Backbone:
@@ -88,7 +89,7 @@ def _stem_cuts(net: VisionTransformer) -> Iterator[Cut]:
     """The tokens that start the residual stream. With a norm in front of the blocks it is that norm which starts it."""
     pre_norm = isinstance(net.norm_pre, nn.LayerNorm)
     yield from linear_out("patch_embed.proj", net.patch_embed.proj, EMBED, gate=not pre_norm)
-    for name in _TOKENS:
+    for name in TOKENS:
         if getattr(net, name, None) is not None:
             yield Cut(name, 2, EMBED, gate=not pre_norm)
     if pre_norm:

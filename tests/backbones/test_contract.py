@@ -11,15 +11,13 @@ from torch.nn import functional as F
 
 from ofb_ray.backbones.base import cut_indices, cut_network
 from ofb_ray.backbones.flops import operator_macs
-from ofb_ray.config import SearchSpec
 from ofb_ray.export import build, make_arch
 from ofb_ray.method.axis import Keep, Width, keep_best, shrink
 from ofb_ray.method.bimask import BiMask
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.search.optim import make_search_optimizer
 from ofb_ray.search.pruning import Alive, prune
 from ofb_ray.search.supernet import Supernet
-from tests.nets import NETS, SHAPE, images, network, supernet
+from tests.nets import NETS, SHAPE, decide, images, network, optimizer_of, random_alive, supernet
 
 kinds = pytest.mark.parametrize("kind", NETS)
 
@@ -36,29 +34,6 @@ def only(net: Supernet, choose: dict[str, Width]) -> Alive:
         mask = net.undecided[name]
         alive[name] = torch.tensor([candidate == size for candidate in mask.axis.candidates]).view_as(mask.alive_IJ)
     return alive
-
-
-def random_alive(net: Supernet, seed: int) -> Alive:
-    """Random survivors of every undecided axis, at least one each."""
-    generator = torch.Generator().manual_seed(seed)
-    alive = {}
-    for name, mask in net.undecided.items():
-        flags = mask.alive_IJ & (torch.rand(mask.alive_IJ.shape, generator=generator) < 0.5)
-        alive[name] = flags if flags.any() else mask.alive_IJ.clone()
-    return alive
-
-
-def optimizer_of(net: Supernet) -> torch.optim.Optimizer:
-    return make_search_optimizer(net, SearchSpec(), 10)
-
-
-def decide(net: Supernet, seed: int = 0) -> Supernet:
-    """Cut at random until every axis is decided."""
-    optimizer = optimizer_of(net)
-    while net.undecided:
-        pruned = prune(net, optimizer, random_alive(net, seed), 0.3)
-        net, optimizer, seed = pruned.net, pruned.optimizer, seed + 1
-    return net.eval()
 
 
 @kinds

@@ -11,8 +11,7 @@ from ofb_ray.config import DataSpec, TrialSpec
 from ofb_ray.export import make_arch, save_network
 from ofb_ray.method.axis import Widths
 from ofb_ray.results.records import BudgetOutcome, Network, Record, write_record
-from tests.backbones.test_contract import decide
-from tests.nets import NETS, SHAPE, supernet
+from tests.nets import NETS, SHAPE, decide, supernet
 
 DATA = DataSpec(image_size=SHAPE[1], mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2), interpolation="bilinear", crop=0.9)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +15,15 @@ from ofb_ray.errors import TrialFailed
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.search.loop import Problem, Search, search, start
 from ofb_ray.search.supernet import Supernet
-from ofb_ray.train.address import free_address
 from ofb_ray.train.checkpoint import optimizer_state
 from ofb_ray.train.run import Run
 from ofb_ray.train.supervised import fit
-from ofb_ray.train.team import Team, current_team, process_group
+from ofb_ray.train.team import Team, current_team
 from ofb_ray.trial.plan import goal_of, resolve_model
 from tests.small import small_spec
+from tests.workers import in_processes
 
 CPU = torch.device("cpu")
-Job = Callable[[TrialSpec, Team], Any]
-
-
-def in_processes(job: Job, spec: TrialSpec, folder: Path, world: int = 2) -> list[Any]:
-    """What `job` returns on every rank of `world` processes."""
-    address = free_address("127.0.0.1")
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_joined, args=(job, spec, rank, world, address, folder)) for rank in range(world)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0] * world
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
-
-
-def _joined(job: Job, spec: TrialSpec, rank: int, world: int, address: str, folder: Path) -> None:
-    torch.set_num_threads(1)
-    with process_group(rank, world, address) as team:
-        torch.save(job(spec, team), folder / f"{rank}.pt")
 
 
 def searched(spec: TrialSpec, team: Team) -> dict[str, Any]:

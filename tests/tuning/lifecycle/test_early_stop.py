@@ -31,8 +31,8 @@ from ofb_ray.trial.run import run_trial
 from ofb_ray.tuning.lifecycle.early_stop import Gate, decide, gate_of, passed
 from ofb_ray.tuning.optuna.journal import open_study
 from tests.small import small_spec
-from tests.train.test_team import in_processes
 from tests.tuning.test_launch import ROOT, command, start
+from tests.workers import in_processes
 
 SPEC = GateSpec(epochs=2, keep=0.5, min_trials=4)
 GATED = {

@@ -1,0 +1,37 @@
+"""Run a function as several workers of one trial: gloo processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ofb_ray.config import TrialSpec
+from ofb_ray.train.address import free_address
+from ofb_ray.train.team import Team, process_group
+
+Job = Callable[[TrialSpec, Team], Any]
+
+
+def in_processes(job: Job, spec: TrialSpec, folder: Path, world: int = 2) -> list[Any]:
+    """What `job` returns on every rank of `world` processes."""
+    address = free_address("127.0.0.1")
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_joined, args=(job, spec, rank, world, address, folder)) for rank in range(world)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * world
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
+
+
+def _joined(job: Job, spec: TrialSpec, rank: int, world: int, address: str, folder: Path) -> None:
+    torch.set_num_threads(1)
+    with process_group(rank, world, address) as team:
+        torch.save(job(spec, team), folder / f"{rank}.pt")
