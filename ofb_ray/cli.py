@@ -160,8 +160,8 @@ def _placed(source: KeyOrigins) -> Iterator[None]:
 
 def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> int:
     from ofb_ray.results import folder
+    from ofb_ray.results.index import TrialIndex
     from ofb_ray.tuning.console import report
-    from ofb_ray.tuning.lifecycle.promote import sweep_total
     from ofb_ray.tuning.lifecycle.retry import failed_trials
     from ofb_ray.tuning.ray import resources
 
@@ -172,7 +172,8 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
         if getattr(arguments, flag) and not (results / SWEEP_FILE).exists():
             raise InputError(f"there is no {uri or results} to {flag}: leave --{flag} out", key=f"--{flag}")
     _check_search(spec, results)
-    total = sweep_total(spec, results)
+    index = TrialIndex.read(results, spec, uri)
+    total = index.total
     if arguments.dry_run:
         print(_dry_run(arguments, spec, plans))
         return 0
@@ -183,7 +184,7 @@ def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]
     retry = failed_trials(results) if arguments.retry_failed else []
     if arguments.retry_failed and not retry:
         print("no trial has failed: nothing to retry")
-    if folder.count_records(results, total) == total and not retry:
+    if index.done == total and not retry:
         print(f"all {total} trials are done")
         return print_results(uri or results)
     from ofb_ray.tuning.launch import launch
@@ -207,7 +208,7 @@ def print_results(location: str | Path) -> int:
     """
     from analysis import gate
     from analysis.pareto import analyse
-    from ofb_ray.results.folder import read_facts
+    from ofb_ray.results.facts import read_facts
     from ofb_ray.tuning.console import report
 
     facts = read_facts(readable(location))
@@ -234,13 +235,13 @@ def _check_search(spec: SweepSpec, results: Path) -> None:
 
 
 def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> str:
-    from ofb_ray.results import folder
+    from ofb_ray.results.cells import trial_total
     from ofb_ray.trial.estimate import estimate_from_tflops, estimate_on_device
     from ofb_ray.tuning.console import report
     from ofb_ray.tuning.ray import resources
 
     missing = list(dict.fromkeys(line for plan in plans for line in plan.missing))
-    total = folder.trial_total(spec)
+    total = trial_total(spec)
     slots = min(spec.resources.concurrent or 1, total)
     gpus_here = not spec.resources.gpus
     if not arguments.address:
@@ -285,14 +286,14 @@ def _trial(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from ofb_ray.results import folder
+    from ofb_ray.results.index import TrialIndex
     from ofb_ray.tuning.console import live as display
-    from ofb_ray.tuning.lifecycle.promote import sweep_total
 
     results = readable(arguments.results)
     uri = arguments.results if is_uri(arguments.results) else None
     spec = folder.read_sweep(results, uri)
     print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(spec, folder.read_facts(results, uri), sweep_total(spec, results)))
+    print(display.status_table(TrialIndex.read(results, spec, uri)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Where a sweep's driver works: its results folder, or the local copy of a URI, which it keeps equal to the store."""
+"""Hold a sweep's results for the one process that drives it: a folder, or the local copy of a URI, kept equal to it."""
 
 from __future__ import annotations
 
@@ -29,60 +29,67 @@ from ofb_ray.results.lease import Lease
 from ofb_ray.results.outage import explain, patiently
 from ofb_ray.results.store import Remote
 
+# What an attempt leaves that its driver reads.
+_LEFT = (RECORD_FILE, PROGRESS_FILE, LOG_FILE, ATTEMPTS_FILE, GATE_FILE, DEATH_FILE)
 
-class Place:
-    """A results folder. A store's files are fetched before they are read and sent after they are written.
+
+class SweepResults:
+    """Keep a results folder and the store whose copy it is equal: fetch before reading, send after writing.
 
     Args:
-        results: the folder.
-        remote: the store whose copy it is, if any; lease: the driver's in it.
+        folder: the results folder.
+        remote: the store whose copy it is, if any.
+        lease: the driver's lease in the store.
     """
 
-    def __init__(self, results: Path, remote: Remote | None = None, lease: Lease | None = None) -> None:
-        self.results, self.remote, self._lease = results, remote, lease
+    def __init__(self, folder: Path, remote: Remote | None = None, lease: Lease | None = None) -> None:
+        self.folder, self.remote, self._lease = folder, remote, lease
         self.note: Callable[[str], None] = print
 
     @property
     def uri(self) -> str | None:
-        """Of the store, None for a folder."""
+        """The store's URI, None for a folder."""
         return self.remote.uri if self.remote else None
 
     @property
     def lost(self) -> bool:
-        """Another driver has taken the sweep."""
+        """Whether another driver has taken the sweep."""
         return self._lease is not None and self._lease.lost.is_set()
 
-    def issued(self, number: int) -> None:
-        """Trial `number` is about to be handed out."""
-        (trial_folder(self.results, number) / DEATH_FILE).unlink(missing_ok=True)  # a store's may be gone since
+    def send_issued(self, number: int) -> None:
+        """Send what a worker needs of trial `number`, which is about to be handed out."""
+        (trial_folder(self.folder, number) / DEATH_FILE).unlink(missing_ok=True)  # a store's may be gone since
         self._send(f"{trial_name(number)}/{TRIAL_FILE}", JOURNAL_FILE, SWEEP_FILE)
 
-    def ended(self, number: int) -> None:
-        """Trial `number` has ended on some node: fetch what it left."""
+    def fetch_ended(self, number: int) -> None:
+        """Fetch what trial `number` left on the node where it ended."""
         if self.remote is not None:
-            remote, names = self.remote, (RECORD_FILE, PROGRESS_FILE, LOG_FILE, ATTEMPTS_FILE, GATE_FILE, DEATH_FILE)
-            patiently(
-                lambda: remote.download(self.results, [f"{trial_name(number)}/{name}" for name in names]), self.note
-            )
+            remote = self.remote
+            names = [f"{trial_name(number)}/{name}" for name in _LEFT]
+            patiently(lambda: remote.download(self.folder, names), self.note)
 
-    def closed(self, number: int) -> None:
-        """The study has been told of trial `number`."""
+    def send_closed(self, number: int) -> None:
+        """Send what the driver wrote when it closed trial `number`."""
         self._send(*(f"{trial_name(number)}/{name}" for name in (PROGRESS_FILE, LOG_FILE, RECORD_FILE)), JOURNAL_FILE)
 
-    def finish(self) -> None:
+    def send_logs(self) -> None:
         """Send what the trackers left."""
-        found = [path for path in (self.results / LOGGER_FOLDER).rglob("*") if path.is_file()]
-        self._send(*(path.relative_to(self.results).as_posix() for path in found))
+        found = [path for path in (self.folder / LOGGER_FOLDER).rglob("*") if path.is_file()]
+        self._send(*(path.relative_to(self.folder).as_posix() for path in found))
 
     def _send(self, *names: str) -> None:
         if self.remote is not None:
             remote = self.remote
-            patiently(lambda: remote.upload(self.results, names), self.note)
+            patiently(lambda: remote.upload(self.folder, names), self.note)
 
 
 @contextlib.contextmanager
-def driving(results: Path, uri: str | None = None) -> Iterator[Place]:
-    """The place of the one process that drives the sweep. What bad input created is removed again.
+def drive(results: Path, uri: str | None = None) -> Iterator[SweepResults]:
+    """Lock a sweep's results for the one process that drives it. What bad input created is removed again.
+
+    Args:
+        results: the results folder, made if it is missing.
+        uri: of which it is the local copy, if any.
 
     Raises:
         InputError: another process drives it; the folder or the store cannot be written.
@@ -100,9 +107,9 @@ def driving(results: Path, uri: str | None = None) -> Iterator[Place]:
         remote = Remote(uri) if uri else None
         if remote is not None:
             remote.check_writable()
-            lease = _lease(remote)
+            lease = _take_lease(remote)
             remote.fetch_small(results)
-        yield Place(results, remote, lease)
+        yield SweepResults(results, remote, lease)
     except InputError:
         if created:
             shutil.rmtree(results)
@@ -113,7 +120,7 @@ def driving(results: Path, uri: str | None = None) -> Iterator[Place]:
         lock.release()
 
 
-def _lease(remote: Remote) -> Lease:
+def _take_lease(remote: Remote) -> Lease:
     lease = Lease(remote, DRIVER_LEASE)
 
     def watch(holder: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ Analysis reads records and nothing else, so this module imports neither torch no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -86,6 +87,37 @@ class Record(BaseModel):
     )
     environment: dict[str, Any] = Field({}, description="Versions, device, threads, git commit and numbers of images.")
     finished: str = Field("", description="Time of the end, ISO 8601 in UTC.")
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the trial ended, without its history."""
+        return Outcome(self.status, self.reason, self.budget, self.subnet, self.seconds)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended, without its history: what a sweep keeps of a record in memory.
+
+    Args:
+        status: of the record, with its `reason`.
+        budget: what was promised, and how it was kept.
+        subnet: size and accuracy; None where the trial did not come so far.
+        seconds: wall time by phase.
+    """
+
+    status: Literal["finished", "failed", "stopped"]
+    reason: str
+    budget: BudgetOutcome
+    subnet: Network | None
+    seconds: dict[str, float]
+
+    @property
+    def merit(self) -> tuple[float, int] | None:
+        """What sorts trials, the best first: top-1 downwards, cost upwards. None: not finished, or above the budget."""
+        if self.status != "finished" or self.subnet is None or self.subnet.top1_val is None:
+            return None
+        cost = self.subnet.macs if self.budget.resource == "macs" else self.subnet.params
+        return (-self.subnet.top1_val, cost) if cost <= self.budget.target else None
 
 
 def now() -> str:

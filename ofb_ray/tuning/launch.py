@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,15 @@ from ray import tune
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 from ofb_ray.results import folder as results_of
-from ofb_ray.results.driver import Place, driving
+from ofb_ray.results.driver import SweepResults, drive
 from ofb_ray.results.files import TrialFile, trial_name
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.lifecycle.failures import disk_trouble
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
-from ofb_ray.tuning.lifecycle.promote import Promotions, sweep_total
+from ofb_ray.tuning.lifecycle.promote import Promotions
 from ofb_ray.tuning.lifecycle.retry import retry_failed
+from ofb_ray.tuning.lifecycle.source import TrialSource
 from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.journal import check_owner
 from ofb_ray.tuning.optuna.study import Suggestions
@@ -63,87 +64,80 @@ def launch(
     if address is None:
         local_slots(spec)
     here = os.getcwd()  # asked now: joining a cluster inside a job may remove the job's folder
-    with driving(results, uri) as place, session(spec, address) as slots:
+    with drive(results, uri) as held, session(spec, address) as slots:
         try:
             check_owner(results, spec)
             results_of.write_sweep(results, spec)
             if retry:
-                print(f"trying again: trials {', '.join(map(str, retry_failed(place)))}", flush=True)
-            suggestions = Suggestions(results, spec)
+                print(f"trying again: trials {', '.join(map(str, retry_failed(held)))}", flush=True)
+            index = TrialIndex.read(results, spec, uri)
+            suggestions = Suggestions.open(index)
             for note in suggestions.notes:
                 print(note, flush=True)
         except OSError as error:
             trouble = disk_trouble(error, results) or f"cannot write to {results}: {error.strerror}"
             raise InputError(trouble, key="storage") from None
-        total = sweep_total(spec, results)
-        if done := results_of.count_records(results, total):
-            print(f"resuming: {done} of {total} finished", flush=True)
-        if not _run_all(place, suggestions, lambda: Suggestions(results, spec), slots, function, here):
+        if index.done:
+            print(f"resuming: {index.done} of {index.total} finished", flush=True)
+        if not _run_all(held, index, suggestions, slots, function, here):
             return False
-        return spec.promote is None or _promote(place, spec, slots, function, here)
+        return spec.promote is None or _promote(held, index, slots, function, here)
 
 
-def _promote(place: Place, spec: SweepSpec, slots: int, function: str, here: str) -> bool:
-    promotions = Promotions(place.results, spec)
+def _promote(results: SweepResults, index: TrialIndex, slots: int, function: str, here: str) -> bool:
+    promotions = Promotions(index)
     if promotions.left:
         print(f"promoting: {promotions.left} trials go on to the long fine-tune", flush=True)
-        if not _run_all(place, promotions, lambda: Promotions(place.results, spec), slots, function, here):
+        if not _run_all(results, index, promotions, slots, function, here):
             return False
-    promotions.close()
+    promotions.remove_searches()
     return True
 
 
 def _run_all(
-    place: Place,
-    first: Suggestions | Promotions,
-    fresh: Callable[[], Suggestions | Promotions],
-    slots: int,
-    function: str,
-    here: str,
+    results: SweepResults, index: TrialIndex, source: TrialSource, slots: int, function: str, here: str
 ) -> bool:
     """Run what is left, and again what Ray gave up too early. False: it was interrupted.
 
     Each round costs a trial one more death, so there are no more rounds than attempts.
     """
-    suggestions = first
-    retries = first.spec.failure.retries
+    retries = source.spec.failure.retries
     for turn in range(retries + 1):
-        if not suggestions.left:
+        if not source.left:
             break
-        given_up = _run(place, suggestions, slots, function, here, last=turn == retries)
+        given_up = _run(results, index, source, slots, function, here, last=turn == retries)
         if given_up is None:
             return False
         if not given_up:
             break
         print(f"going on with what Ray gave up: trials {', '.join(map(str, sorted(given_up)))}", flush=True)
-        suggestions = fresh()
+        source.reissue(given_up)
     return True
 
 
 def _run(
-    place: Place, suggestions: Suggestions | Promotions, slots: int, function: str, here: str, last: bool
+    results: SweepResults, index: TrialIndex, source: TrialSource, slots: int, function: str, here: str, last: bool
 ) -> set[int] | None:
     """One run of Ray Tune; the trials that it gave up too early, or None where it was interrupted."""
-    results, spec = place.results, suggestions.spec
+    spec = source.spec
     stop = Stop()
-    shown = Display(spec, results_of.read_facts(results), sweep_total(spec, results))
+    shown = Display(spec, index.facts, index.total)
     with (
         shown as display,
-        Trackers(results, spec, display.note) as trackers,
+        Trackers(index, display.note) as trackers,
         tempfile.TemporaryDirectory(prefix="ofb_ray-") as scratch,
         stop,
     ):
-        place.note = display.note
-        events = Events(results, display, trackers)
-        outcomes = Outcomes(place, spec, suggestions, stop, events, last)
+        results.note = display.note
+        events = Events(index, display, trackers)
+        outcomes = Outcomes(results, source, stop, events, last)
         asked = spec.resources
 
         def job(trial: TrialFile) -> Job:
-            events.handed_out(trial)
             return Job(
                 trial=trial,
-                results=results,
-                uri=place.uri,
+                results=results.folder,
+                uri=results.uri,
                 function=function,
                 here=here,
                 workers=asked.workers,
@@ -157,8 +151,8 @@ def _run(
         tuner = tune.Tuner(
             tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(suggestions, job, place, stop, outcomes.close),
-                num_samples=suggestions.left,
+                search_alg=StudySearcher(source, job, results, stop, outcomes.close),
+                num_samples=source.left,
                 max_concurrent_trials=slots,
                 # A new process costs 2 s; on a GPU it is worth it, because the old one keeps its CUDA context.
                 reuse_actors=asked.gpus == 0 and asked.workers == 1,
@@ -175,7 +169,7 @@ def _run(
             ),
         )
         tuner.fit()
-    place.finish()
+    results.send_logs()
     if stop.reason:
         print(f"stopped: {stop.reason}", flush=True)
     return None if stop.is_set() else outcomes.given_up

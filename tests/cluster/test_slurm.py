@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ofb_ray.results import folder
 from tests.cluster.nodes import ROOT, free_port, kill_session, session_of, wait_for
 from tests.cluster.test_two_nodes import SWEEP, check_complete, epochs
 from tests.tuning.fake import EPOCH_SECONDS
+from tests.tuning.test_launch import finished
 
 STUBS = {
     "srun": 'while [[ $1 == --* ]]; do shift; done\necho "$@" >> "$STUBS/started"\nexec "$@"',
@@ -72,12 +72,12 @@ def test_a_job_that_nears_its_limit_is_queued_again_and_goes_on(tmp_path: Path) 
     code = finish(tmp_path, start(tmp_path, 0.5), under_way, signal.SIGTERM)
     assert code == 1, log.read_text()
     assert "interrupted; to go on: ofb-ray sweep" in log.read_text()
-    assert folder.count_records(results, 4) == 0
+    assert finished(results) == 0
     asked = tmp_path / "stubs" / "asked"
     assert asked.read_text().startswith("requeue ")
 
     asked.unlink()
-    code = finish(tmp_path, start(tmp_path, 0.02), lambda: folder.count_records(results, 4) == 4)
+    code = finish(tmp_path, start(tmp_path, 0.02), lambda: finished(results) == 4)
     assert code == 0, log.read_text()
     check_complete(results)
     assert not asked.exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ofb_ray.results import folder
+from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import trial_folder
 from tests.cluster.nodes import Nodes, running, session_of, wait_for
 from tests.tuning.fake import EPOCH_SECONDS
@@ -58,7 +58,7 @@ def epochs(results: Path, number: int) -> list[tuple[int, int]]:
 
 def check_complete(results: Path) -> int:
     """Every trial has its record; returns the epochs that were trained more than once."""
-    facts = folder.read_facts(results)
+    facts = read_facts(results)
     assert [fact.state for fact in facts] == ["finished"] * 4
     repeated = 0
     for number in range(4):

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.results import folder
-from ofb_ray.results.files import WEIGHTS_FILE, trial_folder
+from ofb_ray.results.files import WEIGHTS_FILE, trial_folders
+from ofb_ray.results.records import read_record
 from tests.cluster.nodes import ROOT, Nodes, session_of, wait_for
 from tests.small import MODEL
 
@@ -193,11 +193,11 @@ class Chaos:
 def outcome(results: Path) -> dict[int, Any]:
     """What each trial came to: its record without times, and its weights."""
     found = {}
-    for fact in folder.read_facts(results):
-        assert fact.record is not None, f"trial {fact.number} has no record"
-        record = fact.record.model_dump(exclude={"seconds", "peak_memory_bytes", "environment", "finished"})
-        weights = (trial_folder(results, fact.number) / WEIGHTS_FILE).read_bytes()
-        found[fact.number] = (record, hash(weights))
+    for folder in trial_folders(results):
+        record = read_record(folder)
+        assert record is not None, f"trial {folder.name} has no record"
+        known = record.model_dump(exclude={"seconds", "peak_memory_bytes", "environment", "finished"})
+        found[int(folder.name)] = (known, hash((folder / WEIGHTS_FILE).read_bytes()))
     return found
 
 

@@ -18,19 +18,19 @@ from ofb_ray.cli import main
 from ofb_ray.config import SweepSpec
 from ofb_ray.results import folder, records
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.driver import Place
+from ofb_ray.results.driver import SweepResults
+from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, Death, TrialFile, trial_folder
 from ofb_ray.tuning import launch
 from ofb_ray.tuning.lifecycle.failures import repeated, write_death
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
 from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.optuna.journal import open_study
-from ofb_ray.tuning.optuna.study import Suggestions
 from ofb_ray.tuning.ray.job import Job
 from ofb_ray.tuning.ray.trainable import trainable
 from tests.tuning import fake
 from tests.tuning.fake import LARGE
-from tests.tuning.optuna.studies import sweep
+from tests.tuning.optuna.studies import issue, open_sweep, sweep
 from tests.tuning.test_launch import ROOT, SWEEP, command, finished, start
 
 
@@ -96,10 +96,10 @@ def test_a_trial_that_hangs_is_ended_with_its_stacks_in_the_log(tmp_path: Path) 
     out, error = process.communicate(timeout=120)
     assert process.returncode == 1, out + error
     results = tmp_path / "results" / "s"
-    good, hung = folder.read_facts(results)
+    good, hung = read_facts(results)
     assert good.state == "finished"
-    assert hung.record is not None
-    assert hung.record.reason == "no report for 0.05 minutes (2 attempts, see trial.log)"
+    assert hung.outcome is not None
+    assert hung.outcome.reason == "no report for 0.05 minutes (2 attempts, see trial.log)"
     assert 'fake.py", line' in (results / "00001" / LOG_FILE).read_text()
 
 
@@ -164,14 +164,14 @@ def test_why_a_trial_died_is_told_by_itself_or_by_ray_and_not_by_its_log(
     tmp_path: Path, death: str, words: str, reason: str
 ) -> None:
     spec = sweep(sampler="random", failure={"retries": 0})
-    suggestions = Suggestions(tmp_path, spec)
-    suggestions.next()
+    suggestions = open_sweep(tmp_path, spec)
+    issue(suggestions)
     own = trial_folder(tmp_path, 0)
     (own / LOG_FILE).write_text("Timeout (0:00:03)!\nThread 0x1\nValueError: low on memory\n")
     if death:
         write_death(own, death)
     runner = FakeRunner(words=words)
-    Outcomes(Place(tmp_path), spec, suggestions, Stop(), runner).close(0)
+    Outcomes(SweepResults(tmp_path), suggestions, Stop(), runner).close(0)
     record = records.read_record(own)
     assert record is not None
     assert record.reason == f"{reason} (1 attempts, see {LOG_FILE})"
@@ -192,7 +192,7 @@ def test_an_attempt_that_raises_leaves_its_cause_and_the_next_one_removes_it(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tune, "report", lambda _: None)
     spec = sweep(sampler="random", failure={"retries": 1})
-    Suggestions(tmp_path, spec).next()
+    issue(open_sweep(tmp_path, spec))
     own = trial_folder(tmp_path, 0)
     trial = TrialFile.read(own)
     assert trial is not None
@@ -257,14 +257,14 @@ def test_a_silent_process_ends_itself_and_says_where_it_stood(tmp_path: Path, ha
 def test_what_ray_gives_up_too_early_stays_open_for_another_round(
     tmp_path: Path, recovered: int, last: bool, open_: bool
 ) -> None:
-    suggestions = Suggestions(tmp_path, sweep(sampler="random", failure={"retries": 2}))
-    suggestions.next()
+    suggestions = open_sweep(tmp_path, sweep(sampler="random", failure={"retries": 2}))
+    issue(suggestions)
     runner = FakeRunner(recovered)
-    outcomes = Outcomes(Place(tmp_path), suggestions.spec, suggestions, Stop(), runner, last)
+    outcomes = Outcomes(SweepResults(tmp_path), suggestions, Stop(), runner, last)
     outcomes.close(0)
     assert outcomes.given_up == ({0} if open_ else set())
     assert [record is None for record in runner.closed] == [open_]
-    assert (Suggestions(tmp_path, suggestions.spec).next() == 0) == open_
+    assert (issue(open_sweep(tmp_path, suggestions.spec)) == 0) == open_
 
 
 def test_rounds_go_on_until_ray_gives_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,10 +277,10 @@ def test_rounds_go_on_until_ray_gives_nothing_up(tmp_path: Path, monkeypatch: py
         return answers[len(asked) - 1]
 
     monkeypatch.setattr(launch, "_run", run)
-    first = Suggestions(tmp_path, spec)
-    assert launch._run_all(Place(tmp_path), first, lambda: Suggestions(tmp_path, spec), 1, "", "")
+    first = open_sweep(tmp_path, spec)
+    assert launch._run_all(SweepResults(tmp_path), first.index, first, 1, "", "")
     assert asked == [False, False, True]
     answers[1] = None
     asked.clear()
-    assert not launch._run_all(Place(tmp_path), first, lambda: Suggestions(tmp_path, spec), 1, "", "")
+    assert not launch._run_all(SweepResults(tmp_path), first.index, first, 1, "", "")
     assert asked == [False, False]

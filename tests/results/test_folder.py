@@ -14,7 +14,10 @@ from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 from ofb_ray.results import folder, records
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import DRIVER_LOCK, PROGRESS_FILE, TRIAL_FILE, TRIAL_LOCK, trial_folder
+from ofb_ray.results.cells import plain_cell
+from ofb_ray.results.facts import read_facts
+from ofb_ray.results.files import DRIVER_LOCK, PROGRESS_FILE, SWEEP_FILE, TRIAL_LOCK, TrialFile, trial_folder
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.tuning.console.live import duration, status_table
 from tests.tuning.fake import make_record
 
@@ -69,10 +72,26 @@ def test_budgets_and_seeds_may_grow_where_it_is_asked_for(
 
 
 def test_what_decides_no_number_may_change(tmp_path: Path) -> None:
+    """Each key alone, and no other: a sweep that differs in a neutral key is the same, so it is not refused."""
+    changes: dict[str, Any] = {
+        "question": "?",
+        "trials": 9,
+        "warm_start": ["elsewhere"],
+        "resources": {"concurrent": 7},
+        "failure": {"retries": 0},
+        "storage": "x",
+        "loggers": ["csv"],
+        "promote": {"best": 1, "epochs": 99},
+    }
+    assert set(changes) == set(folder.NEUTRAL)
     folder.write_sweep(tmp_path, sweep())
-    folder.check_same_sweep(
-        tmp_path, sweep(resources={"concurrent": 7}, failure={"retries": 0}, question="?", storage="x", trials=9)
-    )
+    before = (tmp_path / SWEEP_FILE).read_bytes()
+    for key, value in changes.items():
+        assert sweep(**{key: value}) != sweep()
+        folder.check_same_sweep(tmp_path, sweep(**{key: value}))
+    with pytest.raises(InputError, match="--name"):
+        folder.check_same_sweep(tmp_path, sweep(**changes, search={"lr": 0.5}))
+    assert (tmp_path / SWEEP_FILE).read_bytes() == before
 
 
 def test_a_folder_that_is_something_else_is_refused(tmp_path: Path) -> None:
@@ -95,8 +114,8 @@ def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
     spec = sweep(seeds=[0, 1, 2])
     for number in range(5):
         here = trial_folder(tmp_path, number)
-        tree = {"cell": {"budget": {"macs_ratio": 0.5}}, "params": {"search.lr": 0.1}}
-        write_json(here / TRIAL_FILE, tree)
+        cell = plain_cell(spec.cells[number])
+        TrialFile(trial=number, key="k", label="0.5", cell=cell, params={"search.lr": 0.1}, spec={}).write(here)
     for number, changes in ((0, {}), (1, {"status": "failed", "reason": "loss is NaN", "subnet": None})):
         record = make_record(spec.trial(spec.cells[0], {}), number, seconds={"search": 30.0}, **changes)  # type: ignore[arg-type]
         records.write_record(trial_folder(tmp_path, number), record)
@@ -104,9 +123,9 @@ def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
     running = trial_folder(tmp_path, 3)
     write_json(running / PROGRESS_FILE, {"phase": "search", "progress": 0.5, "time": time.time()})
     with FileLock(running / TRIAL_LOCK):
-        facts = folder.read_facts(tmp_path)
+        facts = read_facts(tmp_path)
     assert [fact.state for fact in facts] == ["finished", "failed", "died", "running", "waiting"]
-    text = status_table(spec, facts, folder.trial_total(spec))
+    text = status_table(TrialIndex(tmp_path, spec, facts))
     for words in (
         "1 finished",
         "1 failed",
@@ -138,10 +157,10 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, data: bytes) -> None:
     folder.write_sweep(tmp_path, sweep())
     trial_folder(tmp_path, 3).mkdir()
     (trial_folder(tmp_path, 3) / name).write_bytes(data)
-    for look in (lambda: folder.check_same_sweep(tmp_path, sweep()), lambda: folder.read_facts(tmp_path)):
-        with pytest.raises(InputError, match="00003: holds a file that is broken") as error:
-            look()
-        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="00003: holds a file that is broken") as error:
+        read_facts(tmp_path)
+    assert "\n" not in str(error.value)
+    assert name in str(error.value)
 
 
 def test_whether_a_trial_runs_is_seen_without_the_right_to_write(
@@ -159,5 +178,5 @@ def test_whether_a_trial_runs_is_seen_without_the_right_to_write(
 
     with FileLock(lock):
         monkeypatch.setattr(os, "open", refuse)
-        assert [fact.state for fact in folder.read_facts(tmp_path)] == ["running"]
-    assert [fact.state for fact in folder.read_facts(tmp_path)] == ["waiting"]
+        assert [fact.state for fact in read_facts(tmp_path)] == ["running"]
+    assert [fact.state for fact in read_facts(tmp_path)] == ["waiting"]

@@ -17,8 +17,9 @@ import pytest
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.results import folder
-from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, trial_folder
+from ofb_ray.results.facts import read_facts
+from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, RECORD_FILE, trial_folder
+from ofb_ray.results.folder import read_sweep
 from ofb_ray.tuning.launch import launch
 from tests.tuning.fake import EPOCH_SECONDS
 
@@ -73,7 +74,7 @@ def epochs(results: Path, number: int) -> list[tuple[int, int]]:
 
 
 def finished(results: Path) -> int:
-    return folder.count_records(results, 100)
+    return len(list(results.glob(f"*/{RECORD_FILE}")))
 
 
 @pytest.mark.slow
@@ -84,7 +85,7 @@ def test_failures_are_told_apart_and_only_a_dead_process_is_tried_again(tmp_path
     out, error = process.communicate(timeout=120)
     assert process.returncode == 1, out + error
     results = tmp_path / "results" / "s"
-    facts = folder.read_facts(results)
+    facts = read_facts(results)
     assert [fact.state for fact in facts] == ["finished", "failed", "failed", "finished"]
     assert "trial 1 failed: loss is NaN" in out
     assert "trial 2: failed: out of memory (RuntimeError: out of memory): set micro_batch" in out
@@ -106,7 +107,7 @@ def test_a_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
     first = start(tmp_path, line, epoch_seconds=0.3)
     wait_for(lambda: finished(results) >= 2 and bool(epochs(results, 2)), first)
     with pytest.raises(InputError, match="another process drives the sweep"):  # a second driver is refused
-        launch(results, folder.read_sweep(results))
+        launch(results, read_sweep(results))
     orphans = {process for number in range(4) for process, _ in epochs(results, number)}
     first.kill()
     first.communicate()
@@ -170,7 +171,7 @@ def test_a_signal_leaves_a_sweep_that_says_how_to_go_on(tmp_path: Path, number: 
     assert "interrupted; to go on: ofb-ray sweep s.yaml" in out
     assert "--resume" in out
     assert finished(results) == 0
-    assert [fact.state for fact in folder.read_facts(results)] == ["waiting", "waiting"]
+    assert [fact.state for fact in read_facts(results)] == ["waiting", "waiting"]
 
 
 @pytest.mark.slow

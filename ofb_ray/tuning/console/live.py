@@ -1,4 +1,4 @@
-"""What a sweep shows: a live table on a terminal, one plain line per event elsewhere."""
+"""Show a sweep: a live table on a terminal, one plain line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,36 +15,56 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ofb_ray.config import Json, SweepSpec
-from ofb_ray.results.folder import TrialFacts, params_label
-from ofb_ray.results.records import Record
+from ofb_ray.config import SweepSpec
+from ofb_ray.results.cells import params_label
+from ofb_ray.results.facts import NOT_STARTED, TrialFacts
+from ofb_ray.results.files import Progress, TrialFile
+from ofb_ray.results.index import TrialIndex
+from ofb_ray.results.records import Outcome, Record
 from ofb_ray.tuning.console.summary import (
     BUDGET_STATES,
     DONE,
     BudgetLine,
-    View,
+    TrialView,
     by_budget,
-    make_view,
     seconds_left,
     short,
     view_of,
+    waiting_view,
 )
 
 _STYLES = {"finished": "green", "failed": "red", "died": "red", "stopped": "yellow", "running": "cyan"}
 _HEADS = {"waiting": "wait", "finished": "done"}
+_SHOWN = ("phase", "epoch", "epochs", "top1_val", "expected_macs")
 # At most this often is a summary printed where there is no terminal.
 SUMMARY_SECONDS = 60.0
-_SHOWN = ("phase", "epoch", "epochs", "top1_val", "expected_macs")
+
+
+@dataclass
+class _Row:
+    """One trial of this launch: what the table shows of it while it runs.
+
+    Args:
+        trial: its trial.json.
+        start: when this launch first heard of it, on the monotonic clock.
+        last: its last reports put together.
+        seconds: from the start to its end, None while it runs.
+    """
+
+    trial: TrialFile
+    start: float
+    last: Progress = NOT_STARTED
+    seconds: float | None = None
 
 
 class Display:
-    """Follows the trials of one launch. Use as a context manager.
+    """Follow the trials of one launch. Use as a context manager.
 
     Args:
         spec: the sweep.
         facts: its trials as they are before this launch.
-        total: trials of the whole sweep.
-        console: default: standard output, live only if it is a terminal that can move its cursor.
+        total: trials of the whole sweep, promoted ones included.
+        console: where to; default: standard output, live only if it is a terminal that can move its cursor.
     """
 
     def __init__(
@@ -55,7 +76,8 @@ class Display:
         for view in self._views.values():
             view.state = "waiting" if view.state in ("running", "died") else view.state
         self._before = {number: view.progress for number, view in self._views.items()}
-        self._rows: dict[int, Json] = {}
+        self._rows: dict[int, _Row] = {}
+        self._running: set[int] = set()
         self._slots, self._next_summary = 1, self._start + SUMMARY_SECONDS
         self._live = (
             Live(get_renderable=self._render, console=self.console, refresh_per_second=2)
@@ -72,36 +94,47 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def progress(self, number: int, trial: Json, report: Json) -> None:
-        """A trial has reported.
+    def progress(self, trial: TrialFile, report: Progress) -> None:
+        """Show a report of a trial.
 
         Args:
-            trial: its trial.json; report: run_trial's keys (phase, epoch, epochs, progress, top1_val, ...).
+            trial: its trial.json.
+            report: what it reports; nothing where its phase is `done`, which is no epoch: `ended` follows.
         """
-        row, view = self._row(number, trial), self._view(number, trial)
-        changed = report.get("phase") not in (None, row.get("phase"), "done")
-        if report.get("phase") != "done":  # that is no epoch; `ended` follows
-            row.update({key: report[key] for key in _SHOWN if report.get(key) is not None})
-        view.state, view.phase = "running", str(row.get("phase", ""))
-        view.progress = float(report.get("progress") or view.progress)
-        self._slots = max(self._slots, sum(view.state == "running" for view in self._views.values()))
-        if changed and not self._live:
-            values = params_label(row["params"])
-            self.note(f"trial {number} (budget {row['label']}{'; ' + values if values else ''}): {row['phase']}")
+        row, view = self._row(trial), self._view(trial)
+        before = row.last.phase
+        if report.phase != "done":
+            known = {name: value for name in _SHOWN if (value := getattr(report, name)) not in (None, "")}
+            row.last = row.last.model_copy(update=known)
+        view.state, view.phase = "running", row.last.phase
+        view.progress = report.progress or view.progress
+        self._running.add(trial.trial)
+        self._slots = max(self._slots, len(self._running))
+        if report.phase not in ("", before, "done") and not self._live:
+            values = params_label(trial.params)
+            self.note(f"trial {trial.trial} (budget {trial.label}{'; ' + values if values else ''}): {row.last.phase}")
         self._summarise()
 
-    def ended(self, number: int, trial: Json, record: Record | None, reason: str) -> None:
-        """A trial has ended: with its record, or without one for `reason`; an empty reason is an interruption."""
-        row, view = self._row(number, trial), self._view(number, trial)
-        row["seconds"] = time.monotonic() - row["start"]
+    def ended(self, trial: TrialFile, record: Record | None, reason: str) -> None:
+        """Show how a trial ended.
+
+        Args:
+            trial: its trial.json.
+            record: None where it stays open.
+            reason: why it has no record; empty where it was interrupted.
+        """
+        row, view = self._row(trial), self._view(trial)
+        row.seconds = time.monotonic() - row.start
+        self._running.discard(trial.trial)
         if record is None:
             view.state = "died" if reason else "waiting"
             if reason:
-                self.note(f"trial {number} died: {reason}")
+                self.note(f"trial {trial.trial} died: {reason}")
             return
-        view.end(record)
+        view.end(record.outcome)
         if record.status == "failed" or not self._live:
-            self.note(f"trial {number} {outcome(record)} ({duration(row['seconds'])}; {self._overall()})")
+            took = duration(row.seconds)
+            self.note(f"trial {trial.trial} {describe_outcome(record.outcome)} ({took}; {self._overall()})")
         self._summarise()
 
     def note(self, line: str) -> None:
@@ -111,14 +144,13 @@ class Display:
         else:
             print(line, file=self.console.file, flush=True)
 
-    def _row(self, number: int, trial: Json) -> Json:
-        fresh = {"start": time.monotonic(), "label": trial.get("label", ""), "params": trial.get("params", {})}
-        return self._rows.setdefault(number, fresh)
+    def _row(self, trial: TrialFile) -> _Row:
+        return self._rows.setdefault(trial.trial, _Row(trial, time.monotonic()))
 
-    def _view(self, number: int, trial: Json) -> View:
-        if number not in self._views:
-            self._views[number] = make_view(self._spec, number, trial.get("cell", {}), trial.get("params", {}))
-        return self._views[number]
+    def _view(self, trial: TrialFile) -> TrialView:
+        if trial.trial not in self._views:
+            self._views[trial.trial] = waiting_view(self._spec, trial.trial, trial)
+        return self._views[trial.trial]
 
     def _summarise(self) -> None:
         if self._live or time.monotonic() < self._next_summary:
@@ -158,17 +190,18 @@ class Display:
         rows = [(number, row, self._views[number]) for number, row in list(self._rows.items()) if number in self._views]
         rows.sort(key=lambda item: (item[2].state == "running", item[0]))
         for number, row, view in rows[-room:]:
-            running = view.state == "running"
-            top1, macs = (row.get("top1_val"), row.get("expected_macs")) if running else (view.top1, view.macs)
+            running, last = view.state == "running", row.last
+            top1, macs = (last.top1_val, last.expected_macs) if running else (view.top1, view.macs)
+            epochs = "?" if last.epochs is None else last.epochs
             table.add_row(
                 str(number),
-                escape(row["label"]),
-                Text(str(row.get("phase", "")) if running else view.state, style=_STYLES.get(view.state, "")),
-                f"{row['epoch']}/{row.get('epochs', '?')}" if running and "epoch" in row else "",
+                escape(row.trial.label),
+                Text(last.phase if running else view.state, style=_STYLES.get(view.state, "")),
+                f"{last.epoch}/{epochs}" if running and last.epoch is not None else "",
                 "" if top1 is None else f"{top1:.1f} %",
                 count(macs),
-                duration(row.get("seconds", time.monotonic() - row["start"])),
-                Text(params_label(row["params"]), no_wrap=True, overflow="ellipsis"),
+                duration(time.monotonic() - row.start if row.seconds is None else row.seconds),
+                Text(params_label(row.trial.params), no_wrap=True, overflow="ellipsis"),
             )
         return table
 
@@ -181,7 +214,7 @@ def _table(*columns: str) -> Table:
 
 
 def budget_table(lines: Sequence[BudgetLine]) -> Table:
-    """A row a budget; states that no trial is in have no column. All states together fit into 80 columns."""
+    """Make a table with a row for each budget and a column for each state of a trial; it fits into 80 columns."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("budget", no_wrap=True)
     states = [state for state in BUDGET_STATES if any(line.counts[state] for line in lines)]
@@ -195,20 +228,21 @@ def budget_table(lines: Sequence[BudgetLine]) -> Table:
 
 
 def best(line: BudgetLine) -> str:
-    """`97.2 % at 245k`: the best finished subnet of a budget, with its MACs; empty where there is none."""
+    """Write the best finished subnet of a budget with its MACs, `97.2 % at 245k`; empty where there is none."""
     return "" if line.top1 is None else f"{line.top1:.1f} % at {count(line.macs)}"
 
 
-def outcome(record: Record) -> str:
-    """A record in a few words: `finished: top-1 val 97.2 %, MACs 1.2M (budget 0.5)`."""
-    if record.status != "finished" or record.subnet is None:
-        return f"{record.status}: {record.reason}"
-    top1 = "" if record.subnet.top1_val is None else f"top-1 val {record.subnet.top1_val:.1f} %, "
-    return f"finished: {top1}MACs {count(record.subnet.macs)} (budget {record.budget.label})"
+def describe_outcome(outcome: Outcome) -> str:
+    """Say in a few words how a trial ended: `finished: top-1 val 97.2 %, MACs 1.2M (budget 0.5)`."""
+    if outcome.status != "finished" or outcome.subnet is None:
+        return f"{outcome.status}: {outcome.reason}"
+    top1 = "" if outcome.subnet.top1_val is None else f"top-1 val {outcome.subnet.top1_val:.1f} %, "
+    return f"finished: {top1}MACs {count(outcome.subnet.macs)} (budget {outcome.budget.label})"
 
 
-def status_table(spec: SweepSpec, facts: list[TrialFacts], total: int) -> str:
-    """A results folder as plain text: each budget, each trial that is not finished, and the time left."""
+def status_table(index: TrialIndex) -> str:
+    """Write a sweep's results as plain text: each budget, each trial that is not finished, and the time left."""
+    spec, facts, total = index.spec, index.facts, index.total
     views = [view_of(spec, fact) for fact in facts]
     console = Console(width=100, highlight=False, color_system=None, force_terminal=False)
     with console.capture() as captured:
@@ -216,12 +250,13 @@ def status_table(spec: SweepSpec, facts: list[TrialFacts], total: int) -> str:
     lines = [line.rstrip() for line in captured.get().splitlines()]
     for fact in facts:
         if fact.state in ("failed", "died", "running", "stopped"):
-            text = outcome(fact.record) if fact.record else _progress(fact)
-            lines.append(f"trial {fact.number} ({params_label(fact.params) or 'defaults'}) {text}")
+            text = describe_outcome(fact.outcome) if fact.outcome else _progress(fact)
+            values = params_label(fact.trial.params) if fact.trial else ""
+            lines.append(f"trial {fact.number} ({values or 'defaults'}) {text}")
     done = sum(view.state in DONE for view in views)
     slots = max(1, sum(view.state == "running" for view in views))
     left = seconds_left(views, total, slots)
-    counts = Counter(view.state for view in views)
+    counts: Counter[str] = Counter(view.state for view in views)
     counts["waiting"] += max(0, total - len(views))
     states = ", ".join(f"{counts[state]} {state}" for state in (*_STYLES, "waiting") if counts[state])
     lines.append(f"{done} of {total} done ({states})")
@@ -233,13 +268,13 @@ def status_table(spec: SweepSpec, facts: list[TrialFacts], total: int) -> str:
 def _progress(fact: TrialFacts) -> str:
     progress = fact.progress
     if fact.state == "died":
-        return f"died: {progress.get('message', '')}"
-    share = 100 * float(progress.get("progress") or 0.0)
-    return f"running: {progress.get('phase', 'starting')} {progress.get('epoch', '')} {share:.0f} %"
+        return f"died: {progress.message}"
+    epoch = "" if progress.epoch is None else progress.epoch
+    return f"running: {progress.phase or 'starting'} {epoch} {100 * (progress.progress or 0.0):.0f} %"
 
 
 def duration(seconds: float) -> str:
-    """`34 s`, `5 min`, `2 h 10 min`."""
+    """Write seconds as `34 s`, `5 min` or `2 h 10 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -247,7 +282,7 @@ def duration(seconds: float) -> str:
 
 
 def count(number: float | None) -> str:
-    """`1.23M`, `456k`; empty for None."""
+    """Write a count as `1.23M` or `456k`; empty for None."""
     if number is None:
         return ""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

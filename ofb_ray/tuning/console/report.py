@@ -15,20 +15,13 @@ from rich.text import Text
 from ofb_ray.config import Json, SweepSpec, TrialSpec
 from ofb_ray.config.space import expand_all, grid_points
 from ofb_ray.errors import InputError
-from ofb_ray.results.atomic import read_json, write_json
-from ofb_ray.results.files import LOG_FILE, RECORD_FILE, TRIAL_FILE
-from ofb_ray.results.folder import (
-    TrialFacts,
-    cell_key,
-    cell_label,
-    cell_of,
-    params_label,
-    results_folder,
-    trial_total,
-)
+from ofb_ray.results.cells import cell_key, cell_label, cell_of, params_label, trial_total
+from ofb_ray.results.facts import TrialFacts
+from ofb_ray.results.files import LOG_FILE, RECORD_FILE, TrialFile
+from ofb_ray.results.folder import results_folder
 from ofb_ray.results.records import Record
 from ofb_ray.results.store import is_uri
-from ofb_ray.tuning.console.live import count, duration, outcome
+from ofb_ray.tuning.console.live import count, describe_outcome, duration
 
 if TYPE_CHECKING:
     from ofb_ray.trial.estimate import Estimate
@@ -115,9 +108,9 @@ def failures(location: str | Path, facts: Sequence[TrialFacts]) -> list[str]:
 
 
 def _failure(fact: TrialFacts, log: str) -> str:
-    if fact.record is not None:
-        return f"{outcome(fact.record)}; log: {log}"
-    return f"{fact.progress.get('message') or 'has no record'}; run the sweep again to continue it"
+    if fact.outcome is not None:
+        return f"{describe_outcome(fact.outcome)}; log: {log}"
+    return f"{fact.progress.message or 'has no record'}; run the sweep again to continue it"
 
 
 def resume_command(file: str, overrides: Sequence[str], address: str | None, spec: SweepSpec) -> str:
@@ -143,18 +136,18 @@ def check_trial_folder(folder: Path, spec: TrialSpec) -> None:
 
 
 def _check_trial_folder(folder: Path, spec: TrialSpec) -> None:
-    known = read_json(folder / TRIAL_FILE)
-    if not known and folder.exists() and any(folder.iterdir()):
+    known = TrialFile.read(folder)
+    if known is None and folder.exists() and any(folder.iterdir()):
         raise InputError("is not empty and holds no trial: give another --out", file=str(folder), key="--out")
-    if known and known.get("key") != spec.key:
+    if known is not None and known.key != spec.key:
         raise InputError("holds another trial: give another --out, or remove it", file=str(folder), key="--out")
-    if not known:
-        write_json(folder / TRIAL_FILE, {"trial": 0, "key": spec.key, "spec": spec.model_dump(mode="json")})
+    if known is None:
+        TrialFile(trial=0, key=spec.key, spec=spec.model_dump(mode="json")).write(folder)
 
 
 def trial_summary(record: Record, folder: Path, seconds: float) -> str:
     """How one trial ended and what to do with it."""
-    text = f"{outcome(record)} in {duration(seconds)}; record: {folder / RECORD_FILE}"
+    text = f"{describe_outcome(record.outcome)} in {duration(seconds)}; record: {folder / RECORD_FILE}"
     if record.status == "finished":
         text += f"\nexport it: ofb-ray export {shlex.quote(str(folder))} --to {shlex.quote(folder.name)}-model"
     return text

@@ -5,28 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ofb_ray.config import PHASES, Budget, Json, SweepSpec
-from ofb_ray.results.folder import TrialFacts
-from ofb_ray.results.records import Record
+from ofb_ray.config import PHASES, Budget, SweepSpec
+from ofb_ray.results.facts import State, TrialFacts
+from ofb_ray.results.files import TrialFile
+from ofb_ray.results.records import Outcome
 
 BUDGET_STATES = ("waiting", *PHASES, "finished", "failed", "stopped")
 DONE = ("finished", "failed", "stopped")
 
 
 @dataclass
-class View:
-    """One trial for a reader.
+class TrialView:
+    """One trial as the display shows it.
 
     Args:
-        budget: its label; state: finished, failed, stopped, running, died or waiting.
-        epochs: of all its phases together; progress: the share of them that is done.
-        top1, macs: of the finished subnet; while it runs, as its last report has them.
-        seconds: its search and fine-tuning, once it is finished; the dense network is shared.
+        number: of the trial.
+        budget: label of its budget.
+        state: as of its facts.
+        epochs: of all its phases together.
+        phase: of its last report; empty before the first.
+        progress: the share of its epochs that is done, in [0, 1].
+        top1: of the finished subnet, in percent.
+        macs: of the finished subnet.
+        seconds: wall time of its search and fine-tuning, once it is finished; the dense network is shared.
     """
 
     number: int
     budget: str
-    state: str
+    state: State
     epochs: int
     phase: str = ""
     progress: float = 0.0
@@ -34,18 +40,27 @@ class View:
     macs: float | None = None
     seconds: float | None = None
 
-    def end(self, record: Record) -> None:
-        """The trial has this record."""
-        self.state, self.progress = record.status, 1.0
-        if record.subnet is not None:
-            self.top1, self.macs = record.subnet.top1_val, record.subnet.macs
-        if record.status == "finished":
-            self.seconds = sum(seconds for phase, seconds in record.seconds.items() if phase != "dense")
+    def end(self, outcome: Outcome) -> None:
+        """Show how the trial ended."""
+        self.state, self.progress = outcome.status, 1.0
+        if outcome.subnet is not None:
+            self.top1, self.macs = outcome.subnet.top1_val, outcome.subnet.macs
+        if outcome.status == "finished":
+            self.seconds = sum(seconds for phase, seconds in outcome.seconds.items() if phase != "dense")
 
 
 @dataclass(frozen=True)
 class BudgetLine:
-    """All trials of one budget: how many stand where, epochs done of all epochs, and the best finished subnet."""
+    """All trials of one budget.
+
+    Args:
+        label: of the budget.
+        counts: trials by the column that they are in.
+        epochs_done: of all its trials together.
+        epochs: of all its trials together, those to come included.
+        top1: of the best finished subnet, in percent; None where there is none.
+        macs: of the best finished subnet.
+    """
 
     label: str
     counts: dict[str, int]
@@ -55,32 +70,39 @@ class BudgetLine:
     macs: float | None
 
 
-def make_view(spec: SweepSpec, number: int, cell: Json, params: Json) -> View:
-    """A trial that waits; `cell` is its trial.json's."""
-    chosen = {**cell, **params}
-    epochs = sum(int(chosen.get(f"{phase}.epochs", getattr(spec, phase).epochs)) for phase in PHASES)
-    label = Budget.model_validate(cell["budget"]).label if "budget" in cell else ""
-    return View(number, label, "waiting", epochs)
+def waiting_view(spec: SweepSpec, number: int, trial: TrialFile | None) -> TrialView:
+    """Return the view of a trial that waits.
+
+    Args:
+        spec: the sweep.
+        number: of the trial.
+        trial: its trial.json, None where there is none.
+    """
+    explored = {**trial.cell, **trial.params} if trial is not None else {}
+    epochs = sum(int(explored.get(f"{phase}.epochs", getattr(spec, phase).epochs)) for phase in PHASES)
+    label = Budget.model_validate(explored["budget"]).label if "budget" in explored else ""
+    return TrialView(number, label, "waiting", epochs)
 
 
-def view_of(spec: SweepSpec, fact: TrialFacts) -> View:
-    """A trial as its folder tells it."""
-    view = make_view(spec, fact.number, fact.cell, fact.params)
-    view.state, view.phase = fact.state, str(fact.progress.get("phase", ""))
-    view.progress = float(fact.progress.get("progress") or 0.0)
-    if fact.record is not None:
-        view.end(fact.record)
+def view_of(spec: SweepSpec, fact: TrialFacts) -> TrialView:
+    """Return the view of a trial as its folder tells it."""
+    view = waiting_view(spec, fact.number, fact.trial)
+    view.state, view.phase = fact.state, fact.progress.phase
+    view.progress = fact.progress.progress or 0.0
+    if fact.outcome is not None:
+        view.end(fact.outcome)
     return view
 
 
-def by_budget(spec: SweepSpec, views: Iterable[View], total: int) -> list[BudgetLine]:
-    """A line a budget, in the sweep file's order.
+def by_budget(spec: SweepSpec, views: Iterable[TrialView], total: int) -> list[BudgetLine]:
+    """Sum up each budget, in the sweep file's order.
 
     Args:
+        spec: the sweep.
         views: the trials that have a folder.
         total: trials of the sweep; those without a folder wait, for the budgets that have fewest.
     """
-    trials: dict[str, list[View]] = {budget.label: [] for budget in spec.budgets}
+    trials: dict[str, list[TrialView]] = {budget.label: [] for budget in spec.budgets}
     for view in views:
         trials.setdefault(view.budget, []).append(view)
     lacking = dict.fromkeys(trials, 0)
@@ -90,7 +112,7 @@ def by_budget(spec: SweepSpec, views: Iterable[View], total: int) -> list[Budget
     return [_line(label, mine, lacking[label], typical) for label, mine in trials.items()]
 
 
-def _line(label: str, views: Sequence[View], lacking: int, typical: int) -> BudgetLine:
+def _line(label: str, views: Sequence[TrialView], lacking: int, typical: int) -> BudgetLine:
     counts = dict.fromkeys(BUDGET_STATES, 0)
     counts["waiting"] = lacking
     for view in views:
@@ -107,18 +129,20 @@ def _line(label: str, views: Sequence[View], lacking: int, typical: int) -> Budg
     )
 
 
-def _column(view: View) -> str:
+def _column(view: TrialView) -> str:
     if view.state == "running":
         return view.phase if view.phase in PHASES else "search" if view.phase == "done" else "dense"
     return "failed" if view.state == "died" else view.state
 
 
-def seconds_left(views: Sequence[View], total: int, slots: int, pace: float | None = None) -> float | None:
-    """The time that a sweep still needs, or None where nothing tells it.
+def seconds_left(views: Sequence[TrialView], total: int, slots: int, pace: float | None = None) -> float | None:
+    """Estimate the seconds that a sweep still needs; None where nothing tells it.
 
     What finished trials took, in this launch or an earlier one, tells it best.
 
     Args:
+        views: the trials that have a folder.
+        total: trials of the sweep.
         slots: trials at a time.
         pace: trials per second of this launch, used until a trial has finished.
     """
@@ -130,9 +154,10 @@ def seconds_left(views: Sequence[View], total: int, slots: int, pace: float | No
 
 
 def short(line: BudgetLine, best: str) -> str:
-    """`0.25: best 97.2 % at 0.25M MACs, 3 running` for a log file; empty where nothing has begun.
+    """Write a budget in a line, `0.25: best 97.2 % at 0.25M MACs, 3 running`; empty where nothing has begun.
 
     Args:
+        line: the budget.
         best: the best subnet as text, empty where there is none.
     """
     running = sum(line.counts[phase] for phase in PHASES)

@@ -12,79 +12,114 @@ keeps to it. It is a function of the siblings' gate.json at that moment, not of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ofb_ray.config import GateSpec, Json
-from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.attempt import Attempt
-from ofb_ray.results.files import GATE_FILE, TrialFile
+from ofb_ray.results.files import GATE_FILE, GateDecision, TrialFile, trial_folder
 from ofb_ray.results.outage import patiently
 from ofb_ray.results.ranking import rank_among
 from ofb_ray.results.store import Remote
 
-Gate = Callable[[Json], str | None]
 
-
-def gate_of(
-    spec: GateSpec | None, trial: TrialFile, folder: Path, files: Attempt, uri: str | None = None
-) -> Gate | None:
-    """Return what run_trial asks in a trial; None where the sweep has no gate, or the trial is promoted.
+@dataclass(frozen=True)
+class EpochFacts:
+    """What run_trial tells of a fine-tune epoch.
 
     Args:
-        trial, folder: the trial's trial.json and its folder on this node.
-        files: keeps the decision, before it takes effect.
-        uri: of the store that holds the results, if one does.
+        epoch: fine-tune epochs done.
+        epochs: of the whole fine-tuning.
+        top1_val: top-1 accuracy on the held-out part of train, in percent.
+        used: the subnet's cost over its target.
+    """
+
+    epoch: int
+    epochs: int
+    top1_val: float
+    used: float
+
+
+class EarlyStop:
+    """Decide once, at a stated epoch of fine-tuning, whether a trial stops there. run_trial calls it as its `gate`.
+
+    Args:
+        spec: when to decide, and how many go on.
+        trial: the trial that asks.
+        attempt: the attempt at it: where its folder is, and what sends the decision to a store.
+        uri: of the store, None where the results are a folder.
+    """
+
+    def __init__(self, spec: GateSpec, trial: TrialFile, attempt: Attempt, uri: str | None = None) -> None:
+        self._spec, self._trial, self._attempt, self._uri = spec, trial, attempt, uri
+
+    def __call__(self, facts: Json) -> str | None:
+        """Return the reason to stop, None to go on.
+
+        Args:
+            facts: those of `EpochFacts`, by name.
+        """
+        known = EpochFacts(**facts)
+        if known.epoch != self._spec.epochs:
+            return None
+        folder = self._attempt.folder
+        decision = GateDecision.read(folder)
+        if decision is None:
+            if self._uri:
+                remote = Remote(self._uri)
+                patiently(lambda: _fetch(remote, folder.parent), self._attempt.note)
+            decision = decide(self._spec, known, self._trial.label, decisions(folder.parent, self._trial))
+            decision.write(folder)
+        self._attempt.decided()
+        return decision.reason if decision.stop else None
+
+
+def early_stop(spec: GateSpec | None, trial: TrialFile, attempt: Attempt, uri: str | None = None) -> EarlyStop | None:
+    """Return what run_trial is to ask in a trial; None where the sweep stops none early, or the trial is promoted.
+
+    Args:
+        spec: of the sweep's scheduler.
+        trial: the trial that asks.
+        attempt: the attempt at it.
+        uri: of the store, None where the results are a folder.
     """
     if spec is None or trial.promotes is not None:
         return None
-
-    def gate(facts: Json) -> str | None:
-        if facts["epoch"] != spec.epochs:
-            return None
-        decision = read_json(folder / GATE_FILE)
-        if not decision:
-            if uri:
-                remote = Remote(uri)
-                patiently(lambda: _fetch(remote, folder.parent), files.note)
-            decision = decide(spec, facts, trial.label, passed(folder.parent, trial.label, folder.name))
-            write_json(folder / GATE_FILE, decision)
-        files.decided()
-        return str(decision["reason"]) if decision["stop"] else None
-
-    return gate
+    return EarlyStop(spec, trial, attempt, uri)
 
 
-def passed(results: Path, label: str, own: str) -> list[Json]:
-    """The decisions of the trials with this label that have come to the gate, but the folder `own`'s."""
-    paths = [path for path in sorted(results.glob(f"*/{GATE_FILE}")) if path.parent.name != own]
-    return [tree for tree in map(read_json, paths) if tree.get("label") == label]
+def decisions(results: Path, trial: TrialFile) -> list[GateDecision]:
+    """Read the decisions of the other trials with this trial's label that have come so far."""
+    own = trial_folder(results, trial.trial)
+    folders = [path.parent for path in sorted(results.glob(f"*/{GATE_FILE}")) if path.parent != own]
+    found = [decision for folder in folders if (decision := GateDecision.read(folder)) is not None]
+    return [decision for decision in found if decision.label == trial.label]
 
 
-def decide(spec: GateSpec, facts: Json, label: str, others: list[Json]) -> Json:
-    """The content of gate.json.
+def decide(spec: GateSpec, facts: EpochFacts, label: str, others: list[GateDecision]) -> GateDecision:
+    """Decide whether a trial stops.
 
     Args:
-        facts: as run_trial gives them: epoch, top1_val in percent, used (cost over target).
+        spec: how many go on.
+        facts: of the trial's epoch.
         label: of the trial's cell, without the seed.
         others: the decisions to compare with.
     """
-    ranking = rank_among((facts["top1_val"], facts["used"]), [(other["top1_val"], other["used"]) for other in others])
+    ranking = rank_among((facts.top1_val, facts.used), [(other.top1_val, other.used) for other in others])
     enough = ranking.of >= spec.min_trials
-    stop = enough and ranking.outside(spec.keep)
     place = f"place {ranking.position} of {ranking.of} at budget {label} after {spec.epochs} fine-tune epochs"
     why = f"the best {spec.keep:g} go on" if enough else f"fewer than {spec.min_trials} trials: all go on"
-    return {
-        "label": label,
-        "epoch": facts["epoch"],
-        "top1_val": facts["top1_val"],
-        "used": facts["used"],
-        "rank": ranking.rank,
-        "place": ranking.position,
-        "of": ranking.of,
-        "stop": stop,
-        "reason": f"gate: {place} ({facts['top1_val']:.2f} %); {why}",
-    }
+    return GateDecision(
+        label=label,
+        epoch=facts.epoch,
+        top1_val=facts.top1_val,
+        used=facts.used,
+        rank=ranking.rank,
+        place=ranking.position,
+        of=ranking.of,
+        stop=enough and ranking.outside(spec.keep),
+        reason=f"gate: {place} ({facts.top1_val:.2f} %); {why}",
+    )
 
 
 def _fetch(remote: Remote, results: Path) -> None:

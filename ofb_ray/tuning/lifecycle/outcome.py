@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from ofb_ray.config import SweepSpec
 from ofb_ray.results import records
-from ofb_ray.results.driver import Place
+from ofb_ray.results.driver import SweepResults
 from ofb_ray.results.files import LOG_FILE, Death, Progress, trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.lifecycle.failures import disk_trouble, write_failed
-from ofb_ray.tuning.lifecycle.promote import Promotions
+from ofb_ray.tuning.lifecycle.source import TrialSource
 from ofb_ray.tuning.lifecycle.stop import Stop
-from ofb_ray.tuning.optuna.study import Suggestions
 
 
 class Runner(Protocol):
@@ -36,36 +34,38 @@ class Outcomes:
     trial stays open, and `given_up` names it.
 
     Args:
+        results: the sweep's results.
+        source: where its trials come from.
+        stop: ends the sweep.
         runner: is asked about deaths, and hears last of every end.
         last: there is no further round for what Ray gives up too early: it has failed.
     """
 
     def __init__(
         self,
-        place: Place,
-        spec: SweepSpec,
-        suggestions: Suggestions | Promotions,
+        results: SweepResults,
+        source: TrialSource,
         stop: Stop,
         runner: Runner,
         last: bool = False,
     ) -> None:
-        self._place, self._spec, self._suggestions = place, spec, suggestions
+        self._results, self._source, self._spec = results, source, source.spec
         self._stop, self._runner, self._last = stop, runner, last
         self.given_up: set[int] = set()
 
     def close(self, number: int) -> None:
         """Close trial `number`, however it ended. A disk or a store that fails here ends the sweep in order."""
         try:
-            self._place.ended(number)
+            self._results.fetch_ended(number)
             record = self._record(number)
-            self._suggestions.tell(number)
-            self._place.closed(number)
+            self._source.close(number, record.outcome if record is not None else None)
+            self._results.send_closed(number)
             self._runner.ended(number, record)
         except OSError as error:
-            self._stop.set(disk_trouble(error, self._place.results) or f"the results cannot be written: {error}")
+            self._stop.set(disk_trouble(error, self._results.folder) or f"the results cannot be written: {error}")
 
     def _record(self, number: int) -> Record | None:
-        folder = trial_folder(self._place.results, number)
+        folder = trial_folder(self._results.folder, number)
         record = records.read_record(folder)
         if record is not None or self._stop.is_set():
             return record
@@ -74,7 +74,7 @@ class Outcomes:
             if progress.stop:
                 self._stop.set(progress.message)
             return None
-        if self._place.lost:
+        if self._results.lost:
             self._stop.set("another driver has taken this sweep")
             return None
         retries = self._spec.failure.retries

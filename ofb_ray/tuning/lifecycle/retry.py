@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ofb_ray.results import records
 from ofb_ray.results.atomic import write_atomic
-from ofb_ray.results.driver import Place
+from ofb_ray.results.driver import SweepResults
 from ofb_ray.results.files import (
     ATTEMPTS_FILE,
     DEATH_FILE,
@@ -26,7 +26,7 @@ def failed_trials(results: Path) -> list[int]:
     return [number for number, record in found.items() if record is not None and record.status == "failed"]
 
 
-def retry_failed(place: Place) -> list[int]:
+def retry_failed(results: SweepResults) -> list[int]:
     """Open the failed trials of a results folder, which the caller drives, again; their numbers.
 
     The record is kept as record.failed-1.json (-2, ...) and goes last: until then the trial is settled and nobody looks
@@ -34,23 +34,23 @@ def retry_failed(place: Place) -> list[int]:
     a trial that diverged does not) it goes on from there. Optuna's study is put right when it is opened next: it then
     claims an end that no record shows.
     """
-    numbers = failed_trials(place.results)
+    numbers = failed_trials(results.folder)
     for number in numbers:
-        folder = trial_folder(place.results, number)
+        folder = trial_folder(results.folder, number)
         for name in (PROGRESS_FILE, ATTEMPTS_FILE, DEATH_FILE):
-            _remove(place, folder / name)
+            _remove(results, folder / name)
         data = (folder / RECORD_FILE).read_bytes()
         paths = (folder / failed_record(count) for count in itertools.count(1))
         kept = next(path for path in paths if not path.exists() or path.read_bytes() == data)
         write_atomic(kept, data)
-        if place.remote is not None:
-            place.remote.upload(place.results, [f"{folder.name}/{kept.name}"])
-        _remove(place, folder / RECORD_FILE)
+        if results.remote is not None:
+            results.remote.upload(results.folder, [f"{folder.name}/{kept.name}"])
+        _remove(results, folder / RECORD_FILE)
     return numbers
 
 
-def _remove(place: Place, path: Path) -> None:
+def _remove(results: SweepResults, path: Path) -> None:
     """The store's file goes first: it is what the next launch fetches."""
-    if place.remote is not None:
-        place.remote.delete(path.relative_to(place.results).as_posix())
+    if results.remote is not None:
+        results.remote.delete(path.relative_to(results.folder).as_posix())
     path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ofb_ray.config import Json, Parameter, SweepSpec
-from ofb_ray.results.folder import cell_label
+from ofb_ray.results.cells import cell_label
 
 CELL = "cell"
 _PLAIN = (bool, int, float, str, type(None))

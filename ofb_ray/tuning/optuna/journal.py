@@ -14,9 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.results.files import JOURNAL_FILE, RECORD_FILE, trial_folder
-from ofb_ray.results.records import Record
-from ofb_ray.tuning.optuna.distributions import CELL, as_choice, distributions, labels
+from ofb_ray.results.files import JOURNAL_FILE
+from ofb_ray.results.index import TrialIndex
+from ofb_ray.results.records import Outcome
+from ofb_ray.tuning.optuna.distributions import CELL, as_choice, distributions
 from ofb_ray.tuning.optuna.metrics import objective_values, violations
 
 # Of a study's trial: the number of its folder and its cell, or the folder of another sweep that it comes from.
@@ -24,7 +25,7 @@ NUMBER, PLACE, FROM = "trial", "place", "from"
 
 
 def open_study(results: Path, spec: SweepSpec) -> optuna.Study | None:
-    """The sweep's study from its journal, made if there is none; None where the journal is not this sweep's.
+    """Open the sweep's study from its journal, made if there is none; None where the journal is not this sweep's.
 
     The caller holds the driver's lock.
     """
@@ -104,16 +105,21 @@ def rebuild(results: Path, spec: SweepSpec, trials: Sequence[FrozenTrial]) -> op
     return _study(path, spec)
 
 
-def agrees(study: optuna.Study, spec: SweepSpec, issued: dict[int, Json], results: Path, warm: set[str]) -> bool:
+def agrees(study: optuna.Study, index: TrialIndex, warm: set[str]) -> bool:
     """Whether a study tells what the trial folders tell: else it is derived from them anew.
 
     It may know trials that were given out and have no folder yet, and miss how a trial ended, but not claim an end that
     no record shows (one that is to be tried again), nor lack a folder, nor know other cells than the sweep.
+
+    Args:
+        study: the one to judge.
+        index: what the trial folders tell.
+        warm: the folders of the trials to start warm from.
     """
-    if [direction.name.lower() for direction in study.directions] != [each.goal for each in spec.objectives]:
+    if [direction.name.lower() for direction in study.directions] != [each.goal for each in index.spec.objectives]:
         return False
     numbers: set[int] = set()
-    choices = labels(spec)
+    choices = index.labels
     for trial in study.get_trials(deepcopy=False):
         cell = trial.distributions.get(CELL)
         if cell is not None and list(getattr(cell, "choices", ())) != choices:
@@ -123,41 +129,39 @@ def agrees(study: optuna.Study, spec: SweepSpec, issued: dict[int, Json], result
         number = trial.user_attrs.get(NUMBER)
         if not isinstance(number, int) or number in numbers:
             return False
-        if trial.state.is_finished() and not _has_record(results, number):
+        if trial.state.is_finished() and index.outcome(number) is None:
             return False
         numbers.add(number)
     taken = {trial.user_attrs[FROM] for trial in study.get_trials(deepcopy=False) if FROM in trial.user_attrs}
-    return set(issued) <= numbers and taken == warm
+    return {trial.trial for trial in index.suggested} <= numbers and taken == warm
 
 
-def _has_record(results: Path, number: int) -> bool:
-    return (trial_folder(results, number) / RECORD_FILE).exists()
-
-
-def frozen(spec: SweepSpec, record: Record | None, label: str, values: Json, attributes: Json) -> FrozenTrial:
-    """A trial as it would stand in the study had it been asked for and told there.
+def frozen(spec: SweepSpec, outcome: Outcome | None, label: str, values: Json, attributes: Json) -> FrozenTrial:
+    """Make a trial as it would stand in the study had it been asked for and told there.
 
     Args:
+        spec: the sweep.
+        outcome: how it ended, None while it runs.
         label: of its cell.
         values: of its parameters, keyed as in the sweep file.
         attributes: user attributes.
     """
-    state, objectives = end_of(spec, record)
+    state, objectives = end_of(spec, outcome)
     return optuna.create_trial(
         state=state,
         values=objectives,
         params={CELL: label, **{key: as_choice(value) for key, value in values.items()}},
         distributions=distributions(spec, values),
         user_attrs=attributes,
-        constraints=violations(spec, record) if objectives is not None and record else None,
+        constraints=violations(spec, outcome) if objectives is not None and outcome else None,
     )
 
 
-def end_of(spec: SweepSpec, record: Record | None) -> tuple[TrialState, list[float] | None]:
-    """What Optuna is to be told of a trial: its state and, where it is complete, its objectives."""
-    if record is None:
+def end_of(spec: SweepSpec, outcome: Outcome | None) -> tuple[TrialState, list[float] | None]:
+    """Return what to tell Optuna of a trial: its state and, where it is complete, its objectives."""
+    if outcome is None:
         return TrialState.RUNNING, None
-    objectives = objective_values(spec, record)
+    objectives = objective_values(spec, outcome)
     if objectives is not None:
         return TrialState.COMPLETE, objectives
-    return (TrialState.PRUNED if record.status == "stopped" else TrialState.FAIL), None
+    return (TrialState.PRUNED if outcome.status == "stopped" else TrialState.FAIL), None

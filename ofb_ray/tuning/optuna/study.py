@@ -12,9 +12,9 @@ the budgets would be noise to its model (synthetic, 2 budgets x 12 trials, 4 see
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from pathlib import Path
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -23,164 +23,208 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ofb_ray.config import Json, Parameter, SweepSpec
 from ofb_ray.config.space import applies, collect, expand_all, grid_points, inside, suggestion_order, value_at
-from ofb_ray.results import records
-from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import JOURNAL_FILE, RECORD_FILE, TRIAL_FILE, trial_folder
-from ofb_ray.results.folder import cell_key, cell_label, issued, plain_cell, promoted
-from ofb_ray.results.records import Record
-from ofb_ray.tuning.optuna.distributions import CELL, as_choice, labels
+from ofb_ray.results.cells import cell_key, plain_cell
+from ofb_ray.results.files import TrialFile
+from ofb_ray.results.index import Cell, TrialIndex
+from ofb_ray.results.records import Outcome
+from ofb_ray.tuning.optuna.distributions import CELL, as_choice
 from ofb_ray.tuning.optuna.journal import FROM, NUMBER, PLACE, agrees, end_of, frozen, open_study, rebuild
 from ofb_ray.tuning.optuna.metrics import violations
 from ofb_ray.tuning.optuna.samplers import make_sampler, with_generations
 from ofb_ray.tuning.optuna.warm_start import warm_trials
 
-__all__ = ["JOURNAL_FILE", "Suggestions"]
+
+@dataclass(frozen=True)
+class StudyTrial:
+    """A trial of the sweep in Optuna's study.
+
+    Args:
+        number: Optuna's own, which counts warm-start trials, too.
+        id: Optuna's key in its storage.
+        cell: the key of its cell.
+    """
+
+    number: int
+    id: int
+    cell: str
 
 
 class Suggestions:
-    """Issues a sweep's trials by number and tells Optuna their records; the trial folders are its memory.
+    """Issue a sweep's trials by number and tell Optuna how they ended.
 
     The study's trials carry the number of their folder as user attribute: Optuna numbers its trials by itself, and
-    those of a warm start have no folder. The journal is derived from the folders again where it disagrees with them.
+    those of a warm start have no folder. Make one with `open`.
 
     Args:
-        results: the results folder; the caller holds its driver's lock.
-        spec: the sweep.
+        index: the sweep's trials; the caller holds its driver's lock.
+        study: Optuna's study, which agrees with the index.
+        trials: the sweep's trials in the study, by the number of their folder.
+        notes: lines for the user.
     """
 
-    def __init__(self, results: Path, spec: SweepSpec) -> None:
-        self.results, self.spec = results, spec
-        self._order = list(suggestion_order(spec.parameters))
-        self._cells = {cell_key(cell): cell for cell in spec.cells}
-        trees = issued(results)
-        warm, self.notes = warm_trials(spec, results)
-        study = open_study(results, spec)
-        if study is None or not agrees(study, spec, trees, results, {trial.user_attrs[FROM] for trial in warm}):
-            study = rebuild(results, spec, self._derive(warm, trees))
-        self.study = study
-        while self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.ask()  # enqueued by a driver that was killed before it asked
-        own = [trial for trial in self.study.get_trials(deepcopy=False) if NUMBER in trial.user_attrs]
-        self._trials = {int(trial.user_attrs[NUMBER]): trial.number for trial in own}
-        self._places = {int(trial.user_attrs[NUMBER]): cell_key(trial.user_attrs[PLACE]) for trial in own}
-        self._unfinished = self._settle()
-        self.total = len(self._trials) + sum(self._lacking().values())
+    def __init__(
+        self, index: TrialIndex, study: optuna.Study, trials: dict[int, StudyTrial], notes: Iterable[str] = ()
+    ) -> None:
+        self.study, self.notes = study, list(notes)
+        self.index, self._trials = index, trials
+        self._order = list(suggestion_order(index.spec.parameters))
+        self._waiting = sorted(number for number in trials if index.outcome(number) is None)
+        self._points: dict[str, Iterator[Json]] = {}
+
+    @classmethod
+    def open(cls, index: TrialIndex) -> Suggestions:
+        """Open the sweep's study, or derive it from the trials where it disagrees with them, and bring it up to date.
+
+        Args:
+            index: the sweep's trials; the caller holds its driver's lock.
+
+        Raises:
+            InputError: a folder to start warm from is none.
+            OSError: the study's journal cannot be written.
+        """
+        spec = index.spec
+        warm, notes = warm_trials(spec, index.results)
+        study = open_study(index.results, spec)
+        if study is None or not agrees(study, index, {trial.user_attrs[FROM] for trial in warm}):
+            study = rebuild(index.results, spec, _derive(index, warm))
+        while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            study.ask()  # enqueued by a driver that was killed before it asked
+        trials: dict[int, StudyTrial] = {}
+        for trial in study.get_trials(deepcopy=False):
+            if NUMBER in trial.user_attrs:
+                number, key = int(trial.user_attrs[NUMBER]), cell_key(trial.user_attrs[PLACE])
+                index.reserve(number, key)
+                trials[number] = mine = StudyTrial(trial.number, trial._trial_id, key)
+                outcome = index.outcome(number)
+                if outcome is not None and not trial.state.is_finished():  # it ended while no driver was there
+                    # A driver may have been killed between the constraints and the end.
+                    _tell(study, spec, mine, outcome, "constraints:budget" in trial.system_attrs)
+        return cls(index, study, trials, notes)
+
+    @property
+    def spec(self) -> SweepSpec:
+        """The sweep."""
+        return self.index.spec
 
     @property
     def left(self) -> int:
-        """Trials that have no record yet, issued or not."""
-        done = sum((trial_folder(self.results, each) / RECORD_FILE).exists() for each in self._trials)
-        return len(self._trials) - done + sum(self._lacking().values())
+        """Trials that have no record yet, issued or not; promoted ones left out."""
+        return self.index.suggestions_left
 
-    def next(self) -> int | None:
-        """The number of the next trial to run, its folder and trial.json written; None when all are issued."""
-        if self._unfinished:
-            number = self._unfinished.pop(0)
-            if not (trial_folder(self.results, number) / TRIAL_FILE).exists():
-                self._suggest(number)
-            return number
-        lacking = self._lacking()
-        if not lacking:
+    def next(self) -> TrialFile | None:
+        """Issue the next trial to run, its trial.json written; None when all are issued.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._waiting:
+            number = self._waiting.pop(0)
+            return self.index.trial(number) if self.index.is_issued(number) else self._suggest(number)
+        cell = self.index.next_cell()
+        if cell is None:
             return None
-        counts = Counter(self._places.values())
-        place = min(lacking, key=lambda key: counts[key])
-        taken = {*self._trials, *promoted(self.results)}
-        number = next(number for number in itertools.count() if number not in taken)
-        cell = self._cells[place]
-        attributes = {NUMBER: number, PLACE: plain_cell(cell)}
-        self.study.enqueue_trial(self._fixed(cell, counts[place]), user_attrs=attributes)
+        number, fixed = self.index.next_number(), self._fixed(cell)
+        self.index.reserve(number, cell.key)
+        attributes = {NUMBER: number, PLACE: plain_cell(cell.values)}
+        self.study.enqueue_trial(fixed, user_attrs=attributes)
         self.study.sampler = RandomSampler(seed=0)  # `_suggest` puts the trial's own in place
-        self._trials[number], self._places[number] = self.study.ask().number, place
-        self._suggest(number)
-        return number
+        trial = self.study.ask()
+        self._trials[number] = StudyTrial(trial.number, trial._trial_id, cell.key)
+        return self._suggest(number)
 
-    def tell(self, number: int) -> Record | None:
-        """Pass trial `number`'s record to Optuna, if there is one; a trial without one stays open for a resume."""
-        record = records.read_record(trial_folder(self.results, number))
-        known = self._frozen(number)
-        if record is None or known.state.is_finished():
-            return record
-        state, values = end_of(self.spec, record)
-        # Else a driver was killed between this and the next step.
-        if values is not None and "constraints:budget" not in known.system_attrs:
-            trial = optuna.trial.Trial(self.study, known._trial_id)
-            for key, violation in violations(self.spec, record).items():
-                trial.set_constraint(key, violation)
-        self.study.tell(known.number, values, state=state)
-        return record
+    def close(self, number: int, outcome: Outcome | None) -> None:
+        """Tell Optuna how trial `number` ended; without an outcome it stays open for a later launch."""
+        known = self.index.outcome(number)
+        self.index.close(number, outcome)
+        if outcome is not None and known is None:
+            _tell(self.study, self.spec, self._trials[number], outcome)
 
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[self._trials[number]]
+    def reissue(self, numbers: Iterable[int]) -> None:
+        """Have `next` issue trials again that are still open."""
+        self._waiting = sorted({*self._waiting, *numbers})
 
-    def _settle(self) -> list[int]:
-        """Tell what finished while no driver was there; the numbers of the trials that were issued and are not done."""
-        running = [number for number in sorted(self._trials) if not self._frozen(number).state.is_finished()]
-        return [number for number in running if self.tell(number) is None]
+    def _fixed(self, cell: Cell) -> Json:
+        """What Optuna must not choose for the next trial of a cell: the cell, the file's own values, a point."""
+        return {CELL: cell.label} | {key: as_choice(value) for key, value in self._given(cell).items()}
 
-    def _lacking(self) -> dict[str, int]:
-        """The cells that lack trials, in their order, and how many."""
-        counts = Counter(self._places.values())
-        lacking = {key: self.spec.wanted(cell) - counts[key] for key, cell in self._cells.items()}
-        return {key: count for key, count in lacking.items() if count > 0}
-
-    def _derive(self, warm: list[FrozenTrial], trees: dict[int, Json]) -> list[FrozenTrial]:
-        """The study's trials as warm start and trial folders tell them."""
-        trials = list(warm)
-        for number, tree in trees.items():
-            record = records.read_record(trial_folder(self.results, number))
-            values = collect(tree["params"], self._order)
-            trials.append(frozen(self.spec, record, tree["label"], values, {NUMBER: number, PLACE: tree["cell"]}))
-        return with_generations(self.spec, trials)
-
-    def _fixed(self, cell: Json, position: int) -> Json:
-        """What Optuna must not choose for the `position`-th trial of a cell: the cell, own values, a point."""
-        return {CELL: cell_label(cell)} | {key: as_choice(value) for key, value in self._given(cell, position).items()}
-
-    def _given(self, cell: Json, position: int) -> Json:
-        if self.spec.sampler.name == "grid":
-            place, trees = cell_key(cell), issued(self.results).values()
-            tried = [tree["params"] for tree in trees if cell_key(tree["cell"]) == place]
-            points = grid_points(self.spec.parameters, cell)
-            return next(point for point in points if expand_all(point) not in tried)
-        if position == 0:
-            tree = self.spec.trial(cell, {}).model_dump(mode="json")
+    def _given(self, cell: Cell) -> Json:
+        spec = self.spec
+        if spec.sampler.name == "grid":
+            return next(self._untried(cell))
+        if cell.count == 0:
+            tree = spec.trial(cell.values, {}).model_dump(mode="json")
             own = {key: value_at(tree, key) for key in self._order}
-            return {key: value for key, value in own.items() if inside(self.spec.parameters[key], value)}
-        return self.spec.points[position - 1] if position <= len(self.spec.points) else {}
+            return {key: value for key, value in own.items() if inside(spec.parameters[key], value)}
+        return spec.points[cell.count - 1] if cell.count <= len(spec.points) else {}
 
-    def _drawn(self, number: int) -> int:
-        """How many trials with the label of trial `number` were suggested before it, seeds taken together."""
-        label = cell_label(self._cells[self._places[number]])
-        same = Counter(place for place in self._places.values() if cell_label(self._cells[place]) == label)
-        suggested = sum(max(0, count - 1 - len(self.spec.points)) for count in same.values())
-        return max(0, suggested - 1)  # itself
+    def _untried(self, cell: Cell) -> Iterator[Json]:
+        """The points of the grid that no trial of the cell has; each is given once."""
+        if not self._points:
+            tried = {(cell_key(trial.cell), _text(trial.params)) for trial in self.index.suggested}
+            for key in {each.key for label in self.index.labels for each in self.index.cells(label)}:
+                points = grid_points(self.spec.parameters, self.index.cell(key).values)
+                self._points[key] = iter([point for point in points if (key, _text(expand_all(point))) not in tried])
+        return self._points[cell.key]
 
-    def _suggest(self, number: int) -> None:
+    def _drawn(self, label: str) -> int:
+        """How many trials with this label were suggested before the last one, seeds taken together."""
+        given = 1 + len(self.spec.points)
+        return max(0, sum(max(0, cell.count - given) for cell in self.index.cells(label)) - 1)
+
+    def _suggest(self, number: int) -> TrialFile:
         """Let Optuna fill in the parameters that apply and write the trial's folder."""
-        cell = self._cells[self._places[number]]
-        sampler = make_sampler(self.spec, number, cell_label(cell), self._drawn(number))
+        mine = self._trials[number]
+        cell = self.index.cell(mine.cell)
+        sampler = make_sampler(self.spec, number, cell.label, self._drawn(cell.label))
         if isinstance(sampler, BaseGASampler):  # it would leave trials whose values are all given out of its population
-            sampler.get_trial_generation(self.study, self._frozen(number))
+            sampler.get_trial_generation(self.study, self.study.get_trials(deepcopy=False)[mine.number])
         self.study.sampler = sampler
-        trial = optuna.trial.Trial(self.study, self._frozen(number)._trial_id)
-        trial.suggest_categorical(CELL, labels(self.spec))
+        trial = optuna.trial.Trial(self.study, mine.id)
+        trial.suggest_categorical(CELL, self.index.labels)
         values: Json = {}
         for key in self._order:
             parameter = self.spec.parameters[key]
-            if applies(parameter, {**cell, **values}):
+            if applies(parameter, {**cell.values, **values}):
                 values[key] = _suggest(trial, key, parameter)
         params = expand_all(values)
-        spec = self.spec.trial(cell, params)
-        tree = {
-            "trial": number,
-            "sweep": self.spec.name,
-            "key": spec.key,
-            "cell": plain_cell(cell),
-            "label": cell_label(cell),
-            "params": params,
-            "spec": spec.model_dump(mode="json"),
-        }
-        write_json(trial_folder(self.results, number) / TRIAL_FILE, tree)
+        spec = self.spec.trial(cell.values, params)
+        file = TrialFile(
+            trial=number,
+            sweep=self.spec.name,
+            key=spec.key,
+            cell=plain_cell(cell.values),
+            label=cell.label,
+            params=params,
+            spec=spec.model_dump(mode="json"),
+        )
+        self.index.issue(file)
+        return file
+
+
+def _derive(index: TrialIndex, warm: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Make the study's trials from those of a warm start and from the index."""
+    trials, order = list(warm), list(suggestion_order(index.spec.parameters))
+    for trial in index.suggested:
+        values = collect(trial.params, order)
+        attributes = {NUMBER: trial.trial, PLACE: trial.cell}
+        trials.append(frozen(index.spec, index.outcome(trial.trial), trial.label, values, attributes))
+    return with_generations(index.spec, trials)
+
+
+def _tell(study: optuna.Study, spec: SweepSpec, mine: StudyTrial, outcome: Outcome, constrained: bool = False) -> None:
+    """Tell the study how a trial ended that it knows as running; `constrained`: it knows the constraints already."""
+    state, values = end_of(spec, outcome)
+    if values is not None and not constrained:
+        study.sampler = RandomSampler(seed=0)  # the Trial below would let the one in place suggest once more
+        trial = optuna.trial.Trial(study, mine.id)
+        for key, violation in violations(spec, outcome).items():
+            trial.set_constraint(key, violation)
+    study.tell(mine.number, values, state=state)
+
+
+def _text(params: Json) -> str:
+    """Equal for equal explored values, of a grid's point or of a trial.json."""
+    return json.dumps(params, sort_keys=True)
 
 
 def _suggest(trial: optuna.Trial, key: str, parameter: Parameter) -> Any:

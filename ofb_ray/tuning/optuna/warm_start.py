@@ -10,17 +10,17 @@ from optuna.trial import FrozenTrial
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.config.space import applies, inside, suggestion_order, value_at
 from ofb_ray.errors import InputError
-from ofb_ray.results import records
-from ofb_ray.results.atomic import read_json
-from ofb_ray.results.files import TRIAL_FILE, trial_folders
-from ofb_ray.results.folder import PROMOTES, cell_label, results_uri
+from ofb_ray.results.cells import cell_label
+from ofb_ray.results.files import TrialFile, trial_folders
+from ofb_ray.results.folder import results_uri
+from ofb_ray.results.records import read_record
 from ofb_ray.results.store import readable, same
 from ofb_ray.tuning.optuna.journal import FROM, frozen
 from ofb_ray.tuning.optuna.metrics import objective_values
 
 
 def warm_folders(spec: SweepSpec, results: Path) -> list[Path]:
-    """The earlier results folders of `warm_start`, as folders on this machine.
+    """Find the earlier results folders of `warm_start`, as folders on this machine.
 
     Raises:
         InputError: one does not exist, or is this sweep's own.
@@ -37,7 +37,7 @@ def warm_folders(spec: SweepSpec, results: Path) -> list[Path]:
 
 
 def warm_trials(spec: SweepSpec, results: Path) -> tuple[list[FrozenTrial], list[str]]:
-    """The trials to learn from, and a line for each folder: how many were taken, and why others were not."""
+    """Return the trials to learn from, and a line for each folder: how many were taken, and why others were not."""
     trials: list[FrozenTrial] = []
     notes = []
     cells = {cell_label(cell): cell for cell in spec.cells}
@@ -57,17 +57,16 @@ def warm_trials(spec: SweepSpec, results: Path) -> tuple[list[FrozenTrial], list
 
 
 def _warm(spec: SweepSpec, cells: dict[str, Json], folder: Path, source: str) -> FrozenTrial | str:
-    """The trial in `folder`, or why it is not taken."""
+    """Return the trial in `folder`, or why it is not taken."""
     try:
-        record = records.read_record(folder)
+        record, trial = read_record(folder), TrialFile.read(folder)
     except ValueError:
         return "of another format"
     if record is None or record.status != "finished":
         return "not finished"
-    tree = read_json(folder / TRIAL_FILE)
-    if PROMOTES in tree:
+    if trial is not None and trial.promotes is not None:
         return "promoted"
-    label = str(tree.get("label"))
+    label = trial.label if trial is not None else ""
     if label not in cells:
         return "of another cell"
     values: Json = {}
@@ -76,6 +75,6 @@ def _warm(spec: SweepSpec, cells: dict[str, Json], folder: Path, source: str) ->
             values[key] = value_at(record.spec, key)
             if not inside(spec.parameters[key], values[key]):
                 return f"with {key} outside its range"
-    if objective_values(spec, record) is None:
+    if objective_values(spec, record.outcome) is None:
         return "without an objective"
-    return frozen(spec, record, label, values, {FROM: source})
+    return frozen(spec, record.outcome, label, values, {FROM: source})

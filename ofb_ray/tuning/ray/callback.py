@@ -10,7 +10,8 @@ from typing import Any
 from ray import tune
 
 from ofb_ray.config import Json
-from ofb_ray.results.files import LOG_FILE, Progress, TrialFile, trial_folder
+from ofb_ray.results.files import LOG_FILE, Progress, trial_folder
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.ray.job import number_in
@@ -20,15 +21,10 @@ from ofb_ray.tuning.trackers import Trackers
 class Events(tune.Callback):
     """Pass what Ray says about trials on to display and trackers, and note deaths in the trial's folder."""
 
-    def __init__(self, results: Path, display: Display, trackers: Trackers) -> None:
-        self._results, self._display, self._trackers = results, display, trackers
-        self._handed_out: dict[int, TrialFile] = {}
+    def __init__(self, index: TrialIndex, display: Display, trackers: Trackers) -> None:
+        self._index, self._display, self._trackers = index, display, trackers
         self._attempted: dict[int, Any] = {}  # Ray's own object of each trial that has begun
         self._recovered: Counter[int] = Counter()
-
-    def handed_out(self, trial: TrialFile) -> None:
-        """Take note of a trial that Ray gets."""
-        self._handed_out[trial.trial] = trial
 
     def recovered(self, number: int) -> int:
         """Return how often Ray has let a trial go on after a death."""
@@ -53,8 +49,9 @@ class Events(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Json, **_: Any) -> None:
         """Pass a report on."""
         number = number_in(trial.config)
-        self._display.progress(number, self._handed_out[number].model_dump(), result)
-        self._trackers.progress(number, result)
+        progress = Progress.model_validate(result)
+        self._display.progress(self._index.trial(number), progress)
+        self._trackers.progress(number, progress)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Take note of a death after which the trial goes on."""
@@ -73,7 +70,7 @@ class Events(tune.Callback):
         An error that was raised is there already, written by the process that raised it.
         """
         cause = self.last_words(number)
-        log = trial_folder(self._results, number) / LOG_FILE
+        log = trial_folder(self._index.results, number) / LOG_FILE
         if not cause or "RayTaskError" in cause or (log.exists() and cause in log.read_text(encoding="utf-8")):
             return  # Ray announces some deaths twice
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
@@ -81,7 +78,7 @@ class Events(tune.Callback):
 
     def ended(self, number: int, record: Record | None) -> None:
         """Pass on that a trial ended; without a record it was interrupted, or met bad input or a full disk."""
-        progress = Progress.read(trial_folder(self._results, number))
-        reason = progress.message if record is None and progress is not None and progress.died else ""
-        self._display.ended(number, self._handed_out[number].model_dump(), record, reason)
+        fact = self._index.fact(number)
+        reason = fact.progress.message if fact.state == "died" else ""
+        self._display.ended(self._index.trial(number), record, reason)
         self._trackers.ended(number, record, reason)

@@ -15,7 +15,7 @@ from typing import Any
 from ofb_ray.config import Json
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import LOG_FILE, SHARED_FOLDER
-from ofb_ray.tuning.lifecycle.early_stop import Gate
+from ofb_ray.tuning.lifecycle.early_stop import EarlyStop
 from ofb_ray.tuning.ray.job import Job
 
 
@@ -54,7 +54,7 @@ def logged(job: Job) -> Iterator[None]:
             raise
 
 
-def run_function(job: Job, report: Callable[[Json], None], gate: Gate | None = None) -> None:
+def run_function(job: Job, report: Callable[[Json], None], gate: EarlyStop | None = None) -> None:
     """Run the trial function in this process.
 
     Args:

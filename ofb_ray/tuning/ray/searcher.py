@@ -9,37 +9,36 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from ofb_ray.config import Json
-from ofb_ray.results.driver import Place
-from ofb_ray.results.files import TrialFile, trial_folder
+from ofb_ray.results.driver import SweepResults
+from ofb_ray.results.files import TrialFile
 from ofb_ray.tuning.lifecycle.failures import disk_trouble
-from ofb_ray.tuning.lifecycle.promote import Promotions
+from ofb_ray.tuning.lifecycle.source import TrialSource
 from ofb_ray.tuning.lifecycle.stop import Stop
-from ofb_ray.tuning.optuna.study import Suggestions
 from ofb_ray.tuning.ray.job import Job
 
 
 class StudySearcher(Searcher):
-    """Hand out the numbers of `suggestions`. What Ray reports is not used: a trial's record is the truth.
+    """Hand out the trials of a source. What Ray reports is not used: a trial's record is the truth.
 
     Args:
-        suggestions: the sweep's study.
+        source: where trials come from.
         job: makes the job of a trial.
-        place: where that is.
+        results: the sweep's results.
         stop: once it is set, no further trial is handed out.
         close: called with the number of a trial that ended.
     """
 
     def __init__(
         self,
-        suggestions: Suggestions | Promotions,
+        source: TrialSource,
         job: Callable[[TrialFile], Job],
-        place: Place,
+        results: SweepResults,
         stop: Stop,
         close: Callable[[int], None],
     ) -> None:
         super().__init__()
-        self._suggestions, self._job = suggestions, job
-        self._place, self._stop, self._close = place, stop, close
+        self._source, self._job = source, job
+        self._results, self._stop, self._close = results, stop, close
         self._numbers: dict[str, int] = {}
 
     def __getstate__(self) -> Json:
@@ -47,23 +46,21 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the config of the next trial; Searcher.FINISHED when there is none."""
-        number = None if self._stop.is_set() else self._next()
-        if number is None:
+        trial = None if self._stop.is_set() else self._next()
+        if trial is None:
             return str(Searcher.FINISHED)
-        self._numbers[trial_id] = number
-        trial = TrialFile.read(trial_folder(self._place.results, number))
-        assert trial is not None
+        self._numbers[trial_id] = trial.trial
         return self._job(trial).config()
 
-    def _next(self) -> int | None:
+    def _next(self) -> TrialFile | None:
         try:
-            number = self._suggestions.next()
-            if number is not None:
-                self._place.issued(number)
+            trial = self._source.next()
+            if trial is not None:
+                self._results.send_issued(trial.trial)
         except OSError as error:
-            self._stop.set(disk_trouble(error, self._place.results) or f"the results cannot be written: {error}")
+            self._stop.set(disk_trouble(error, self._results.folder) or f"the results cannot be written: {error}")
             return None
-        return number
+        return trial
 
     def on_trial_complete(self, trial_id: str, result: Json | None = None, error: bool = False) -> None:
         """Close a trial that ended, failed or was interrupted."""

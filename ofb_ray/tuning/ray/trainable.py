@@ -15,7 +15,7 @@ from ofb_ray.config import Json
 from ofb_ray.errors import InputError
 from ofb_ray.results.attempt import Attempt, SupersededError, attempt
 from ofb_ray.results.files import DEATH_FILE, LOG_FILE, PROGRESS_FILE, Progress
-from ofb_ray.tuning.lifecycle.early_stop import gate_of
+from ofb_ray.tuning.lifecycle.early_stop import early_stop
 from ofb_ray.tuning.lifecycle.failures import describe, disk_trouble, repeated, write_death, write_failed
 from ofb_ray.tuning.ray.job import Job
 from ofb_ray.tuning.ray.process import logged, run_function
@@ -49,7 +49,7 @@ def _attempt(job: Job, files: Attempt) -> None:
     files.discard(DEATH_FILE)  # of the attempt before
     try:
         with ends_when_silent(job.silent_minutes, folder) as alive, logged(job), team(job):
-            gate = gate_of(job.gate, job.trial, folder, files, job.uri)
+            gate = early_stop(job.gate, job.trial, files, job.uri)
             run_function(job, _reporter(folder, files, alive), gate)
     except InputError as error:
         _stay_open(folder, str(error))

@@ -1,4 +1,4 @@
-"""TensorBoard, MLflow, W&B, csv and json, fed by the driver: a trial is one run, however often the sweep is resumed.
+"""Feed TensorBoard, MLflow, W&B, csv and json from the driver: a trial is one run, however often a sweep is resumed.
 
 Ray's own logger callbacks are not used: they begin a new run at every launch and at every attempt.
 """
@@ -11,12 +11,13 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from ofb_ray.config import PHASES, Json, SweepSpec
+from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 from ofb_ray.results.atomic import write_atomic
-from ofb_ray.results.files import LOGGER_FOLDER, RECORD_FILE, trial_folders
+from ofb_ray.results.files import LOGGER_FOLDER, Progress
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import METRICS, Tracker
+from ofb_ray.tuning.trackers.base import Tracker, row_of
 from ofb_ray.tuning.trackers.worker import Worker
 
 CLOSE_SECONDS = 20.0
@@ -24,28 +25,29 @@ _OPTIONAL = ("mlflow", "wandb")
 
 
 def check_installed(spec: SweepSpec) -> None:
-    """Every tracker that the sweep names can be imported.
+    """Check that every tracker that the sweep names can be imported.
 
     Raises:
         InputError: one cannot.
     """
-    for place, entry in enumerate(spec.loggers):
+    for position, entry in enumerate(spec.loggers):
         for name in entry:
             if name in _OPTIONAL and importlib.util.find_spec(name) is None:
-                raise InputError(f"{name} is not installed: pip install {name}", key=f"loggers.{place}")
+                raise InputError(f"{name} is not installed: pip install {name}", key=f"loggers.{position}")
 
 
 class Trackers:
-    """All trackers of one launch. Use as a context manager.
+    """Feed all trackers of one launch. Use as a context manager.
 
     Trials that finished while no driver was there, or before a tracker was named, are delivered first.
 
     Args:
+        index: the sweep's trials.
         note: tells the user a line; called from several threads.
     """
 
-    def __init__(self, results: Path, spec: SweepSpec, note: Callable[[str], None]) -> None:
-        folder = results / LOGGER_FOLDER
+    def __init__(self, index: TrialIndex, note: Callable[[str], None]) -> None:
+        spec, folder = index.spec, index.results / LOGGER_FOLDER
         named = identity(folder) if spec.loggers else ""
         self._workers: list[Worker] = []
         for entry in spec.loggers:
@@ -53,10 +55,10 @@ class Trackers:
                 done = folder / f".{name}.done"
                 ended = _numbers(done)
                 make = _maker(name, options, folder, spec.name, named)
-                self._workers.append(worker := Worker(name, results, make, done, note))
-                for trial in trial_folders(results):
-                    if int(trial.name) not in ended and (trial / RECORD_FILE).exists():
-                        worker.put("catch_up", int(trial.name))
+                self._workers.append(worker := Worker(name, index, make, done, note))
+                for fact in index.facts:
+                    if fact.number not in ended and fact.outcome is not None and fact.trial is not None:
+                        worker.put("catch_up", fact.number)
 
     def __enter__(self) -> Trackers:
         return self
@@ -65,16 +67,16 @@ class Trackers:
         self.close()
 
     def started(self, number: int) -> None:
-        """A trial begins, or goes on."""
+        """Open the run of a trial that begins, or goes on."""
         self._put("start", number)
 
-    def progress(self, number: int, report: Json) -> None:
-        """A trial has reported, see run_trial; whatever is no epoch is left out."""
-        if report.get("phase") in PHASES:
-            self._put("log", number, {key: report.get(key) for key in ("phase", "epoch", *METRICS)})
+    def progress(self, number: int, report: Progress) -> None:
+        """Log a report of a trial; whatever is no epoch is left out."""
+        if (row := row_of(report)) is not None:
+            self._put("log", number, row)
 
     def ended(self, number: int, record: Record | None, reason: str) -> None:
-        """A trial has ended: with its record, or without one for `reason`; an empty reason is an interruption."""
+        """End the run of a trial: with its record, or without one for `reason`; an empty reason is an interruption."""
         self._put("end", number, record, reason)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:

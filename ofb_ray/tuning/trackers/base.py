@@ -1,26 +1,27 @@
-"""What a tracker is told about a trial, and what it must be able to do."""
+"""Say what a tracker gets of a trial, and what it must be able to do."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from ofb_ray.config import PHASES, Budget, Json
-from ofb_ray.results.atomic import read_json
-from ofb_ray.results.files import TRIAL_FILE, trial_folder, trial_name
+from ofb_ray.results.files import Progress, TrialFile, trial_name
 from ofb_ray.results.records import Record
 
 METRICS = ("loss", "top1_val", "expected_macs")
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrackedTrial:
     """One trial as trackers know it.
 
     Args:
-        label: its cell as short text; key: the hash of its spec.
+        number: of the trial.
+        sweep: name of its sweep.
+        label: its cell as short text.
+        key: the hash of its spec.
         hparams: budget, grid values, seed and explored parameters, plain scalars.
         before: the epochs of all phases ahead of each phase.
     """
@@ -38,7 +39,7 @@ class Trial:
         return trial_name(self.number)
 
     def step(self, row: Json) -> int | None:
-        """The global step of a report or a row of history: epochs over all phases. None where no epoch was trained."""
+        """Return the global step of a row: epochs over all phases. None where no epoch was trained."""
         if row.get("phase") not in self.before or all(row.get(key) is None for key in METRICS):
             return None
         return self.before[row["phase"]] + int(row["epoch"])
@@ -50,13 +51,13 @@ class Tracker(Protocol):
     A run that an earlier launch began is gone on with: every method opens the trial's run where it is not open.
     """
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrackedTrial) -> None:
         """Open the trial's run with its hyperparameters."""
 
-    def log(self, trial: Trial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
         """Log `metrics(row)`, unless the run has this step."""
 
-    def end(self, trial: Trial, record: Record | None, reason: str) -> None:
+    def end(self, trial: TrackedTrial, record: Record | None, reason: str) -> None:
         """Log what the run lacks of the record's history, its final metrics, and how it ended.
 
         Without a record the trial was interrupted, or died for `reason`.
@@ -69,20 +70,26 @@ class Tracker(Protocol):
         """End whatever is open; no call follows."""
 
 
-def read_trial(results: Path, number: int) -> Trial:
-    """Trial `number` by its trial.json."""
-    tree = read_json(trial_folder(results, number) / TRIAL_FILE)
-    cell, spec = dict(tree["cell"]), tree["spec"]
+def track(trial: TrialFile) -> TrackedTrial:
+    """Return a trial as trackers know it."""
+    cell = dict(trial.cell)
     before: dict[str, int] = {}
     epochs = 0
     for phase in PHASES:
         before[phase] = epochs
-        epochs += int(spec[phase]["epochs"])
+        epochs += int(trial.spec[phase]["epochs"])
     budget = Budget.model_validate(cell.pop("budget"))
     # A ratio as a number: TensorBoard's and MLflow's parallel coordinates then have an axis for it.
     value = budget.label if budget.macs_ratio is None else budget.macs_ratio
-    hparams = {"budget": value, **{key: _scalar(value) for key, value in {**cell, **tree["params"]}.items()}}
-    return Trial(number, tree["sweep"], tree["label"], tree["key"], hparams, before)
+    hparams = {"budget": value, **{key: _scalar(value) for key, value in {**cell, **trial.params}.items()}}
+    return TrackedTrial(trial.trial, trial.sweep, trial.label, trial.key, hparams, before)
+
+
+def row_of(report: Progress) -> Json | None:
+    """Return a report as a row of history has it; None where it is of no epoch."""
+    if report.phase not in PHASES:
+        return None
+    return {key: getattr(report, key) for key in ("phase", "epoch", *METRICS)}
 
 
 def metrics(row: Json) -> dict[str, float]:
@@ -91,7 +98,7 @@ def metrics(row: Json) -> dict[str, float]:
     return {**known, "phase": float(PHASES.index(row["phase"])), "epoch": float(row["epoch"])}
 
 
-def history(trial: Trial, record: Record) -> dict[int, Json]:
+def history(trial: TrackedTrial, record: Record) -> dict[int, Json]:
     """Step -> row of all epochs that the record knows, in order; those of a shared dense network, too."""
     steps = {step: row for row in record.history if (step := trial.step(row)) is not None}
     return dict(sorted(steps.items()))

@@ -18,7 +18,7 @@ from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 
 from ofb_ray.config import Json
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import Trial, final_metrics, history, metrics
+from ofb_ray.tuning.trackers.base import TrackedTrial, final_metrics, history, metrics
 
 _STARTED, _ENDED = "_hparams_/session_start_info", "_hparams_/session_end_info"
 _FINAL = "final/"
@@ -45,7 +45,7 @@ class Board:
         self._folder = folder
         self._runs: dict[int, _Run] = {}
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrackedTrial) -> None:
         """Open the run; its hyperparameters are written once.
 
         No experiment summary: TensorBoard would take the first run's list of parameters for that of all, and
@@ -56,7 +56,7 @@ class Board:
             _, begin, _ = summary.hparams(trial.hparams, {})
             self._write(run, begin, 0)
 
-    def log(self, trial: Trial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
         """One event holds all of an epoch's numbers, so a kill loses or keeps the epoch as a whole."""
         self.start(trial)
         run = self._runs[trial.number]
@@ -64,7 +64,7 @@ class Board:
             self._write(run, _scalars(metrics(row)), step)
             run.steps.add(step)
 
-    def end(self, trial: Trial, record: Record | None, reason: str) -> None:
+    def end(self, trial: TrackedTrial, record: Record | None, reason: str) -> None:
         """Final metrics and status; lacking epochs only behind the last one that is there, else the line turns back."""
         self.start(trial)
         run = self._runs[trial.number]
@@ -88,7 +88,7 @@ class Board:
         for number in list(self._runs):
             self.forget(number)
 
-    def _open(self, trial: Trial) -> _Run:
+    def _open(self, trial: TrackedTrial) -> _Run:
         if trial.number not in self._runs:
             folder = self._folder / trial.name
             folder.mkdir(parents=True, exist_ok=True)
@@ -111,13 +111,13 @@ class Board:
 
 def events(path: Path) -> Iterator[Any]:
     """The events of a file (TFRecord framing: length, its checksum, data, its checksum) up to where it is torn."""
-    data, place = path.read_bytes(), 0
-    while place + 12 <= len(data):
-        (length,) = struct.unpack_from("<Q", data, place)
-        if place + 16 + length > len(data):
+    data, offset = path.read_bytes(), 0
+    while offset + 12 <= len(data):
+        (length,) = struct.unpack_from("<Q", data, offset)
+        if offset + 16 + length > len(data):
             return
-        yield Event.FromString(data[place + 12 : place + 12 + length])
-        place += 16 + length
+        yield Event.FromString(data[offset + 12 : offset + 12 + length])
+        offset += 16 + length
 
 
 def _scalars(values: dict[str, float]) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ofb_ray.config import Json
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import METRICS, Trial, history
+from ofb_ray.tuning.trackers.base import METRICS, TrackedTrial, history
 
 _COLUMNS = ("step", "phase", "epoch", *METRICS)
 
@@ -27,7 +27,7 @@ class Files:
         self._folder, self._csv = folder, kind == "csv"
         self._rows: dict[int, dict[int, Json]] = {}
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrackedTrial) -> None:
         """Read what is there; a last line that a kill has torn is cut off."""
         if trial.number in self._rows:
             return
@@ -41,7 +41,7 @@ class Files:
             write_atomic(path, whole)
         self._rows[trial.number] = rows
 
-    def log(self, trial: Trial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
         """Append a line."""
         self.start(trial)
         if step in self._rows[trial.number]:
@@ -53,7 +53,7 @@ class Files:
             file.write(self._line(kept).encode())
         self._rows[trial.number][step] = kept
 
-    def end(self, trial: Trial, record: Record | None, reason: str) -> None:
+    def end(self, trial: TrackedTrial, record: Record | None, reason: str) -> None:
         """Put in the epochs that were trained while no driver was there."""
         self.start(trial)
         rows = self._rows[trial.number]
@@ -69,7 +69,7 @@ class Files:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _path(self, trial: Trial) -> Path:
+    def _path(self, trial: TrackedTrial) -> Path:
         return self._folder / trial.name / ("progress.csv" if self._csv else "result.json")
 
     def _parse(self, text: str) -> list[Json]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ofb_ray.config import Json
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import Trial, final_metrics, history, metrics
+from ofb_ray.tuning.trackers.base import TrackedTrial, final_metrics, history, metrics
 
 # By default a client waits minutes for a server that is away; here a failed call is tried again by its thread.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -37,7 +37,7 @@ class MlflowRuns:
         self._experiment = ""
         self._runs: dict[int, tuple[str, set[int]]] = {}
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrackedTrial) -> None:
         """Find the trial's run, or make it."""
         if trial.number in self._runs:
             return
@@ -57,11 +57,11 @@ class MlflowRuns:
         self._client.log_batch(run_id, params=params)
         self._runs[trial.number] = run_id, logged
 
-    def log(self, trial: Trial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
         """One call an epoch."""
         self._batch(trial, {step: metrics(row)})
 
-    def end(self, trial: Trial, record: Record | None, reason: str) -> None:
+    def end(self, trial: TrackedTrial, record: Record | None, reason: str) -> None:
         """What is lacking in one call, then the status: FINISHED, FAILED, or KILLED where a resume may go on."""
         self.start(trial)
         run_id, _ = self._runs[trial.number]
@@ -84,7 +84,7 @@ class MlflowRuns:
         for run_id, _ in self._runs.values():
             self._client.set_terminated(run_id, "KILLED")
 
-    def _batch(self, trial: Trial, rows: dict[int, dict[str, float]]) -> None:
+    def _batch(self, trial: TrackedTrial, rows: dict[int, dict[str, float]]) -> None:
         self.start(trial)
         run_id, logged = self._runs[trial.number]
         fresh = {step: row for step, row in rows.items() if step not in logged}

@@ -10,7 +10,7 @@ from typing import Any
 from ofb_ray.config import PHASES, Json
 from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import Trial, final_metrics, history, metrics
+from ofb_ray.tuning.trackers.base import TrackedTrial, final_metrics, history, metrics
 
 _SECONDS = 30.0
 
@@ -48,15 +48,15 @@ class WandbRuns:
         if not well:
             raise RuntimeError("nobody is logged in: `wandb login`, or WANDB_API_KEY, or `mode: offline`")
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrackedTrial) -> None:
         """Open the run, or go on with it."""
         if trial.number in self._runs:
             return
         named = {"id": f"{self._identity}-{trial.name}", "name": f"{self._sweep} {trial.number}", "group": self._sweep}
-        place = {"project": self._options.get("project", self._sweep), "entity": self._options.get("entity")}
+        project = {"project": self._options.get("project", self._sweep), "entity": self._options.get("entity")}
         run = self._wandb.init(
             **named,
-            **place,
+            **project,
             dir=str(self._folder),
             config={**trial.hparams, "trial": trial.number, "cell": trial.label, "key": trial.key},
             mode=self._options.get("mode"),
@@ -68,7 +68,7 @@ class WandbRuns:
         # An offline run cannot ask the server how far it is.
         self._last[trial.number] = max(int(run.step) - 1, int(read_json(self._mark(trial)).get("step", -1)))
 
-    def log(self, trial: Trial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
         """W&B's steps only grow: an earlier one is logged already, or was trained while no driver was there."""
         self.start(trial)
         if step <= self._last[trial.number]:
@@ -78,7 +78,7 @@ class WandbRuns:
         self._last[trial.number] = step
         write_json(self._mark(trial), {"step": step})
 
-    def end(self, trial: Trial, record: Record | None, reason: str) -> None:
+    def end(self, trial: TrackedTrial, record: Record | None, reason: str) -> None:
         """Final metrics and status go into the summary."""
         self.start(trial)
         run = self._runs[trial.number]
@@ -101,5 +101,5 @@ class WandbRuns:
         for run in self._runs.values():
             run.finish(exit_code=1)
 
-    def _mark(self, trial: Trial) -> Path:
+    def _mark(self, trial: TrackedTrial) -> Path:
         return self._folder / "wandb-steps" / f"{trial.name}.json"

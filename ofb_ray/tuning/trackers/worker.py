@@ -1,4 +1,4 @@
-"""A thread a tracker: what a tracker does, and how long it takes, never holds up the sweep."""
+"""Run each tracker in a thread of its own: what it does, and how long it takes, never holds up the sweep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 from ofb_ray.results import records
 from ofb_ray.results.files import trial_folder
-from ofb_ray.tuning.trackers.base import Tracker, read_trial
+from ofb_ray.results.index import TrialIndex
+from ofb_ray.tuning.trackers.base import Tracker, track
 
 RETRY_SECONDS = 60.0
 # An entry that a server refuses for its own sake must not hold up all others; the next launch tries it again.
@@ -22,20 +23,20 @@ _ENTRIES = 200_000
 
 
 class Worker:
-    """Delivers entries to one tracker, in order; one that fails is tried again every minute.
+    """Deliver entries to one tracker, in order; one that fails is tried again every minute.
 
     Args:
         name: of the tracker.
-        results: the sweep's folder.
+        index: the sweep's trials.
         make: opens it, in the thread: importing MLflow takes seconds.
         done: the file that lists, a line each, the trials whose end has arrived.
         note: tells the user a line.
     """
 
     def __init__(
-        self, name: str, results: Path, make: Callable[[], Tracker], done: Path, note: Callable[[str], None]
+        self, name: str, index: TrialIndex, make: Callable[[], Tracker], done: Path, note: Callable[[str], None]
     ) -> None:
-        self.name, self._results, self._make, self._done, self._note = name, results, make, done, note
+        self.name, self._index, self._make, self._done, self._note = name, index, make, done, note
         self._entries: queue.Queue[tuple[str, int, tuple[Any, ...]] | None] = queue.Queue()
         self._closing = threading.Event()
         self._tracker: Tracker | None = None
@@ -47,7 +48,7 @@ class Worker:
     def put(self, what: str, number: int, *arguments: Any) -> None:
         """Have the tracker's method `what` called for trial `number`; returns at once.
 
-        `log` takes a report of run_trial, `end` a record or None and a reason; `catch_up` ends a trial by its record.
+        `log` takes a row of history, `end` a record or None and a reason; `catch_up` ends a trial by its record.
         """
         if self._off:
             return
@@ -90,7 +91,7 @@ class Worker:
     def _call(self, what: str, number: int, arguments: tuple[Any, ...]) -> None:
         if self._tracker is None:
             self._tracker = self._make()
-        trial = read_trial(self._results, number)
+        trial = track(self._index.trial(number))
         try:
             if what == "start":
                 self._tracker.start(trial)
@@ -98,7 +99,7 @@ class Worker:
                 if (step := trial.step(arguments[0])) is not None:
                     self._tracker.log(trial, step, arguments[0])
             else:
-                record, reason = arguments or (records.read_record(trial_folder(self._results, number)), "")
+                record, reason = arguments or (records.read_record(trial_folder(self._index.results, number)), "")
                 self._tracker.end(trial, record, reason)
                 if record is not None:
                     self._note_done(number)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from ofb_ray.config import Json, SweepSpec
-from ofb_ray.results.folder import TrialFacts
+from ofb_ray.config import SweepSpec
+from ofb_ray.results.cells import plain_cell
+from ofb_ray.results.facts import TrialFacts
+from ofb_ray.results.files import Progress, TrialFile
+from ofb_ray.results.index import TrialIndex
+from ofb_ray.results.records import Record
 from ofb_ray.tuning.console.live import Display, status_table
-from ofb_ray.tuning.console.summary import View, by_budget, seconds_left, view_of
+from ofb_ray.tuning.console.summary import TrialView, by_budget, seconds_left, view_of
 from tests.tuning.fake import make_record
 
 SPEC = SweepSpec.model_validate(
@@ -31,17 +36,17 @@ SPEC = SweepSpec.model_validate(
 PARAMS = {"search.lr": 0.00123, "search.epochs": 20}
 
 
-def tree(number: int, **params: Any) -> Json:
+def trial(number: int, **params: Any) -> TrialFile:
     cell = SPEC.cells[number % 2]
-    plain = {**cell, "budget": cell["budget"].model_dump(exclude_none=True)}
-    return {"cell": plain, "label": cell["budget"].label, "params": {**PARAMS, **params}}
+    label, known = cell["budget"].label, {**PARAMS, **params}
+    return TrialFile(trial=number, key="k", cell=plain_cell(cell), label=label, params=known, spec={})
 
 
-def report(phase: str, epoch: int, progress: float, **more: float) -> Json:
-    return {"phase": phase, "epoch": epoch, "epochs": 20, "progress": progress, "loss": 1.0, **more}
+def report(phase: str, epoch: int, progress: float, **more: float) -> Progress:
+    return Progress(phase=phase, epoch=epoch, epochs=20, progress=progress, loss=1.0, **more)
 
 
-def record(number: int, **changes: Any) -> Any:
+def record(number: int, **changes: Any) -> Record:
     seconds = {"dense": 1000.0, "search": 20.0, "finetune": 10.0}
     return make_record(SPEC.trial(SPEC.cells[number % 2], {}), number, **{"seconds": seconds, **changes})
 
@@ -50,12 +55,12 @@ def shown(console: Console, facts: list[TrialFacts] | None = None) -> Display:
     """Trial 0 finished, 1 failed, 2 searching, 3 fine-tuning, 4 died, 5 in its dense network, two more to come."""
     live = Display(SPEC, facts or [], 8, console)
     for number in range(6):
-        live.progress(number, tree(number), report("dense", 4, 0.1))
-    live.progress(2, tree(2), report("search", 10, 0.5, top1_val=81.25, expected_macs=340_000))
-    live.progress(3, tree(3), report("finetune", 6, 0.9, top1_val=85.0))
-    live.ended(0, tree(0), record(0), "")
-    live.ended(1, tree(1), record(1, status="failed", reason="loss is [NaN]", subnet=None), "")
-    live.ended(4, tree(4), None, "killed thrice")
+        live.progress(trial(number), report("dense", 4, 0.1))
+    live.progress(trial(2), report("search", 10, 0.5, top1_val=81.25, expected_macs=340_000))
+    live.progress(trial(3), report("finetune", 6, 0.9, top1_val=85.0))
+    live.ended(trial(0), record(0), "")
+    live.ended(trial(1), record(1, status="failed", reason="loss is [NaN]", subnet=None), "")
+    live.ended(trial(4), None, "killed thrice")
     return live
 
 
@@ -89,7 +94,7 @@ def test_without_a_terminal_there_are_plain_lines_and_few(monkeypatch: pytest.Mo
     assert any(line.startswith("trial 1 failed: loss is [NaN]") for line in first)
     for second in range(150):
         clock[0] += 1
-        live.progress(2, tree(2), report("search", 11 + second // 30, 0.55, top1_val=82.0))
+        live.progress(trial(2), report("search", 11 + second // 30, 0.55, top1_val=82.0))
     summaries = out.getvalue().splitlines()[len(first) :]
     assert len(summaries) == 2
     assert summaries[0].startswith("2 of 8 done, about ")
@@ -124,32 +129,32 @@ def test_notes_with_brackets_are_shown_as_they_are_above_the_table() -> None:
     ],
 )
 def test_time_left(slots: int, pace: float | None, seconds: tuple[float | None, ...], left: float | None) -> None:
-    views = [View(n, "0.5", "finished", 40, progress=1.0, seconds=second) for n, second in enumerate(seconds)]
-    views += [View(2, "0.5", "running", 40, "search", 0.5), View(3, "0.5", "waiting", 40, "finetune", 1.0)]
+    views = [TrialView(n, "0.5", "finished", 40, progress=1.0, seconds=second) for n, second in enumerate(seconds)]
+    views += [TrialView(2, "0.5", "running", 40, "search", 0.5), TrialView(3, "0.5", "waiting", 40, "finetune", 1.0)]
     assert seconds_left(views, 8, slots, pace) == left
 
 
 def test_time_left_after_a_resume_comes_from_earlier_records_without_the_shared_dense_network() -> None:
-    facts = [TrialFacts(0, "finished", tree(0)["cell"], PARAMS, {}, record(0))]
+    facts = [TrialFacts(0, "finished", trial(0), outcome=record(0).outcome)]
     live = Display(SPEC, facts, 8, Console(file=io.StringIO(), force_terminal=False))
     assert live._left() == 7 * 30.0
 
 
 def test_epochs_follow_the_explored_values_and_budgets_keep_the_files_order() -> None:
     facts = [
-        TrialFacts(0, "finished", tree(0)["cell"], {"search.epochs": 40}, {}, record(0)),
-        TrialFacts(2, "running", tree(2)["cell"], PARAMS, {"phase": "search", "progress": 0.5}, None),
+        TrialFacts(0, "finished", trial(0, **{"search.epochs": 40}), outcome=record(0).outcome),
+        TrialFacts(2, "running", trial(2), Progress(phase="search", progress=0.5)),
     ]
     first, second = by_budget(SPEC, [view_of(SPEC, fact) for fact in facts], 8)
     assert (first.label, first.epochs_done, first.epochs) == ("0.25", 60 + 20, 60 + 40 + 2 * 40)
     assert (second.label, second.epochs_done, second.epochs) == ("0.5", 0, 4 * 40)
     assert (first.counts["waiting"], second.counts["waiting"]) == (2, 4)
-    text = status_table(SPEC, facts, 8)
+    text = status_table(TrialIndex(Path(), SPEC, facts))
     assert "92.5 % at 250k" in text
     assert "1 of 8 done (1 finished, 1 running, 6 waiting), about 3 min left with 1 trial(s) at a time" in text
 
 
 def test_trials_that_wait_are_told_at_the_budgets_that_will_have_them() -> None:
     """A sweep of five trials a budget that now asks for two of each budget, one of which is new."""
-    views = [View(number, label, "finished", 60) for number, label in enumerate(["0.25"] * 5)]
+    views = [TrialView(number, label, "finished", 60) for number, label in enumerate(["0.25"] * 5)]
     assert [line.counts["waiting"] for line in by_budget(SPEC, views, 7)] == [0, 2]

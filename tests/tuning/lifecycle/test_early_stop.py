@@ -14,13 +14,14 @@ from ofb_ray.config import GateSpec, SweepSpec, TrialSpec
 from ofb_ray.config.load import load_sweep
 from ofb_ray.errors import InputError
 from ofb_ray.results import records
-from ofb_ray.results.atomic import read_json, write_json
+from ofb_ray.results.atomic import read_json
 from ofb_ray.results.attempt import Attempt, attempt
 from ofb_ray.results.files import (
     GATE_FILE,
     STATE_FILE,
     TRIAL_FILE,
     WEIGHTS_FILE,
+    GateDecision,
     TrialFile,
     trial_folder,
     trial_folders,
@@ -28,7 +29,7 @@ from ofb_ray.results.files import (
 from ofb_ray.results.store import CACHE_VARIABLE, local_copy
 from ofb_ray.train.team import Team
 from ofb_ray.trial.run import run_trial
-from ofb_ray.tuning.lifecycle.early_stop import Gate, decide, gate_of, passed
+from ofb_ray.tuning.lifecycle.early_stop import EarlyStop, EpochFacts, decide, decisions, early_stop
 from ofb_ray.tuning.optuna.journal import open_study
 from tests.small import small_spec
 from tests.tuning.test_launch import ROOT, command, start
@@ -47,8 +48,12 @@ def facts(top1: float = 90.0, used: float = 1.0, epoch: int = 2) -> dict[str, An
     return {"epoch": epoch, "epochs": 10, "top1_val": top1, "used": used}
 
 
-def others(*top1: float, used: float = 1.0) -> list[dict[str, Any]]:
-    return [{"top1_val": each, "used": used, "label": "0.5"} for each in top1]
+def decision(top1: float, label: str = "0.5") -> GateDecision:
+    return GateDecision(label=label, epoch=2, top1_val=top1, used=1.0, rank=1, place=1, of=1, stop=False, reason="gate")
+
+
+def others(*top1: float) -> list[GateDecision]:
+    return [decision(each) for each in top1]
 
 
 @pytest.mark.parametrize(
@@ -67,26 +72,23 @@ def others(*top1: float, used: float = 1.0) -> list[dict[str, Any]]:
     ],
 )
 def test_it_stops_what_is_outside_the_best_share(
-    own: dict[str, Any], siblings: list[dict[str, Any]], keep: float, stop: bool
+    own: dict[str, Any], siblings: list[GateDecision], keep: float, stop: bool
 ) -> None:
     spec = GateSpec(epochs=2, keep=keep, min_trials=4)
-    assert decide(spec, own, "0.5", siblings)["stop"] is stop
+    assert decide(spec, EpochFacts(**own), "0.5", siblings).stop is stop
 
 
-def trial_file(number: int, label: str = "0.5") -> TrialFile:
-    return TrialFile(trial=number, key="", label=label, spec={})
+def asking(number: int, label: str = "0.5") -> TrialFile:
+    spec = small_spec()
+    return TrialFile(trial=number, key=spec.key, label=label, spec=spec.model_dump(mode="json"))
 
 
 def put(results: Path, number: int, top1: float, label: str = "0.5") -> None:
-    tree = {"top1_val": top1, "used": 1.0, "label": label}
-    write_json(trial_folder(results, number) / GATE_FILE, tree)
+    decision(top1, label).write(trial_folder(results, number))
 
 
-def made(results: Path, number: int, kind: type[Attempt] = Attempt) -> Gate:
-    own = trial_folder(results, number)
-    gate = gate_of(SPEC, trial_file(number), own, kind(own, print))
-    assert gate is not None
-    return gate
+def made(results: Path, number: int, kind: type[Attempt] = Attempt) -> EarlyStop:
+    return EarlyStop(SPEC, asking(number), kind(trial_folder(results, number), print))
 
 
 def test_it_compares_trials_of_one_budget_and_asks_once(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_it_compares_trials_of_one_budget_and_asks_once(tmp_path: Path) -> None:
         put(tmp_path, number, top1)
     for number in range(3, 7):
         put(tmp_path, number, 10.0, "0.75")
-    assert [tree["top1_val"] for tree in passed(tmp_path, "0.5", "00001")] == [91.0, 93.0]
+    assert [each.top1_val for each in decisions(tmp_path, asking(1))] == [91.0, 93.0]
     gate = made(tmp_path, 9)
     assert gate(facts(epoch=1)) is None
     assert not (tmp_path / "00009").exists()  # nothing is decided before its epoch
@@ -109,7 +111,7 @@ def test_it_compares_trials_of_one_budget_and_asks_once(tmp_path: Path) -> None:
 
 
 def test_no_gate_no_question(tmp_path: Path) -> None:
-    assert gate_of(None, trial_file(0), tmp_path, Attempt(tmp_path, print)) is None
+    assert early_stop(None, asking(0), Attempt(tmp_path, print)) is None
 
 
 class Killed(Attempt):
@@ -171,9 +173,7 @@ def test_nodes_that_share_a_store_see_each_other(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / f"node{number}"))
         own = trial_folder(local_copy(uri), number)
         with attempt(own, print, uri=uri, dense_key="dense") as files:
-            gate = gate_of(SPEC, trial_file(number), own, files, uri)
-            assert gate is not None
-            answers.append(gate(facts(top1)))
+            answers.append(EarlyStop(SPEC, asking(number), files, uri)(facts(top1)))
             assert read_json(tmp_path / "store" / f"{number:05d}" / GATE_FILE)["of"] == number + 1
     assert [answer is not None for answer in answers] == [False, False, False, True]
 

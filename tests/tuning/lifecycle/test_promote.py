@@ -12,14 +12,14 @@ from ofb_ray.config import GateSpec, SweepSpec
 from ofb_ray.results import folder
 from ofb_ray.results.attempt import Attempt
 from ofb_ray.results.files import RECORD_FILE, WEIGHTS_FILE, TrialFile, trial_folder, trial_folders
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.records import read_record
 from ofb_ray.train.checkpoint import kept_search
 from ofb_ray.trial.run import run_trial
-from ofb_ray.tuning.lifecycle.early_stop import gate_of
-from ofb_ray.tuning.lifecycle.promote import Promotions, chosen, sweep_total
-from ofb_ray.tuning.optuna.study import Suggestions
+from ofb_ray.tuning.lifecycle.early_stop import early_stop
+from ofb_ray.tuning.lifecycle.promote import Promotions
 from tests.small import small_spec
-from tests.tuning.optuna.studies import BASE, FAILED, finish, run_all, sweep, trial_json
+from tests.tuning.optuna.studies import BASE, FAILED, close, finish, issue, open_sweep, run_all, sweep, trial_json
 from tests.tuning.test_launch import command, start
 
 LONG: dict[str, Any] = {"trials": 4, "finetune": {"epochs": 5}, "promote": {"best": 2, "epochs": 9}}
@@ -40,10 +40,10 @@ def best(results: Path, label: str, numbers: range) -> list[int]:
 
 
 def promote_all(results: Path, spec: SweepSpec) -> list[int]:
-    promotions, numbers = Promotions(results, spec), []
-    while (number := promotions.next()) is not None:
+    promotions, numbers = Promotions(TrialIndex.read(results, spec)), []
+    while (number := issue(promotions)) is not None:
         finish(results, spec, number)
-        promotions.tell(number)
+        close(promotions, number)
         numbers.append(number)
     return numbers
 
@@ -51,10 +51,10 @@ def promote_all(results: Path, spec: SweepSpec) -> list[int]:
 def test_the_best_of_each_budget_go_on_once(tmp_path: Path) -> None:
     spec = sweep(**LONG)
     run_all(tmp_path, spec)
-    study = Suggestions(tmp_path, spec).study
-    assert sweep_total(spec) == sweep_total(spec, tmp_path) == 8 + 4
+    study = open_sweep(tmp_path, spec).study
+    assert TrialIndex(tmp_path, spec).total == TrialIndex.read(tmp_path, spec).total == 8 + 4
     donors = [*best(tmp_path, "0.5", range(8)), *best(tmp_path, "0.75", range(8))]
-    assert chosen(spec, tmp_path) == donors
+    assert TrialIndex.read(tmp_path, spec).to_promote() == donors
     assert promote_all(tmp_path, spec) == [8, 9, 10, 11]
     for number, donor in zip(range(8, 12), donors, strict=True):
         new, old = trial_json(tmp_path, number), trial_json(tmp_path, donor)
@@ -64,52 +64,52 @@ def test_the_best_of_each_budget_go_on_once(tmp_path: Path) -> None:
         assert new["key"] != old["key"]
         assert (new["cell"], new["label"]) == (old["cell"], old["label"])
     assert promote_all(tmp_path, spec) == []
-    assert sweep_total(spec, tmp_path) == 12
-    again = Suggestions(tmp_path, spec)
-    assert (again.total, again.left, again.next()) == (8, 0, None)
+    assert TrialIndex.read(tmp_path, spec).total == 12
+    again = open_sweep(tmp_path, spec)
+    assert (again.index.suggestions, again.left, issue(again)) == (8, 0, None)
     assert len(again.study.trials) == len(study.trials) == 8
 
 
 def test_a_budget_waits_for_all_its_trials(tmp_path: Path) -> None:
     spec = sweep(**LONG)
     tmp_path.mkdir(exist_ok=True)
-    suggestions = Suggestions(tmp_path, spec)
+    suggestions = open_sweep(tmp_path, spec)
     for expected in range(7):  # the budgets take turns, so all of 0.5 are done, and 0.75 lacks one
-        number = suggestions.next()
+        number = issue(suggestions)
         assert number == expected
         finish(tmp_path, spec, number)
-        suggestions.tell(number)
-    assert chosen(spec, tmp_path) == best(tmp_path, "0.5", range(7))
-    assert sweep_total(spec, tmp_path) == 12
+        close(suggestions, number)
+    assert TrialIndex.read(tmp_path, spec).to_promote() == best(tmp_path, "0.5", range(7))
+    assert TrialIndex.read(tmp_path, spec).total == 12
 
 
 def test_failed_trials_and_those_above_their_budget_stay(tmp_path: Path) -> None:
     spec = sweep(**{**LONG, "budgets": [0.5]})
-    suggestions = Suggestions(tmp_path, spec)
+    suggestions = open_sweep(tmp_path, spec)
     for changes in (FAILED, {"status": "stopped", "reason": "gate", "subnet": None}, {}, {}):
-        number = suggestions.next()
+        number = issue(suggestions)
         assert number is not None
         finish(tmp_path, spec, number, **changes)
-        suggestions.tell(number)
+        close(suggestions, number)
     over = trial_folder(tmp_path, 2) / RECORD_FILE
     tree = json.loads(over.read_text())
     over.write_text(json.dumps({**tree, "subnet": {**tree["subnet"], "macs": tree["budget"]["target"] + 1}}))
-    assert chosen(spec, tmp_path) == [3]
-    assert sweep_total(spec, tmp_path) == 5
+    assert TrialIndex.read(tmp_path, spec).to_promote() == [3]
+    assert TrialIndex.read(tmp_path, spec).total == 5
 
 
 def test_an_interrupted_promotion_goes_on_and_an_extended_sweep_keeps_its_numbers(tmp_path: Path) -> None:
     spec = sweep(**{**LONG, "budgets": [0.5]})
     run_all(tmp_path, spec)
-    assert Promotions(tmp_path, spec).next() == 4  # and the driver dies
-    again = Promotions(tmp_path, spec)
+    assert issue(Promotions(TrialIndex.read(tmp_path, spec))) == 4  # and the driver dies
+    again = Promotions(TrialIndex.read(tmp_path, spec))
     assert again.left == 2
     assert promote_all(tmp_path, spec) == [4, 5]
     longer = sweep(**{**LONG, "budgets": [0.5], "trials": 6})
     folder.write_sweep(tmp_path, spec)
     folder.check_same_sweep(tmp_path, longer)
-    suggestions = Suggestions(tmp_path, longer)
-    numbers = [suggestions.next(), suggestions.next(), suggestions.next()]
+    suggestions = open_sweep(tmp_path, longer)
+    numbers = [issue(suggestions), issue(suggestions), issue(suggestions)]
     assert numbers == [6, 7, None]
 
 
@@ -119,18 +119,19 @@ def test_kept_searches_go_when_nobody_needs_them(tmp_path: Path) -> None:
     search, dense = tmp_path / "shared" / "search-0", tmp_path / "shared" / "0"
     for path in (search, dense):
         path.mkdir(parents=True)
-    Promotions(tmp_path, spec).close()
+    Promotions(TrialIndex.read(tmp_path, spec)).remove_searches()
     assert search.exists()
     promote_all(tmp_path, spec)
-    Promotions(tmp_path, spec).close()
+    Promotions(TrialIndex.read(tmp_path, spec)).remove_searches()
     assert dense.exists()
     assert not search.exists()
 
 
 def test_no_gate_stops_a_promoted_trial(tmp_path: Path) -> None:
-    trial, gate, files = TrialFile(trial=4, key="", label="0.5", spec={}), GateSpec(epochs=1), Attempt(tmp_path, print)
-    assert gate_of(gate, trial, tmp_path, files) is not None
-    assert gate_of(gate, trial.model_copy(update={"promotes": 3}), tmp_path, files) is None
+    trial = TrialFile(trial=4, key="k", spec={}, label="0.5")
+    promoted = trial.model_copy(update={"promotes": 3})
+    assert early_stop(GateSpec(epochs=1), trial, Attempt(tmp_path, print)) is not None
+    assert early_stop(GateSpec(epochs=1), promoted, Attempt(tmp_path, print)) is None
 
 
 def test_a_promoted_trial_takes_over_the_search_and_its_numbers(tmp_path: Path) -> None:

@@ -7,49 +7,49 @@ from pathlib import Path
 import pytest
 
 from ofb_ray.config import SweepSpec
-from ofb_ray.results import folder
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.driver import Place
+from ofb_ray.results.driver import SweepResults
+from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import ATTEMPTS_FILE, PROGRESS_FILE, RECORD_FILE, trial_folder
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.tuning.lifecycle.retry import failed_trials, retry_failed
-from ofb_ray.tuning.optuna.study import Suggestions
 from tests.tuning import test_launch
-from tests.tuning.optuna.studies import FAILED, finish, sweep
+from tests.tuning.optuna.studies import FAILED, close, finish, issue, open_sweep, sweep
 
 
 def with_failures(results: Path) -> SweepSpec:
     spec = sweep(sampler="random", trials=2)
-    suggestions = Suggestions(results, spec)
+    suggestions = open_sweep(results, spec)
     for number in range(4):
-        suggestions.next()
+        issue(suggestions)
         here = trial_folder(results, number)
         finish(results, spec, number, **(FAILED if number in (1, 2) else {}))
         write_json(here / PROGRESS_FILE, {"phase": "search"})
         write_json(here / ATTEMPTS_FILE, {"attempts": []})
-        suggestions.tell(number)
+        close(suggestions, number)
     return spec
 
 
 def test_failed_trials_are_tried_again_under_their_numbers(tmp_path: Path) -> None:
     spec = with_failures(tmp_path)
-    trees = folder.issued(tmp_path)
+    trees = TrialIndex.read(tmp_path, spec).suggested
     first = (trial_folder(tmp_path, 1) / RECORD_FILE).read_bytes()
-    assert retry_failed(Place(tmp_path)) == [1, 2]
-    suggestions = Suggestions(tmp_path, spec)
-    assert [suggestions.next(), suggestions.next(), suggestions.next()] == [1, 2, None]
+    assert retry_failed(SweepResults(tmp_path)) == [1, 2]
+    suggestions = open_sweep(tmp_path, spec)
+    assert [issue(suggestions), issue(suggestions), issue(suggestions)] == [1, 2, None]
     here = trial_folder(tmp_path, 1)
     assert not (here / ATTEMPTS_FILE).exists()
     assert not (here / PROGRESS_FILE).exists()
     finish(tmp_path, spec, 1, **FAILED, seconds={"search": 9.0})
     finish(tmp_path, spec, 2)
-    suggestions.tell(1)
-    suggestions.tell(2)
+    close(suggestions, 1)
+    close(suggestions, 2)
     assert [trial.state.name for trial in suggestions.study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert retry_failed(Place(tmp_path)) == [1]
+    assert retry_failed(SweepResults(tmp_path)) == [1]
     assert (here / "record.failed-1.json").read_bytes() == first
     assert (here / "record.failed-2.json").read_bytes() != first
     assert not (here / RECORD_FILE).exists()
-    assert folder.issued(tmp_path) == trees
+    assert TrialIndex.read(tmp_path, spec).suggested == trees
 
 
 def test_a_retry_that_was_killed_anywhere_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,13 +70,13 @@ def test_a_retry_that_was_killed_anywhere_is_taken_up_again(tmp_path: Path, monk
         with monkeypatch.context() as patch:
             patch.setattr(Path, "unlink", cut)
             with pytest.raises(KeyboardInterrupt):
-                retry_failed(Place(results))
-        retry_failed(Place(results))
+                retry_failed(SweepResults(results))
+        retry_failed(SweepResults(results))
         assert failed_trials(results) == []
         kept = sorted(path.name for path in results.rglob("record.failed*"))
         assert kept == ["record.failed-1.json"] * 2
-        suggestions = Suggestions(results, spec)
-        assert [suggestions.next(), suggestions.next(), suggestions.next()] == [1, 2, None]
+        suggestions = open_sweep(results, spec)
+        assert [issue(suggestions), issue(suggestions), issue(suggestions)] == [1, 2, None]
         assert not (trial_folder(results, 1) / PROGRESS_FILE).exists()
 
 
@@ -101,8 +101,8 @@ def test_failed_trials_and_more_seeds_by_one_command(tmp_path: Path) -> None:
     code, out = run("--extend", "--retry-failed", seeds=[0, 13, 1])
     assert code == 1, out
     assert "trying again: trials 1, 3\n" in out
-    facts = folder.read_facts(results)
-    assert [(fact.cell["seed"], fact.state) for fact in facts[4:]] == [(1, "finished")] * 2, out
+    facts = read_facts(results)
+    assert [(fact.trial.cell["seed"], fact.state) for fact in facts[4:] if fact.trial] == [(1, "finished")] * 2, out
     kept = sorted(path.parent.name for path in results.rglob("record.failed-1.json"))
     assert kept == ["00001", "00003"]
     for number in (0, 2):

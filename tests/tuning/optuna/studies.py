@@ -9,6 +9,8 @@ from typing import Any
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.results import records
 from ofb_ray.results.files import TRIAL_FILE, trial_folder
+from ofb_ray.results.index import TrialIndex
+from ofb_ray.tuning.lifecycle.promote import Promotions
 from ofb_ray.tuning.optuna.study import Suggestions
 from tests.tuning.fake import make_record
 
@@ -41,15 +43,32 @@ def finish(results: Path, spec: SweepSpec, number: int, **changes: Any) -> None:
     records.write_record(trial_folder(results, number), record)
 
 
+def open_sweep(results: Path, spec: SweepSpec) -> Suggestions:
+    """The sweep with a new process's eyes."""
+    return Suggestions.open(TrialIndex.read(results, spec))
+
+
+def issue(source: Suggestions | Promotions) -> int | None:
+    """The number of the next trial."""
+    trial = source.next()
+    return None if trial is None else trial.trial
+
+
+def close(source: Suggestions | Promotions, number: int) -> None:
+    """What the driver does when a trial has ended."""
+    record = records.read_record(trial_folder(source.index.results, number))
+    source.close(number, record.outcome if record else None)
+
+
 def run_all(results: Path, spec: SweepSpec, restart_every: int = 1000) -> list[Json]:
     """All trials of a sweep one after the other, with a new process's eyes after every few; their trial.json."""
     results.mkdir(exist_ok=True)
-    suggestions = Suggestions(results, spec)
+    suggestions = open_sweep(results, spec)
     done = 0
-    while (number := suggestions.next()) is not None:
+    while (number := issue(suggestions)) is not None:
         finish(results, spec, number)
-        suggestions.tell(number)
+        close(suggestions, number)
         done += 1
         if done % restart_every == 0:
-            suggestions = Suggestions(results, spec)
+            suggestions = open_sweep(results, spec)
     return [trial_json(results, number) for number in range(done)]

@@ -12,14 +12,18 @@ import pytest
 from optuna.trial import TrialState
 
 from ofb_ray.config import Json
-from ofb_ray.results import folder
-from ofb_ray.results.files import JOURNAL_FILE, trial_folder
+from ofb_ray.results.files import JOURNAL_FILE, TRIAL_FILE, trial_folder
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.tuning.optuna.study import Suggestions
-from tests.tuning.optuna.studies import FAILED, finish, run_all, sweep, trial_json
+from tests.tuning.optuna.studies import FAILED, close, finish, issue, open_sweep, run_all, sweep, trial_json
+
+
+def issued(results: Path) -> dict[int, Json]:
+    return {int(path.parent.name): json.loads(path.read_text()) for path in sorted(results.glob(f"*/{TRIAL_FILE}"))}
 
 
 def turns(results: Path) -> list[tuple[float, int]]:
-    cells = [tree["cell"] for tree in folder.issued(results).values()]
+    cells = [tree["cell"] for tree in issued(results).values()]
     return [(cell["budget"]["macs_ratio"], cell["seed"]) for cell in cells]
 
 
@@ -46,13 +50,13 @@ def test_an_extended_sweep_gives_new_trials_to_the_cells_that_have_fewest(
     tmp_path: Path, changes: Json, new: list[tuple[float, int]]
 ) -> None:
     run_all(tmp_path, sweep(sampler="tpe", trials=2))
-    before = folder.issued(tmp_path)
+    before = issued(tmp_path)
     after = sweep(sampler="tpe", **{"trials": 2, **changes})
-    assert folder.trial_total(after, tmp_path) == Suggestions(tmp_path, after).total == 4 + len(new)
+    assert TrialIndex.read(tmp_path, after).total == open_sweep(tmp_path, after).index.suggestions == 4 + len(new)
     run_all(tmp_path, after, restart_every=1)
     assert turns(tmp_path)[4:] == new
-    assert {number: tree for number, tree in folder.issued(tmp_path).items() if number < 4} == before
-    study = Suggestions(tmp_path, after).study
+    assert {number: tree for number, tree in issued(tmp_path).items() if number < 4} == before
+    study = open_sweep(tmp_path, after).study
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * (4 + len(new))
 
 
@@ -103,24 +107,24 @@ def test_a_journal_that_disagrees_is_derived_from_the_trial_folders(
     results = tmp_path / "s"
     results.mkdir()
     spec = sweep(sampler="nsga2", constraints=[{"metric": "macs", "max": 6e5}])
-    suggestions = Suggestions(results, spec)
+    suggestions = open_sweep(results, spec)
     for number in range(7):
-        suggestions.next()
+        issue(suggestions)
         if number != 3:
             finish(results, spec, number, **(FAILED if number == 4 else {}))
-            suggestions.tell(number)
-    before, trees = facts_of(suggestions), folder.issued(results)
+            close(suggestions, number)
+    before, trees = facts_of(suggestions), issued(results)
     damage(results)
-    again = Suggestions(results, spec)
+    again = open_sweep(results, spec)
     assert facts_of(again) == before
-    assert [again.next(), again.next()] == [3, 7]
-    assert {number: tree for number, tree in folder.issued(results).items() if number < 7} == trees
+    assert [issue(again), issue(again)] == [3, 7]
+    assert {number: tree for number, tree in issued(results).items() if number < 7} == trees
 
 
 def test_an_intact_journal_is_left_as_it_is(tmp_path: Path) -> None:
     run_all(tmp_path, sweep(sampler="random"))
     before = (tmp_path / JOURNAL_FILE).stat().st_ino
-    Suggestions(tmp_path, sweep(sampler="random"))
+    open_sweep(tmp_path, sweep(sampler="random"))
     assert (tmp_path / JOURNAL_FILE).stat().st_ino == before
 
 
@@ -129,7 +133,7 @@ def test_a_rebuilt_journal_keeps_the_generations_of_a_genetic_sampler(tmp_path: 
     run_all(tmp_path, spec)
 
     def generations() -> list[int]:
-        trials = Suggestions(tmp_path, spec).study.trials
+        trials = open_sweep(tmp_path, spec).study.trials
         return [trial.system_attrs["NSGAIISampler:generation"] for trial in trials]
 
     before = generations()
@@ -145,7 +149,7 @@ def test_a_rebuilt_journal_changes_no_suggestion(tmp_path: Path, sampler: str) -
     results.mkdir()
     for number in range(16):
         (results / JOURNAL_FILE).unlink(missing_ok=True)
-        assert Suggestions(results, spec).next() == number
+        assert issue(open_sweep(results, spec)) == number
         finish(results, spec, number)
     assert [trial_json(results, number)["params"] for number in range(16)] == [tree["params"] for tree in once]
 
@@ -154,5 +158,5 @@ def test_a_trial_folder_that_was_removed_is_filled_again(tmp_path: Path) -> None
     spec = sweep(sampler="random", trials=2)
     run_all(tmp_path, spec)
     shutil.rmtree(trial_folder(tmp_path, 1))
-    assert Suggestions(tmp_path, spec).next() == 1
+    assert issue(open_sweep(tmp_path, spec)) == 1
     assert Counter(turns(tmp_path)) == {(0.5, 0): 2, (0.75, 0): 2}

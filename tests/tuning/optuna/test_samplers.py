@@ -14,10 +14,9 @@ import pytest
 
 from ofb_ray.config import Json
 from ofb_ray.errors import InputError
-from ofb_ray.results.folder import cell_of, trial_total
+from ofb_ray.results.cells import cell_of, trial_total
 from ofb_ray.tuning.optuna.samplers import check_sampler
-from ofb_ray.tuning.optuna.study import Suggestions
-from tests.tuning.optuna.studies import finish, run_all, sweep, trial_json
+from tests.tuning.optuna.studies import close, finish, issue, open_sweep, run_all, sweep, trial_json
 
 LR: Json = {"search.lr": {"min": 1e-4, "max": 1e-2, "log": True}}
 GRID: Json = {
@@ -105,7 +104,7 @@ def test_trials_cap_a_grid_and_more_of_them_go_on_with_it(tmp_path: Path) -> Non
     run_all(tmp_path, sweep(**{**GRID, "trials": 100}))
     params = [json.dumps(trial_json(tmp_path, number)["params"], sort_keys=True) for number in range(12)]
     assert len(set(params[::2])) == len(set(params[1::2])) == 6
-    assert Suggestions(tmp_path, sweep(**GRID)).next() is None
+    assert issue(open_sweep(tmp_path, sweep(**GRID))) is None
 
 
 def test_a_grid_may_have_another_size_in_each_cell(tmp_path: Path) -> None:
@@ -168,16 +167,16 @@ def test_optuna_dashboard_opens_the_study_while_the_sweep_runs(tmp_path: Path) -
     """In a process of its own, as a user would, while the driver holds the study open."""
     pytest.importorskip("optuna_dashboard", reason="installed by the test extra")
     spec = sweep(sampler="tpe", trials=2)
-    suggestions = Suggestions(tmp_path, spec)
+    suggestions = open_sweep(tmp_path, spec)
     for number in range(3):
-        suggestions.next()
+        issue(suggestions)
         if number < 2:
             finish(tmp_path, spec, number)
-            suggestions.tell(number)
+            close(suggestions, number)
     line = [sys.executable, "-W", "ignore", "-c", DASHBOARD, str(tmp_path / "study.journal")]
     answer = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert answer.stderr.count("200 OK") == 2, answer.stderr
     summary, detail = json.loads(answer.stdout)
     assert summary["study_name"] == "s"
     assert [trial["state"] for trial in detail["trials"]] == ["Complete", "Complete", "Running"]
-    assert suggestions.next() == 3
+    assert issue(suggestions) == 3

@@ -14,8 +14,7 @@ from optuna.trial import TrialState
 from ofb_ray.config import Json
 from ofb_ray.results.files import JOURNAL_FILE, trial_folder
 from ofb_ray.results.records import BudgetOutcome, Network
-from ofb_ray.tuning.optuna.study import Suggestions
-from tests.tuning.optuna.studies import finish, run_all, sweep, trial_json
+from tests.tuning.optuna.studies import close, finish, issue, open_sweep, run_all, sweep, trial_json
 
 
 def test_cells_take_turns_and_begin_with_the_files_own_values(tmp_path: Path) -> None:
@@ -57,14 +56,14 @@ def test_gp_finds_better_values_than_chance_in_each_cell(tmp_path: Path) -> None
         results = tmp_path / sampler
         results.mkdir()
         spec = sweep(sampler=sampler, trials=10, parameters=parameters, search={"lr": low, "eta_other": low})
-        suggestions, losses = Suggestions(results, spec), []
-        while (number := suggestions.next()) is not None:
+        suggestions, losses = open_sweep(results, spec), []
+        while (number := issue(suggestions)) is not None:
             trial = trial_json(results, number)
             losses.append(sum((math.log10(value) + 2.5) ** 2 for value in trial["params"].values()))
             macs = int(1e6 * trial["cell"]["budget"]["macs_ratio"])
             top1 = 90 + macs / 1e5 - 2 * losses[-1]
             finish(results, spec, number, subnet=Network(macs=macs, params=macs, top1_val=top1))
-            suggestions.tell(number)
+            close(suggestions, number)
         return min(losses[::2]) + min(losses[1::2])
 
     assert best("gp") < 0.5 * best("random")
@@ -92,26 +91,26 @@ def test_values_may_be_lists(tmp_path: Path) -> None:
 
 def test_a_trial_without_a_record_is_issued_again_as_it_was(tmp_path: Path) -> None:
     spec = sweep()
-    suggestions = Suggestions(tmp_path, spec)
+    suggestions = open_sweep(tmp_path, spec)
     for number in range(6):
-        assert suggestions.next() == number
+        assert issue(suggestions) == number
         if number not in (2, 4):
             finish(tmp_path, spec, number)
-            suggestions.tell(number)
+            close(suggestions, number)
     before = [trial_json(tmp_path, number) for number in range(6)]
     shutil.rmtree(trial_folder(tmp_path, 4))  # killed before it wrote the folder
-    again = Suggestions(tmp_path, spec)
-    assert [again.next(), again.next(), again.next()] == [2, 4, 6]
+    again = open_sweep(tmp_path, spec)
+    assert [issue(again), issue(again), issue(again)] == [2, 4, 6]
     assert [trial_json(tmp_path, number) for number in range(6)] == before
 
 
 def test_a_record_that_optuna_was_not_told_is_told_at_the_start(tmp_path: Path) -> None:
     spec = sweep()
-    first = Suggestions(tmp_path, spec)
-    first.next()
-    first.next()
+    first = open_sweep(tmp_path, spec)
+    issue(first)
+    issue(first)
     finish(tmp_path, spec, 1)
-    again = Suggestions(tmp_path, spec)
+    again = open_sweep(tmp_path, spec)
     states = [trial.state for trial in again.study.trials]
     assert states == [TrialState.RUNNING, TrialState.COMPLETE]
     assert again.study.trials[1].values == [97.5, 750_000]
@@ -123,24 +122,24 @@ def test_half_a_line_at_the_journals_end_is_dropped(tmp_path: Path) -> None:
     journal = tmp_path / JOURNAL_FILE
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code":4,"work')
-    again = Suggestions(tmp_path, sweep(sampler="random", trials=9))
-    assert again.next() == len(trials)
-    assert Suggestions(tmp_path, spec).study.trials[0].state is TrialState.COMPLETE
+    again = open_sweep(tmp_path, sweep(sampler="random", trials=9))
+    assert issue(again) == len(trials)
+    assert open_sweep(tmp_path, spec).study.trials[0].state is TrialState.COMPLETE
 
 
 def test_a_lost_journal_is_rebuilt_from_the_trial_folders(tmp_path: Path) -> None:
     spec = sweep(sampler="random")
-    suggestions = Suggestions(tmp_path, spec)
+    suggestions = open_sweep(tmp_path, spec)
     for number in range(5):
-        suggestions.next()
+        issue(suggestions)
         if number != 3:
             finish(tmp_path, spec, number)
-            suggestions.tell(number)
+            close(suggestions, number)
     before = [(trial.params, trial.values) for trial in suggestions.study.trials]
     (tmp_path / JOURNAL_FILE).unlink()
-    again = Suggestions(tmp_path, spec)
+    again = open_sweep(tmp_path, spec)
     assert [(trial.params, trial.values) for trial in again.study.trials] == before
-    assert again.next() == 3
+    assert issue(again) == 3
 
 
 @pytest.mark.parametrize(
@@ -153,21 +152,21 @@ def test_a_lost_journal_is_rebuilt_from_the_trial_folders(tmp_path: Path) -> Non
     ],
 )
 def test_optuna_is_told_what_became_of_a_trial(tmp_path: Path, changes: Json, state: TrialState) -> None:
-    suggestions = Suggestions(tmp_path, sweep())
-    suggestions.next()
+    suggestions = open_sweep(tmp_path, sweep())
+    issue(suggestions)
     finish(tmp_path, sweep(), 0, **changes)
-    suggestions.tell(0)
+    close(suggestions, 0)
     assert suggestions.study.trials[0].state is state
-    suggestions.tell(0)  # a second time changes nothing
+    close(suggestions, 0)  # a second time changes nothing
 
 
 @pytest.mark.parametrize(("used", "best"), [(0.995, 1), (1.01, 0)])
 def test_a_network_over_its_budget_is_infeasible(tmp_path: Path, used: float, best: int) -> None:
-    suggestions = Suggestions(tmp_path, sweep())
-    suggestions.next()
+    suggestions = open_sweep(tmp_path, sweep())
+    issue(suggestions)
     budget = BudgetOutcome(label="0.5", resource="macs", target=500_000, used=used, minimum=1)
     finish(tmp_path, sweep(), 0, budget=budget)
-    suggestions.tell(0)
+    close(suggestions, 0)
     assert len(suggestions.study.best_trials) == best
 
 

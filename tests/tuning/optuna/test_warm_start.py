@@ -11,11 +11,11 @@ from ofb_ray.errors import InputError
 from ofb_ray.results import folder
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import JOURNAL_FILE, TRIAL_FILE, trial_folder
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.records import Network
 from ofb_ray.results.store import CACHE_VARIABLE
-from ofb_ray.tuning.optuna.study import Suggestions
 from ofb_ray.tuning.optuna.warm_start import warm_folders
-from tests.tuning.optuna.studies import FAILED, finish, run_all, sweep, trial_json
+from tests.tuning.optuna.studies import FAILED, close, finish, issue, open_sweep, run_all, sweep, trial_json
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def earlier(tmp_path: Path) -> Path:
     results = tmp_path / "earlier"
     results.mkdir()
     spec = sweep(name="earlier", sampler="random", trials=4)
-    suggestions = Suggestions(results, spec)
+    suggestions = open_sweep(results, spec)
     for number in range(8):
-        suggestions.next()
+        issue(suggestions)
         finish(results, spec, number, **(FAILED if number == 7 else {}))
-        suggestions.tell(number)
+        close(suggestions, number)
     return results
 
 
@@ -36,8 +36,8 @@ def test_records_are_learnt_from_and_not_counted(tmp_path: Path, earlier: Path) 
     spec = sweep(sampler="tpe", trials=2, warm_start=[str(earlier)])
     results = tmp_path / "s"
     trees = run_all(results, spec, restart_every=1)
-    assert len(trees) == folder.trial_total(spec, results) == 4
-    suggestions = Suggestions(results, spec)
+    assert len(trees) == TrialIndex.read(results, spec).total == 4
+    suggestions = open_sweep(results, spec)
     assert suggestions.notes == [f"warm start: 7 of 8 trials taken from {earlier}; 1 not finished"]
     study = suggestions.study
     assert [trial.user_attrs.get("from") for trial in study.trials[:7]] == [f"{earlier}/{n:05d}" for n in range(7)]
@@ -52,10 +52,10 @@ def test_a_lost_journal_is_rebuilt_with_them_and_a_changed_list_replaces_them(tm
     spec = sweep(sampler="tpe", trials=2, warm_start=[str(earlier)])
     results = tmp_path / "s"
     run_all(results, spec)
-    before = [(trial.params, trial.values, trial.user_attrs) for trial in Suggestions(results, spec).study.trials]
+    before = [(trial.params, trial.values, trial.user_attrs) for trial in open_sweep(results, spec).study.trials]
     (results / JOURNAL_FILE).unlink()
-    assert [(t.params, t.values, t.user_attrs) for t in Suggestions(results, spec).study.trials] == before
-    without = Suggestions(results, sweep(sampler="tpe", trials=2))
+    assert [(t.params, t.values, t.user_attrs) for t in open_sweep(results, spec).study.trials] == before
+    without = open_sweep(results, sweep(sampler="tpe", trials=2))
     assert [(t.params, t.values, t.user_attrs) for t in without.study.trials] == before[7:]
     folder.write_sweep(results, spec)
     folder.check_same_sweep(results, sweep(sampler="tpe", trials=2))  # the earlier sweep may be gone by now
@@ -76,7 +76,7 @@ OUTSIDE = "0 of 8 trials taken from E; 7 with search.lr outside its range; 1 not
 def test_what_does_not_belong_is_left_out_with_a_reason(
     tmp_path: Path, earlier: Path, changes: Json, note: str
 ) -> None:
-    suggestions = Suggestions(tmp_path, sweep(**{"warm_start": [str(earlier)], **changes}))
+    suggestions = open_sweep(tmp_path, sweep(**{"warm_start": [str(earlier)], **changes}))
     assert [text.replace(str(earlier), "E") for text in suggestions.notes] == [f"warm start: {note}"]
 
 
@@ -84,9 +84,9 @@ def test_a_record_without_an_objective_is_left_out(tmp_path: Path) -> None:
     results = tmp_path / "earlier"
     results.mkdir()
     spec = sweep(name="earlier", sampler="random", trials=1)
-    Suggestions(results, spec).next()
+    issue(open_sweep(results, spec))
     finish(results, spec, 0, subnet=Network(macs=1, params=1))
-    assert Suggestions(tmp_path, sweep(warm_start=[str(results)])).notes[0].endswith("; 1 without an objective")
+    assert open_sweep(tmp_path, sweep(warm_start=[str(results)])).notes[0].endswith("; 1 without an objective")
 
 
 def test_a_sampler_past_its_start_learns_from_warm_trials_at_once(tmp_path: Path, earlier: Path) -> None:

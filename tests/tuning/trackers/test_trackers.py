@@ -13,10 +13,11 @@ from ofb_ray.config import Json, SweepSpec, yaml12
 from ofb_ray.config import load as specfile
 from ofb_ray.errors import InputError
 from ofb_ray.results import records
-from ofb_ray.results.files import trial_folder
+from ofb_ray.results.files import Progress, trial_folder
+from ofb_ray.results.index import TrialIndex
 from ofb_ray.tuning import trackers as tracking
 from ofb_ray.tuning.trackers import Trackers, check_installed, worker
-from ofb_ray.tuning.trackers.base import read_trial
+from ofb_ray.tuning.trackers.base import track
 from tests.tuning.trackers.tracked import (
     ALL,
     KINDS,
@@ -38,20 +39,21 @@ def test_a_resumed_trial_goes_on_with_its_run_and_repeats_no_epoch(
 ) -> None:
     spec = sweep([entry(name, tmp_path)])
     record, notes = issue(tmp_path, spec), list[str]()
-    with Trackers(tmp_path, spec, notes.append) as first:
+    with Trackers(TrialIndex.read(tmp_path, spec), notes.append) as first:
         first.started(0)
-        first.progress(0, {"phase": "dense", "epoch": 0, "epochs": 2, "progress": 0, "message": "another trains it"})
+        first.progress(0, Progress(phase="dense", epoch=0, epochs=2, progress=0.0, message="another trains it"))
         report(first, [1, 2])
-    with Trackers(tmp_path, spec, notes.append) as second:  # interrupted and resumed; epoch 3 had no driver
+    # Interrupted and resumed; epoch 3 had no driver.
+    with Trackers(TrialIndex.read(tmp_path, spec), notes.append) as second:
         second.started(0)
         report(second, [2, 4, 4])
-        second.progress(0, {"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "top1_val": 56.0})
+        second.progress(0, Progress(phase="done", epoch=0, epochs=0, progress=1.0, top1_val=56.0))
         second.ended(0, record, "")
     records.write_record(trial_folder(tmp_path, 0), record)
     before = read(tmp_path)
     assert [step for step, _ in before] == steps
     assert [loss for _, loss in before] == pytest.approx([1 / step for step in steps])
-    with Trackers(tmp_path, spec, notes.append):
+    with Trackers(TrialIndex.read(tmp_path, spec), notes.append):
         pass  # all of it has arrived
     assert read(tmp_path) == before
     assert notes == []
@@ -64,7 +66,7 @@ def test_what_finished_without_a_driver_or_before_a_tracker_was_named_is_made_up
 ) -> None:
     spec, notes = sweep([entry(name, tmp_path)]), list[str]()
     records.write_record(trial_folder(tmp_path, 0), issue(tmp_path, spec))
-    with Trackers(tmp_path, spec, notes.append):
+    with Trackers(TrialIndex.read(tmp_path, spec), notes.append):
         pass
     assert notes == []
     assert [step for step, _ in read(tmp_path)] == ALL
@@ -77,11 +79,11 @@ def test_a_file_that_a_kill_has_torn_is_gone_on_with(
 ) -> None:
     spec = sweep([entry(name, tmp_path)])
     issue(tmp_path, spec)
-    with Trackers(tmp_path, spec, print) as first:
+    with Trackers(TrialIndex.read(tmp_path, spec), print) as first:
         report(first, [1, 2, 3])
     (path,) = [path for path in (tmp_path / "loggers").rglob("*0*/*") if path.is_file()]
     path.write_bytes(path.read_bytes()[:-cut])
-    with Trackers(tmp_path, spec, print) as second:
+    with Trackers(TrialIndex.read(tmp_path, spec), print) as second:
         report(second, [2, 3, 4, 4])
     assert [step for step, _ in read(tmp_path)] == [1, 2, 3, 4]
 
@@ -96,9 +98,10 @@ def test_tensorboards_hparams_tab_has_a_session_a_trial_with_conditional_paramet
 
     spec = sweep(["tensorboard"])
     explored: list[Json] = [{"search.lr": 0.01}, {"search.lr": 0.02, "search.mask": "importance"}]
-    with Trackers(tmp_path, spec, print) as trackers:
-        for number, params in enumerate(explored):
-            trackers.ended(number, issue(tmp_path, spec, number, params), "")
+    records = [issue(tmp_path, spec, number, params) for number, params in enumerate(explored)]
+    with Trackers(TrialIndex.read(tmp_path, spec), print) as trackers:
+        for number, record in enumerate(records):
+            trackers.ended(number, record, "")
     logs = str(tmp_path / "loggers" / "tensorboard")
     multiplexer = EventMultiplexer().AddRunsFromDirectory(logs)
     multiplexer.Reload()
@@ -127,7 +130,7 @@ def test_a_tracker_that_fails_is_noted_once_and_delivers_everything_when_it_is_b
     (tmp_path / "loggers" / "00000").mkdir(parents=True)
     blocked = tmp_path / "loggers" / "00000" / "progress.csv"
     blocked.mkdir()  # as unwritable as a full disk
-    with Trackers(tmp_path, spec, notes.append) as trackers:
+    with Trackers(TrialIndex.read(tmp_path, spec), notes.append) as trackers:
         report(trackers, [1, 2])
         until(lambda: bool(notes))
         time.sleep(0.1)
@@ -145,9 +148,9 @@ def test_an_entry_that_is_always_refused_does_not_hold_up_the_others(
 ) -> None:
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.001)
     spec, notes = sweep(["json"]), list[str]()
-    with Trackers(tmp_path, spec, notes.append) as trackers:
+    issue(tmp_path, spec)
+    with Trackers(TrialIndex.read(tmp_path, spec), notes.append) as trackers:
         trackers.started(7)  # a trial that has no trial.json
-        issue(tmp_path, spec)
         report(trackers, [1])
     assert [step for step, _ in of_json(tmp_path)] == [1]
     assert len(notes) == 2
@@ -162,7 +165,7 @@ def test_a_tracker_that_hangs_delays_the_sweep_by_the_stated_time_only(
     spec, notes = sweep(["csv"]), list[str]()
     issue(tmp_path, spec)
     start = time.monotonic()
-    trackers = Trackers(tmp_path, spec, notes.append)
+    trackers = Trackers(TrialIndex.read(tmp_path, spec), notes.append)
     report(trackers, ALL * 100)
     assert time.monotonic() - start < 1
     trackers.close(0.2)
@@ -175,7 +178,7 @@ def test_an_mlflow_server_that_does_not_answer_costs_a_note(tmp_path: Path) -> N
     pytest.importorskip("mlflow")
     spec, notes = sweep([{"mlflow": {"tracking_uri": "http://127.0.0.1:9"}}]), list[str]()
     record = issue(tmp_path, spec)
-    trackers = Trackers(tmp_path, spec, notes.append)
+    trackers = Trackers(TrialIndex.read(tmp_path, spec), notes.append)
     trackers.started(0)
     until(lambda: bool(notes), 60)
     trackers.ended(0, record, "")
@@ -191,7 +194,7 @@ def test_an_mlflow_run_tells_how_its_trial_ended(tmp_path: Path) -> None:
     spec = sweep([entry("mlflow", tmp_path)])
     for number in range(4):
         record = issue(tmp_path, spec, number)
-    with Trackers(tmp_path, spec, print) as trackers:
+    with Trackers(TrialIndex.read(tmp_path, spec), print) as trackers:
         trackers.started(0)  # interrupted by the end of the launch
         trackers.ended(1, None, "")
         trackers.ended(2, None, "killed thrice")
@@ -210,7 +213,7 @@ def test_an_mlflow_run_tells_how_its_trial_ended(tmp_path: Path) -> None:
 def test_a_trial_is_known_by_scalars(tmp_path: Path) -> None:
     spec = sweep([], budgets=[{"gmacs": 1.5}], grid={"search.mask": ["both"]})
     issue(tmp_path, spec, params={"search.lr": 0.01, "data.augment": {"kind": "none"}})
-    trial = read_trial(tmp_path, 0)
+    trial = track(TrialIndex.read(tmp_path, spec).trial(0))
     assert trial.before == {"dense": 0, "search": 2, "finetune": 5}
     assert trial.hparams == {
         "budget": "1.5 GMACs",

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ofb_ray.config import Json, SweepSpec
-from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import trial_folder
+from ofb_ray.results.cells import plain_cell
+from ofb_ray.results.files import Progress, TrialFile, trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.trackers import Trackers
 from tests.tuning.fake import make_record
@@ -34,9 +34,9 @@ def issue(results: Path, spec: SweepSpec, number: int = 0, params: Json | None =
     """Write the trial.json of a trial; its record to be."""
     cell, params = spec.cells[0], params or {"search.lr": 0.01, "search.mask": "both"}
     trial = spec.trial(cell, params)
-    plain = {**cell, "budget": cell["budget"].model_dump(exclude_none=True)}
-    tree = {"trial": number, "sweep": "s", "key": trial.key, "cell": plain, "label": "0.5", "params": params}
-    write_json(trial_folder(results, number) / "trial.json", {**tree, "spec": trial.model_dump(mode="json")})
+    tree = trial.model_dump(mode="json")
+    known = {"sweep": "s", "label": "0.5", "cell": plain_cell(cell), "params": params}
+    TrialFile(trial=number, key=trial.key, spec=tree, **known).write(trial_folder(results, number))
     return make_record(trial, number, "s", history=[row(step) for step in ALL])
 
 
@@ -49,7 +49,7 @@ def row(step: int) -> Json:
 
 def report(trackers: Trackers, steps: list[int], number: int = 0) -> None:
     for step in steps:
-        trackers.progress(number, {**row(step), "epochs": 3, "progress": step / 6, "message": ""})
+        trackers.progress(number, Progress(**row(step), epochs=3, progress=step / 6, message=""))
 
 
 def of_csv(results: Path) -> list[tuple[int, float]]:
