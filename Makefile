@@ -51,9 +51,9 @@ docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "the site is in build/site/index.html"
 
-# The pictures of terminal, front and report in the docs, from the demo's results.
-pictures: demo $(VENV)/.installed-test
-	$(BIN)/python -m docs.tools.pictures results/digits
+# The pictures of terminal, front and report in the docs, from a new run of the demo; needs tmux and Chromium.
+pictures: $(VENV)/.installed-test
+	$(BIN)/python -m docs.tools.pictures
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.supernet_step

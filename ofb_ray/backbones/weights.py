@@ -124,7 +124,8 @@ def preprocessing(model: ModelSpec, data: DataSpec) -> DataSpec:
     if model.weights is None and not model.pretrained:
         return data
     config = timm.models.get_pretrained_cfg(model.name)
-    if config is None or config.input_size[0] != 3:
+    channels = model.args.get("in_chans", 3)
+    if config is None or len(config.mean) != channels:  # three means would make three channels of one
         return data
     known: dict[str, Any] = {
         "mean": config.mean,

@@ -149,6 +149,11 @@ def test_preprocessing_follows_the_weights_unless_the_spec_says_otherwise() -> N
     assert (kept.mean, kept.crop, kept.std) == ((0.1, 0.2, 0.3), 1.0, (0.229, 0.224, 0.225))
 
 
+def test_a_network_with_other_channels_than_the_weights_keeps_the_data_sets_own_normalisation() -> None:
+    grey = ModelSpec(name="vit_tiny_patch16_224.augreg_in21k_ft_in1k", weights="file", args={"in_chans": 1})
+    assert weights.preprocessing(grey, DataSpec()) == DataSpec()
+
+
 def test_a_name_without_pretrained_weights_is_told_before_anything_runs() -> None:
     with pytest.raises(InputError, match="no pretrained weights of 'vit_base_patch16_xp_224'") as error:
         weights.missing(ModelSpec(name="vit_base_patch16_xp_224", pretrained=True))
