@@ -49,7 +49,7 @@ types: $(VENV)/.installed-test
 # A broken link, an unknown page or a docstring that cannot be read is a failure. Nothing is loaded from a network.
 docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
-	@echo "the site is in build/site/index.html"
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --directory build/site"
 
 # The pictures of terminal, front and report in the docs, from a new run of the demo; needs tmux and Chromium.
 pictures: $(VENV)/.installed-test

@@ -89,12 +89,18 @@ def _table(rows: list[keys.Key]) -> Iterator[str]:
     for key in rows:
         default = f"default `{key.default}`" if key.default and key.default != "see below" else key.default
         kind = f"{_cell(key.kind)}<br>{_cell(default) or '**must be given**'}"
-        bounds = "<br>".join(part for part in (key.unit, key.range.replace("`", "")) if part)
-        yield f"| [](){{ #{_anchor(key.name)} }}`{key.name}` | {kind} | {_cell(bounds)} | {_cell(key.description)} |"
+        bounds = "<br>".join(_cell(part) for part in (key.unit, key.range.replace("`", "")) if part)
+        yield f"| [](){{ #{anchor(key.name)} }}{_breakable(key.name)} | {kind} | {bounds} | {_cell(key.description)} |"
 
 
-def _anchor(name: str) -> str:
+def anchor(name: str) -> str:
+    """The anchor of a key on the page: its dotted name."""
     return name.replace("[]", "").replace("*", "name")
+
+
+def _breakable(name: str) -> str:
+    """A dotted name as code that may be broken behind its dots."""
+    return f"<code>{name.replace('.', '.<wbr>').replace('*', '&#42;')}</code>"
 
 
 def _first_paragraph(model: type[BaseModel]) -> str:

@@ -2,8 +2,8 @@
 
     python -m docs.tools.pictures [--results FOLDER]
 
-Runs the demo sweep in a new folder under tmux, keeps its terminal when half of the trials are done, and opens the report
-in Chromium. `--results` names a finished demo sweep instead, and leaves the picture of the terminal as it is.
+Runs the demo sweep in a new folder under tmux, keeps its terminal when half of the trials are done, and opens the
+report in Chromium. `--results` names a finished demo sweep instead, and leaves the picture of the terminal as it is.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from docs.tools import command_line, pages
 from docs.tools.keys import faults, keys, sections
-from docs.tools.pages import FILES, MAINS
+from docs.tools.pages import FILES, MAINS, anchor
 from ofb_ray.config import SweepSpec, TrialSpec
 from ofb_ray.config.base import unit
 from ofb_ray.results import files as results_files
@@ -77,7 +77,7 @@ def test_the_pages_hold_every_key_and_every_option() -> None:
     shown = pages.sweep_keys()
     for path, model in sections(SweepSpec):
         for key in keys(model, path):
-            assert f"`{key.name}` |" in shown
+            assert f"#{anchor(key.name)} }}" in shown
     lines = pages.command_lines()
     for main in MAINS:
         for command in command_line.commands(command_line.parser_of(main)):

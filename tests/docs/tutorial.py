@@ -1,7 +1,7 @@
 """Run the blocks of a tutorial as a reader does: in order, in one folder.
 
-`bash` and `python` blocks are run, each in a new process; a block with a title is written to a file of that name; every
-other block is only shown.
+`bash` and `python` blocks are run, each in a new process; variables that a bash block exports are kept for later ones. A
+block with a title is written to a file of that name. Every other block is only shown.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def run(page: Path, folder: Path, **environment: str) -> str:
         if block.title:
             (folder / block.title).write_text(block.text, encoding="utf-8")
         elif block.language in ("bash", "python"):
-            command = ["bash", "-euo", "pipefail"] if block.language == "bash" else [sys.executable]
             done = subprocess.run(
-                [*command, "-c", block.text],
+                _command(block),
                 cwd=folder,
                 env={**variables, **environment},
                 stdout=subprocess.PIPE,
@@ -59,3 +58,11 @@ def run(page: Path, folder: Path, **environment: str) -> str:
             assert done.returncode == 0, f"{page.name}:\n{block.text}\n{done.stdout}"
             printed.append(done.stdout)
     return "".join(printed)
+
+
+def _command(block: Block) -> list[str]:
+    if block.language == "python":
+        return [sys.executable, "-c", block.text]
+    kept = "exported.sh"
+    script = f"if [ -f {kept} ]; then source ./{kept}; fi\n{block.text}\nexport -p > {kept}"
+    return ["bash", "-euo", "pipefail", "-c", script]
