@@ -1,7 +1,7 @@
 """Run the blocks of a tutorial as a reader does: in order, in one folder.
 
-`bash` and `python` blocks are run, each in a new process; variables that a bash block exports are kept for later ones. A
-block with a title is written to a file of that name. Every other block is only shown.
+`bash` and `python` blocks are run, each in a new process; variables that a bash block exports are kept for later ones.
+A block with a title is written to a file of that name. Every other block is only shown.
 """
 
 from __future__ import annotations
