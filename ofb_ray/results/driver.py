@@ -6,7 +6,6 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ofb_ray.errors import InputError
 from ofb_ray.results import folder as results_of
@@ -22,6 +21,7 @@ from ofb_ray.results.files import (
     RECORD_FILE,
     SWEEP_FILE,
     TRIAL_FILE,
+    LeaseFile,
     trial_folder,
     trial_name,
 )
@@ -123,17 +123,17 @@ def drive(results: Path, uri: str | None = None) -> Iterator[SweepResults]:
 def _take_lease(remote: Remote) -> Lease:
     lease = Lease(remote, DRIVER_LEASE)
 
-    def watch(holder: dict[str, Any]) -> None:
-        who = f"process {holder.get('pid')} on {holder.get('host')}"
+    def watch(holder: LeaseFile) -> None:
+        who = f"process {holder.pid} on {holder.host}"
         print(f"{who} drove this sweep: watching for a minute whether it still does", flush=True)
 
     try:
         if lease.acquire(watch):
             return lease
-        holder = lease.holder() or {}
+        holder = lease.holder() or LeaseFile()
     except OSError as error:
         raise InputError(f"cannot write to {remote.uri}: {explain(error)}", key="storage") from None
     raise InputError(
-        f"another process drives the sweep in {remote.uri} (process {holder.get('pid')} on {holder.get('host')}): "
+        f"another process drives the sweep in {remote.uri} (process {holder.pid} on {holder.host}): "
         f"wait for it (`ofb-ray status {remote.uri}`), or give --name"
     )

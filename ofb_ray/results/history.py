@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ofb_ray.config import Phase as Phase
 from ofb_ray.results.records import Record
 
-Phase = Literal["dense", "search", "finetune"]
 Size = tuple[int, int]  # heads, width of each
 
 

@@ -1,49 +1,50 @@
-"""Who works on what in an object store, which has no locks: files that their holders keep renewing."""
+"""Lock things in an object store, which has no locks, by files that their holders keep renewing."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
+from ofb_ray.results.files import LeaseFile
 from ofb_ray.results.store import Remote
 
 LEASE_VARIABLE = "OFB_RAY_LEASE_SECONDS"
 
 
 class Lease:
-    """A file in the store that one process keeps renewing: the lock of a place without locks.
+    """Hold a file in the store that only one process may hold, by renewing it.
 
     A holder that died stops renewing. Whoever wants the lease watches it for `seconds`; unchanged, it is free. Clocks
     are not compared. Two that take it in one moment are told apart by reading it again after a second.
 
     Args:
-        remote: the store; name: of the file.
+        remote: the store.
+        name: of the file, relative to the store.
+        seconds: how long a holder may be silent; default: the environment's, else 60.
     """
 
     def __init__(self, remote: Remote, name: str, seconds: float | None = None) -> None:
         self._remote, self._name = remote, name
         self._seconds = float(os.environ.get(LEASE_VARIABLE, "60")) if seconds is None else seconds
-        self._me = {"id": uuid.uuid4().hex, "host": socket.gethostname(), "pid": os.getpid()}
+        self._me = LeaseFile(id=uuid.uuid4().hex, host=socket.gethostname(), pid=os.getpid())
         self._beat = 0
         self._stop, self.lost = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
-    def holder(self) -> dict[str, Any] | None:
-        """Who has it, as its file says, whether alive or not."""
+    def holder(self) -> LeaseFile | None:
+        """Return who has it, as its file says, whether alive or not."""
         data = self._remote.read(self._name)
         try:
-            return dict(json.loads(data)) if data else None
+            return LeaseFile.model_validate_json(data) if data else None
         except ValueError:
             return None
 
-    def acquire(self, alive: Callable[[dict[str, Any]], None] | None = None) -> bool:
+    def acquire(self, alive: Callable[[LeaseFile], None] | None = None) -> bool:
         """Take the lease, after watching its holder for as long as it may be silent; False: the holder is alive.
 
         Args:
@@ -77,7 +78,7 @@ class Lease:
     def mine(self) -> bool:
         """Whether the store still says that this process has it."""
         holder = self.holder()
-        return holder is not None and holder.get("id") == self._me["id"]
+        return holder is not None and holder.id == self._me.id
 
     def release(self, leave: bool = False) -> None:
         """Stop renewing; the file goes, unless it is someone else's or is to stay."""
@@ -90,7 +91,8 @@ class Lease:
 
     def _write(self) -> None:
         self._beat += 1
-        self._remote.write(self._name, json.dumps({**self._me, "beat": self._beat, "time": time.time()}).encode())
+        renewed = self._me.model_copy(update={"beat": self._beat, "time": time.time()})
+        self._remote.write(self._name, renewed.model_dump_json().encode())
 
     def _renew(self) -> None:
         while not self._stop.wait(self._seconds / 4):
@@ -103,14 +105,14 @@ class Lease:
                 continue  # an outage: the next beat tells
 
 
-def _dead(holder: dict[str, Any]) -> bool:
+def _dead(holder: LeaseFile) -> bool:
     """Whether the holder was a process of this machine that is gone."""
-    if holder.get("host") != socket.gethostname():
+    if holder.host != socket.gethostname():
         return False
     try:
-        os.kill(int(holder.get("pid", 0)), 0)
+        os.kill(holder.pid, 0)
     except ProcessLookupError:
         return True
-    except (OSError, ValueError):
+    except OSError:
         return False
     return False

@@ -14,6 +14,35 @@ METRICS = ("loss", "top1_val", "expected_macs")
 
 
 @dataclass(frozen=True)
+class EpochRow:
+    """One epoch of a trial, from a report or from a record's history. What a phase does not measure is None.
+
+    Args:
+        phase: in which it was trained.
+        epoch: epochs of the phase that are done; 0 in a report before the first.
+        loss: mean training loss.
+        top1_val: top-1 accuracy on the held-out part of train, in percent.
+        expected_macs: expected MACs of the network that is searched.
+    """
+
+    phase: str
+    epoch: int
+    loss: float | None = None
+    top1_val: float | None = None
+    expected_macs: float | int | None = None
+
+    @property
+    def phase_index(self) -> int:
+        """The position of its phase in `PHASES`."""
+        return next(index for index, phase in enumerate(PHASES) if phase == self.phase)
+
+    @property
+    def metrics(self) -> Json:
+        """The metrics that were measured, by name."""
+        return {key: value for key in METRICS if (value := getattr(self, key)) is not None}
+
+
+@dataclass(frozen=True)
 class TrackedTrial:
     """One trial as trackers know it.
 
@@ -38,11 +67,11 @@ class TrackedTrial:
         """Five digits, as the trial's folder."""
         return trial_name(self.number)
 
-    def step(self, row: Json) -> int | None:
+    def step(self, row: EpochRow) -> int | None:
         """Return the global step of a row: epochs over all phases. None where no epoch was trained."""
-        if row.get("phase") not in self.before or all(row.get(key) is None for key in METRICS):
+        if row.phase not in self.before or not row.metrics:
             return None
-        return self.before[row["phase"]] + int(row["epoch"])
+        return self.before[row.phase] + row.epoch
 
 
 class Tracker(Protocol):
@@ -54,7 +83,7 @@ class Tracker(Protocol):
     def start(self, trial: TrackedTrial) -> None:
         """Open the trial's run with its hyperparameters."""
 
-    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: EpochRow) -> None:
         """Log `metrics(row)`, unless the run has this step."""
 
     def end(self, trial: TrackedTrial, record: Record | None, reason: str) -> None:
@@ -85,27 +114,28 @@ def track(trial: TrialFile) -> TrackedTrial:
     return TrackedTrial(trial.trial, trial.sweep, trial.label, trial.key, hparams, before)
 
 
-def row_of(report: Progress) -> Json | None:
-    """Return a report as a row of history has it; None where it is of no epoch."""
-    if report.phase not in PHASES:
+def row_of(report: Progress) -> EpochRow | None:
+    """Return the epoch of a report; None where it is of none."""
+    if report.phase not in PHASES or report.epoch is None:
         return None
-    return {key: getattr(report, key) for key in ("phase", "epoch", *METRICS)}
+    return EpochRow(report.phase, report.epoch, report.loss, report.top1_val, report.expected_macs)
 
 
-def metrics(row: Json) -> dict[str, float]:
-    """The numbers of one epoch; the phase as its place in `PHASES`."""
-    known = {key: float(row[key]) for key in METRICS if row.get(key) is not None}
-    return {**known, "phase": float(PHASES.index(row["phase"])), "epoch": float(row["epoch"])}
+def metrics(row: EpochRow) -> dict[str, float]:
+    """Return the numbers of one epoch; the phase as its position in `PHASES`."""
+    known = {key: float(value) for key, value in row.metrics.items()}
+    return {**known, "phase": float(row.phase_index), "epoch": float(row.epoch)}
 
 
-def history(trial: TrackedTrial, record: Record) -> dict[int, Json]:
-    """Step -> row of all epochs that the record knows, in order; those of a shared dense network, too."""
-    steps = {step: row for row in record.history if (step := trial.step(row)) is not None}
+def history(trial: TrackedTrial, record: Record) -> dict[int, EpochRow]:
+    """Return step -> epoch of all epochs that the record knows, in order; those of a shared dense network, too."""
+    rows = [EpochRow(row["phase"], row["epoch"], *(row.get(key) for key in METRICS)) for row in record.history]
+    steps = {step: row for row in rows if (step := trial.step(row)) is not None}
     return dict(sorted(steps.items()))
 
 
 def final_metrics(record: Record) -> dict[str, float]:
-    """`final/top1_val`, `final/macs`, ...: what the record says of the subnet, and its seconds."""
+    """Return `final/top1_val`, `final/macs`, ...: what the record says of the subnet, and its seconds."""
     known: dict[str, Any] = record.subnet.model_dump() if record.subnet is not None else {}
     known["seconds"] = sum(record.seconds.values())
     return {f"final/{key}": float(value) for key, value in known.items() if value is not None}

@@ -16,9 +16,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 
-from ofb_ray.config import Json
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import TrackedTrial, final_metrics, history, metrics
+from ofb_ray.tuning.trackers.base import EpochRow, TrackedTrial, final_metrics, history, metrics
 
 _STARTED, _ENDED = "_hparams_/session_start_info", "_hparams_/session_end_info"
 _FINAL = "final/"
@@ -56,7 +55,7 @@ class Board:
             _, begin, _ = summary.hparams(trial.hparams, {})
             self._write(run, begin, 0)
 
-    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: EpochRow) -> None:
         """One event holds all of an epoch's numbers, so a kill loses or keeps the epoch as a whole."""
         self.start(trial)
         run = self._runs[trial.number]

@@ -10,7 +10,7 @@ from pathlib import Path
 from ofb_ray.config import Json
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import METRICS, TrackedTrial, history
+from ofb_ray.tuning.trackers.base import METRICS, EpochRow, TrackedTrial, history
 
 _COLUMNS = ("step", "phase", "epoch", *METRICS)
 
@@ -41,7 +41,7 @@ class Files:
             write_atomic(path, whole)
         self._rows[trial.number] = rows
 
-    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: EpochRow) -> None:
         """Append a line."""
         self.start(trial)
         if step in self._rows[trial.number]:
@@ -89,5 +89,5 @@ class Files:
         return out.getvalue()
 
 
-def _kept(step: int, row: Json) -> Json:
-    return {"step": step, **{key: row[key] for key in _COLUMNS[1:] if row.get(key) is not None}}
+def _kept(step: int, row: EpochRow) -> Json:
+    return {"step": step, "phase": row.phase, "epoch": row.epoch, **row.metrics}

@@ -8,9 +8,8 @@ import os
 import time
 from typing import Any
 
-from ofb_ray.config import Json
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import TrackedTrial, final_metrics, history, metrics
+from ofb_ray.tuning.trackers.base import EpochRow, TrackedTrial, final_metrics, history, metrics
 
 # By default a client waits minutes for a server that is away; here a failed call is tried again by its thread.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -57,7 +56,7 @@ class MlflowRuns:
         self._client.log_batch(run_id, params=params)
         self._runs[trial.number] = run_id, logged
 
-    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: EpochRow) -> None:
         """One call an epoch."""
         self._batch(trial, {step: metrics(row)})
 

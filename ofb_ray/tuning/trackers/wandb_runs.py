@@ -7,10 +7,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.config import PHASES, Json
+from ofb_ray.config import Json
 from ofb_ray.results.atomic import read_json, write_json
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.trackers.base import TrackedTrial, final_metrics, history, metrics
+from ofb_ray.tuning.trackers.base import EpochRow, TrackedTrial, final_metrics, history, metrics
 
 _SECONDS = 30.0
 
@@ -68,12 +68,12 @@ class WandbRuns:
         # An offline run cannot ask the server how far it is.
         self._last[trial.number] = max(int(run.step) - 1, int(read_json(self._mark(trial)).get("step", -1)))
 
-    def log(self, trial: TrackedTrial, step: int, row: Json) -> None:
+    def log(self, trial: TrackedTrial, step: int, row: EpochRow) -> None:
         """W&B's steps only grow: an earlier one is logged already, or was trained while no driver was there."""
         self.start(trial)
         if step <= self._last[trial.number]:
             return
-        values: Json = {**metrics(row), "phase": row["phase"], "phase_index": PHASES.index(row["phase"])}
+        values: Json = {**metrics(row), "phase": row.phase, "phase_index": row.phase_index}
         self._runs[trial.number].log(values, step=step, commit=True)
         self._last[trial.number] = step
         write_json(self._mark(trial), {"step": step})

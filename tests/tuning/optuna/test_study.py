@@ -127,21 +127,6 @@ def test_half_a_line_at_the_journals_end_is_dropped(tmp_path: Path) -> None:
     assert open_sweep(tmp_path, spec).study.trials[0].state is TrialState.COMPLETE
 
 
-def test_a_lost_journal_is_rebuilt_from_the_trial_folders(tmp_path: Path) -> None:
-    spec = sweep(sampler="random")
-    suggestions = open_sweep(tmp_path, spec)
-    for number in range(5):
-        issue(suggestions)
-        if number != 3:
-            finish(tmp_path, spec, number)
-            close(suggestions, number)
-    before = [(trial.params, trial.values) for trial in suggestions.study.trials]
-    (tmp_path / JOURNAL_FILE).unlink()
-    again = open_sweep(tmp_path, spec)
-    assert [(trial.params, trial.values) for trial in again.study.trials] == before
-    assert issue(again) == 3
-
-
 @pytest.mark.parametrize(
     ("changes", "state"),
     [
