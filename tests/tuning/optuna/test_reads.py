@@ -1,4 +1,4 @@
-"""The way of data: what a sweep reads, and how often."""
+"""Suggestions and promotions by the index of trials: what they read, and how often."""
 
 from __future__ import annotations
 
