@@ -33,11 +33,13 @@ demo: $(VENV)/.installed
 	$(BIN)/ofb-ray sweep sweeps/digits.yaml
 	$(BIN)/python -m analysis.report results/digits
 
+# Processes that the quick tests run in. The slow ones kill and time processes: they run alone.
+JOBS ?= 2
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadgroup
 
-test-all: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+test-all: test
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

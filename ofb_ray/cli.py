@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.commands import sweeps, version
+from ofb_ray.commands import completion, sweeps, version
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, SWEEP_FILE, WEIGHTS_FILE
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
 DEFAULT_TFLOPS = 40.0
-SHELLS = ("bash", "zsh")
 BACKENDS = ("torch", "compile", "onnxruntime")
 
 
@@ -104,20 +103,9 @@ def _parser() -> argparse.ArgumentParser:
             default=30.0,
             help="seconds for each backend and batch size, at most (default: 30)",
         )
-    shipped = commands.add_parser("sweeps", help="list the shipped sweeps, or print one to start from")
-    shipped.set_defaults(command=sweeps.run)
-    shipped.add_argument("name", metavar="NAME", nargs="?", help="print its file: ofb-ray sweeps digits > mine.yaml")
-    completion = commands.add_parser("completion", help='complete in a shell: eval "$(ofb-ray completion bash)"')
-    completion.set_defaults(command=_completion)
-    completion.add_argument("shell", choices=SHELLS, help="whose script to print")
+    sweeps.add_command(commands)
+    completion.add_command(commands, parser)
     return parser
-
-
-def _completion(arguments: argparse.Namespace) -> int:
-    from ofb_ray.commands.completion import script
-
-    print(script(_parser(), arguments.shell))
-    return 0
 
 
 def _duration(text: str) -> float:

@@ -1,7 +1,26 @@
-"""One thread for every test: small networks gain nothing from more, and lose much where cores are shared."""
+"""One thread for every test, and which tests stay together when several processes run them."""
 
 from __future__ import annotations
 
 import os
 
+import pytest
+
+# Small networks gain nothing from more threads, and lose much where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests together that share a module's fixture, which would be made once for each process, or a port."""
+    for item in items:
+        if isinstance(item, pytest.Function) and (group := _group(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Function) -> str | None:
+    module = item.nodeid.partition("::")[0]
+    if module.startswith("tests/cluster/"):  # their ports follow from a job's number
+        return "cluster"
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return module if any(fixture.scope == "module" for each in fixtures for fixture in each) else None

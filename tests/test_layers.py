@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -52,9 +53,15 @@ def modules(root: Path) -> dict[str, Path]:
     return {name_of(path, root): path for folder in ("ofb_ray", "analysis") for path in (root / folder).rglob("*.py")}
 
 
+@cache
+def import_statements(source: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """All import statements of a source text, wherever they stand; read once for all copies of a file."""
+    return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom)))
+
+
 def imported(path: Path, known: Iterable[str]) -> Iterator[str]:
     """Every module that a file imports: inside functions and for type checking, too. Names of modules are resolved."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path.read_text()):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

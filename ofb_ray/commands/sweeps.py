@@ -9,6 +9,13 @@ from ofb_ray.config import yaml12
 from ofb_ray.config.shipped import shipped_sweep, shipped_sweeps
 
 
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `sweeps` to the commands of the command line."""
+    command = commands.add_parser("sweeps", help="list the shipped sweeps, or print one to start from")
+    command.set_defaults(command=run)
+    command.add_argument("name", metavar="NAME", nargs="?", help="print its file: ofb-ray sweeps digits > mine.yaml")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print the names of the shipped sweeps with their questions, or the text of the one that is named."""
     if arguments.name is None:
