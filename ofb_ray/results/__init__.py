@@ -1,1 +1,1 @@
-"""What lies in a results folder or store: records, trial files, locks and leases. Neither torch, Ray nor Optuna."""
+"""Read, write, index and lock what lies in a results folder or store. Imports neither torch, Ray nor Optuna."""

@@ -1,4 +1,4 @@
-"""The files of one attempt at a trial: fenced, so that only one process writes them, and kept in the store of a URI.
+"""Lock the files of a trial for one attempt, so that only one process writes them, and keep them in a URI's store.
 
 Where the results are a folder, that folder is worked in and a file lock is the fence. Where they are a URI, each node
 works in a copy of its own: an attempt fetches the trial's files, sends them back as it goes on, and holds a lease in
@@ -78,13 +78,13 @@ class Attempt:
         (self.folder / name).unlink(missing_ok=True)
 
     def saved(self, now: bool = False) -> None:
-        """An epoch is done and its checkpoint is on the disk; `now`: the attempt may be over."""
+        """Send what changed: an epoch is done and its checkpoint is on the disk; `now`: the attempt may be over."""
 
     def decided(self) -> None:
-        """A decision is on the disk that must be in the store before it takes effect."""
+        """Send a decision that is on the disk, before it takes effect."""
 
     def finished(self) -> None:
-        """The record is on the disk."""
+        """Send the record, which is on the disk, and all before it."""
 
 
 class RemoteAttempt(Attempt):
@@ -223,6 +223,6 @@ class RemoteAttempt(Attempt):
 
 
 def _order(name: str) -> tuple[bool, int, str]:
-    """What completes a set of files goes last: `dense.json` after the weights it tells of, the record after all."""
+    """Sort what completes a set of files last: `dense.json` after the weights it tells of, the record after all."""
     base = name.rpartition("/")[2]
     return base == DENSE_FILE, _LAST.index(base) if base in _LAST else -1, name

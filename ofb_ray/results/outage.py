@@ -1,4 +1,4 @@
-"""What a store's errors mean, and patience with one that does not answer for a while."""
+"""Explain a store's errors, and try again for a while where it does not answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def explain(error: OSError) -> str:
-    """What a store's error means, with a remedy, in one line."""
+    """Explain a store's error in one line, with a remedy."""
     text = first_line(error)
     for sign, meaning in _MEANINGS.items():
         if sign in text:
@@ -32,7 +32,7 @@ _MEANINGS = {
 
 
 def first_line(error: BaseException) -> str:
-    """An error's text on one line, cut where it is long."""
+    """Return an error's text on one line, at most 200 characters."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""What one finished trial leaves behind: `record.json`, written atomically and never changed afterwards.
+"""Read and write `record.json`, what a trial leaves behind: written atomically and never changed afterwards.
 
 Analysis reads records and nothing else, so this module imports neither torch nor Ray.
 """
@@ -54,7 +54,7 @@ class BudgetOutcome(BaseModel):
 class Record(BaseModel):
     """One trial. `status`: finished, failed (with `reason`) or stopped (by a gate, with `reason`).
 
-    `finished` is the time of its end, ISO 8601 in UTC, in whatever way it ended; older records have none.
+    `finished` is the time of its end, ISO 8601 in UTC, in whatever way it ended.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -121,7 +121,7 @@ class Outcome:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601 to the second."""
+    """Return the time in UTC, ISO 8601 to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
@@ -134,7 +134,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a trial folder, or None where the trial is not finished.
+    """Read the record of a trial folder, or return None where there is none.
 
     Raises:
         ValueError: the file is not a record; the message names it.

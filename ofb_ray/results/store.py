@@ -1,4 +1,4 @@
-"""Results in an object store: a URI beside its local copy.
+"""Read and write results in an object store: a URI beside its local copy.
 
 A location is a folder (local or NFS) or a URI of a filesystem that pyarrow, and so Ray, knows: `s3://bucket/path`,
 `gs://bucket/path`, `file:///path`. Everything else in ofb_ray works on folders. A URI is therefore worked on through
@@ -39,14 +39,14 @@ def is_uri(location: str) -> bool:
 
 
 def join(location: str, name: str) -> str:
-    """`location/name`; a URI's query (`?endpoint_override=...`) stays at the end."""
+    """Return `location/name`; a URI's query (`?endpoint_override=...`) stays at the end."""
     base, mark, query = location.partition("?")
     base = base if base.endswith("://") else base.rstrip("/")
     return f"{base}/{name}{mark}{query}"
 
 
 def parent(location: str | Path) -> str | Path:
-    """The location above."""
+    """Return the location above."""
     if not is_uri(str(location)):
         return Path(location).parent
     base, mark, query = str(location).partition("?")
@@ -54,7 +54,7 @@ def parent(location: str | Path) -> str | Path:
 
 
 def same(one: str | Path, other: str | Path) -> bool:
-    """Whether two locations are one place: slashes too many change nothing, and file:///x is the folder /x."""
+    """Whether two locations are the same: slashes too many change nothing, and file:///x is the folder /x."""
     return _plain(str(one)) == _plain(str(other))
 
 
@@ -67,14 +67,14 @@ def _plain(location: str) -> str:
 
 
 def local_copy(uri: str, purpose: str = "work") -> Path:
-    """The folder on this machine that stands for a URI: under `$OFB_RAY_CACHE`, else `~/.cache/ofb_ray`."""
+    """Return the folder on this machine that stands for a URI: under `$OFB_RAY_CACHE`, else `~/.cache/ofb_ray`."""
     root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "ofb_ray").expanduser()
     name = uri.partition("?")[0].rstrip("/").rpartition("/")[2]
     return root / f"{name}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}" / purpose
 
 
 def readable(location: str | Path) -> Path:
-    """A folder with the small files of the results folder `location`; a path comes back as it is.
+    """Return a folder with the small files of the results folder `location`; a path comes back as it is.
 
     It does not exist where there is nothing under the URI.
 
@@ -93,7 +93,7 @@ def readable(location: str | Path) -> Path:
 
 
 def fetched(location: str | Path, names: Iterable[str]) -> Path:
-    """A folder with files of the folder `location`; a path comes back as it is.
+    """Return a folder with files of the folder `location`; a path comes back as it is.
 
     Raises:
         InputError: the URI cannot be read.
@@ -149,7 +149,7 @@ class Remote:
             raise InputError(f"cannot write to {self.uri}: {explain(error)}", key="storage") from None
 
     def list(self, below: str = "") -> dict[str, Stored]:
-        """All files below a relative path, which need not exist.
+        """List all files below a relative path, which need not exist.
 
         Raises:
             OSError: the store does not answer, or refuses.
@@ -171,7 +171,7 @@ class Remote:
         return bool(self._fs.get_file_info(self._path(name)).type == fs.FileType.File)
 
     def read(self, name: str) -> bytes | None:
-        """The file's content, or None where there is none."""
+        """Read the file, or return None where there is none."""
         try:
             with self._fs.open_input_stream(self._path(name)) as stream:
                 return bytes(stream.read())
@@ -222,7 +222,7 @@ class Remote:
                 temporary.unlink(missing_ok=True)
 
     def small(self) -> dict[str, Stored]:
-        """The small files.
+        """List the small files.
 
         Raises:
             InputError: the store does not answer, or refuses.

@@ -1,4 +1,4 @@
-"""How far a sweep is, budget by budget: the same figures for the live display, the log file and `ofb-ray status`."""
+"""Sum up how far a sweep is, budget by budget, for the live display, the log file and `ofb-ray status` alike."""
 
 from __future__ import annotations
 

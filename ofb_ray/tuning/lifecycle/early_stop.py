@@ -1,4 +1,4 @@
-"""Early stopping that knows the phases: a trial some epochs into fine-tuning, compared with others of its budget.
+"""Stop a trial early: some epochs into fine-tuning it is compared with others of its budget.
 
 Accuracy early in a search says little, so a trial is asked once, at a stated epoch of fine-tuning, when its subnet is
 what will be used. It is compared with the trials of the same budget and grid point that have come so far, stopped ones

@@ -1,4 +1,4 @@
-"""Promotion: the best few of each budget go on to a long fine-tune, each as a new trial that takes over the search.
+"""Promote the best few of each budget to a long fine-tune, each as a new trial that takes over the search.
 
 A promoted trial has a number after all others and a trial.json of its own, which names its donor. It is no part of the
 Optuna study: its parameters are not suggested, and its accuracy comes of longer training. What a search found lies in

@@ -1,4 +1,4 @@
-"""Where trials come from: what a sweep's suggestions and its promotions have in common."""
+"""Say what a source of trials does, a sweep's suggestions or its promotions."""
 
 from __future__ import annotations
 

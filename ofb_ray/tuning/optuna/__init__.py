@@ -1,1 +1,1 @@
-"""The Optuna study of a sweep. The only folder that imports optuna."""
+"""Suggest a sweep's trials by Optuna. The only folder that imports optuna."""

@@ -15,17 +15,17 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def labels(spec: SweepSpec) -> list[str]:
-    """The labels of the sweep's cells, each once: the choices of the categorical `CELL`."""
+    """Return the labels of the sweep's cells, each once: the choices of the categorical `CELL`."""
     return list(dict.fromkeys(cell_label(cell) for cell in spec.cells))
 
 
 def as_choice(value: Any) -> Any:
-    """A value as Optuna can store it: lists and mappings as JSON text."""
+    """Return a value as Optuna can store it: lists and mappings as JSON text."""
     return value if isinstance(value, _PLAIN) else json.dumps(value, sort_keys=True)
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
-    """The parameter's range or choices."""
+    """Return the parameter's range or choices."""
     if parameter.values is not None:
         return CategoricalDistribution([as_choice(value) for value in parameter.values])
     assert parameter.min is not None
@@ -36,5 +36,5 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 
 
 def distributions(spec: SweepSpec, values: Json) -> dict[str, BaseDistribution]:
-    """The distributions of the cell and of the parameters in `values`, keyed as in the sweep file."""
+    """Return the distributions of the cell and of the parameters in `values`, keyed as in the sweep file."""
     return {CELL: CategoricalDistribution(labels(spec))} | {key: distribution(spec.parameters[key]) for key in values}

@@ -1,4 +1,4 @@
-"""The study's journal: a plain Optuna study on file, derived from the trial folders and made again where it is lost."""
+"""Keep the study on file: a plain Optuna journal, derived from the trial folders and made again where it is lost."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _storage(path: Path) -> JournalStorage:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """A driver that died while it appended leaves half a line, after which every later append would be unreadable."""
+    """Cut off half a line, which a driver leaves that died while it appended: later lines would be unreadable."""
     if not path.exists():
         return
     data = path.read_bytes()

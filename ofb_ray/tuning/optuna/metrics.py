@@ -1,4 +1,4 @@
-"""What a record is worth to a sweep: its objectives, and by how much it breaks a constraint."""
+"""Compute what a trial is worth to a sweep: its objectives, and by how much it breaks a constraint."""
 
 from __future__ import annotations
 

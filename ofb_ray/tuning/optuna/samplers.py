@@ -1,4 +1,4 @@
-"""Optuna's samplers by name, each made anew for every trial, so that a resumed sweep suggests what it would have."""
+"""Make Optuna's samplers by name, anew for every trial, so that a resumed sweep suggests what it would have."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DEPRECATED = ("prior_weight", "consider_prior", "consider_magic_clip", "conside
 
 
 class _Sequence(QMCSampler):
-    """The `index`-th point of a quasi-random sequence over the whole space, conditional parameters included.
+    """Suggest the `index`-th point of a quasi-random sequence over the whole space, conditional parameters included.
 
     Optuna's own counts the trials of the study, of which a cell would get every n-th: with two cells one half of a
     Sobol sequence each, cut along the first parameter.
@@ -45,7 +45,7 @@ class _Sequence(QMCSampler):
         self._space, self._index = space, index
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All parameters but those with a single value."""
+        """Return all parameters but those with a single value."""
         return self._space
 
     def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
@@ -53,11 +53,14 @@ class _Sequence(QMCSampler):
 
 
 def make_sampler(spec: SweepSpec, number: int, label: str = "", drawn: int = 0) -> BaseSampler:
-    """The sampler of trial `number`: seeded by the sweep's first seed and the number, so that a resumed sweep neither
-    repeats the start-up draws nor depends on where it was interrupted.
+    """Make the sampler of a trial: seeded by the sweep's first seed and the trial's number, so that a resumed sweep
+    neither repeats the start-up draws nor depends on where it was interrupted.
 
     Args:
-        label, drawn: of its cell, and how many suggestions this label has had: a `qmc` sequence and the place in it.
+        spec: the sweep.
+        number: of the trial.
+        label: of its cell; each has a `qmc` sequence of its own.
+        drawn: how many suggestions this label has had: the index in that sequence.
     """
     seed = _seed(spec.seeds[0], number)
     kind, options = kind_of(spec), spec.sampler.options
@@ -79,7 +82,7 @@ def _seed(*parts: int) -> int:
 
 
 def kind_of(spec: SweepSpec) -> str:
-    """The name of the sampler that suggests; `grid` and a sweep without parameters fix all, so any would do."""
+    """Return the name of the sampler that suggests; `grid` and a sweep without parameters fix all, so any would do."""
     kind = spec.sampler.name
     if not spec.parameters or kind == "grid":
         return "random"
@@ -89,7 +92,7 @@ def kind_of(spec: SweepSpec) -> str:
 
 
 def with_generations(spec: SweepSpec, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials of a study that is made again, with the generation in which a genetic sampler bred them."""
+    """Note in trials of a study that is made again the generation in which a genetic sampler bred them."""
     kind = _KINDS[kind_of(spec)]
     if issubclass(kind, samplers.BaseGASampler):
         default = inspect.signature(kind).parameters["population_size"].default
@@ -101,7 +104,7 @@ def with_generations(spec: SweepSpec, trials: list[FrozenTrial]) -> list[FrozenT
 
 
 def check_sampler(spec: SweepSpec) -> None:
-    """The sampler's options exist, and it can be made with their values.
+    """Check that the sampler's options exist, and that it can be made with their values.
 
     Raises:
         InputError: they do not; the key is `sampler.<option>`.
@@ -131,7 +134,7 @@ def check_sampler(spec: SweepSpec) -> None:
 
 
 def _options(kind: type[BaseSampler]) -> dict[str, Sequence[Any]]:
-    """The constructor's options that YAML can write, with their types; not ours, not deprecated."""
+    """Return the constructor's options that YAML can write, with their types; not ours, not deprecated."""
     found: dict[str, Sequence[Any]] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
         words = str(parameter.annotation).split(" | ")

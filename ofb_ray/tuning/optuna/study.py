@@ -1,4 +1,4 @@
-"""The Optuna study of a sweep: which trial comes next, and what became of it.
+"""Suggest a sweep's trials by an Optuna study, and tell the study how they ended.
 
 One study for all cells. A new trial belongs to the cell with the fewest trials, so that a sweep that starts gives its
 cells a turn each, and one that is extended goes on fairly without renumbering. The cell (budget and grid, not the seed,
@@ -144,7 +144,7 @@ class Suggestions:
         self._waiting = sorted({*self._waiting, *numbers})
 
     def _fixed(self, cell: Cell) -> Json:
-        """What Optuna must not choose for the next trial of a cell: the cell, the file's own values, a point."""
+        """Return what Optuna must not choose for the next trial of a cell: the cell, the file's own values, a point."""
         return {CELL: cell.label} | {key: as_choice(value) for key, value in self._given(cell).items()}
 
     def _given(self, cell: Cell) -> Json:
@@ -158,7 +158,7 @@ class Suggestions:
         return spec.points[cell.count - 1] if cell.count <= len(spec.points) else {}
 
     def _untried(self, cell: Cell) -> Iterator[Json]:
-        """The points of the grid that no trial of the cell has; each is given once."""
+        """Return the points of the grid that no trial of the cell has; each is given once."""
         if not self._points:
             tried = {(cell_key(trial.cell), _text(trial.params)) for trial in self.index.suggested}
             for key in {each.key for label in self.index.labels for each in self.index.cells(label)}:
@@ -167,7 +167,7 @@ class Suggestions:
         return self._points[cell.key]
 
     def _drawn(self, label: str) -> int:
-        """How many trials with this label were suggested before the last one, seeds taken together."""
+        """Count the trials with this label that were suggested before the last one, seeds taken together."""
         given = 1 + len(self.spec.points)
         return max(0, sum(max(0, cell.count - given) for cell in self.index.cells(label)) - 1)
 
@@ -223,7 +223,7 @@ def _tell(study: optuna.Study, spec: SweepSpec, mine: StudyTrial, outcome: Outco
 
 
 def _text(params: Json) -> str:
-    """Equal for equal explored values, of a grid's point or of a trial.json."""
+    """Return a text that is equal for equal explored values, of a grid's point or of a trial.json."""
     return json.dumps(params, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Warm start: records of earlier sweeps as trials that the sampler learns from and that have no folder here."""
+"""Start warm: take records of earlier sweeps as trials that the sampler learns from and that have no folder here."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _maker(name: str, options: dict[str, str], folder: Path, sweep: str, named: 
 
 
 def identity(folder: Path) -> str:
-    """The results folder's own name for other systems, made once: it stays when the folder moves."""
+    """Return the results folder's own name for other systems, made once: it stays when the folder moves."""
     path = folder / "identity"
     if not path.exists():
         write_atomic(path, uuid.uuid4().hex[:12].encode())
@@ -123,6 +123,6 @@ def identity(folder: Path) -> str:
 
 
 def _numbers(path: Path) -> set[int]:
-    """The whole lines of a file of numbers; a torn last one is left out."""
+    """Read the whole lines of a file of numbers; a torn last one is left out."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return {int(line) for line in text.splitlines(keepends=True) if line.strip() and line.endswith("\n")}

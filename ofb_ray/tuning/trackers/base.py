@@ -75,7 +75,7 @@ class TrackedTrial:
 
 
 class Tracker(Protocol):
-    """One kind of tracker. Called by one thread; whatever it raises is told to the user and tried again later.
+    """Deliver trials to one kind of tracker. One thread calls it; what it raises is printed and tried again later.
 
     A run that an earlier launch began is gone on with: every method opens the trial's run where it is not open.
     """

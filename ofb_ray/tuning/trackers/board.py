@@ -1,4 +1,4 @@
-"""TensorBoard: one folder, hence one run, a trial; hyperparameters where its HPARAMS tab looks for them."""
+"""Write TensorBoard files: a folder, hence a run, for each trial; hyperparameters where its HPARAMS tab looks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Board:
             self._write(run, begin, 0)
 
     def log(self, trial: TrackedTrial, step: int, row: EpochRow) -> None:
-        """One event holds all of an epoch's numbers, so a kill loses or keeps the epoch as a whole."""
+        """Write all of an epoch's numbers in one event, so that a kill loses or keeps the epoch as a whole."""
         self.start(trial)
         run = self._runs[trial.number]
         if step not in run.steps:
@@ -109,7 +109,7 @@ class Board:
 
 
 def events(path: Path) -> Iterator[Any]:
-    """The events of a file (TFRecord framing: length, its checksum, data, its checksum) up to where it is torn."""
+    """Read the events of a file (TFRecord framing: length, its checksum, data, its checksum) up to where it is torn."""
     data, offset = path.read_bytes(), 0
     while offset + 12 <= len(data):
         (length,) = struct.unpack_from("<Q", data, offset)

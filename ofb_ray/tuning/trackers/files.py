@@ -1,4 +1,4 @@
-"""csv and json: a file a trial with a row an epoch, nothing needed to read it."""
+"""Write csv or json: a file for each trial with a row for each epoch; nothing is needed to read it."""
 
 from __future__ import annotations
 

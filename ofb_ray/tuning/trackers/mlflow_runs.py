@@ -1,4 +1,4 @@
-"""MLflow: an experiment a sweep, a run a trial, found again by its tags."""
+"""Log to MLflow: an experiment for each sweep, a run for each trial, found again by its tags."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class MlflowRuns:
         self._runs[trial.number] = run_id, logged
 
     def log(self, trial: TrackedTrial, step: int, row: EpochRow) -> None:
-        """One call an epoch."""
+        """Log an epoch in one call."""
         self._batch(trial, {step: metrics(row)})
 
     def end(self, trial: TrackedTrial, record: Record | None, reason: str) -> None:
-        """What is lacking in one call, then the status: FINISHED, FAILED, or KILLED where a resume may go on."""
+        """Log what is lacking in one call, then the status: FINISHED, FAILED, or KILLED where a resume may go on."""
         self.start(trial)
         run_id, _ = self._runs[trial.number]
         if record is not None:

@@ -1,4 +1,4 @@
-"""Weights & Biases: a group a sweep, a run a trial with an id of its own choosing, so that a resume goes on with it."""
+"""Log to Weights & Biases: a group for each sweep, a run for each trial, gone on with after a resume."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Worker:
         self._entries.put((what, number, arguments))
 
     def close(self) -> None:
-        """What is waiting is still delivered, but no longer tried again."""
+        """Deliver what is waiting, but try nothing again."""
         self._closing.set()
         self._entries.put(None)
 
