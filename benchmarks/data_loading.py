@@ -27,7 +27,7 @@ from timm.data import create_dataset, create_loader
 from ofb_ray.config import AugmentSpec, DataSpec
 from ofb_ray.data.base import EpochPlan
 from ofb_ray.data.folder import list_folder
-from ofb_ray.data.image_source import Chosen, Tally
+from ofb_ray.data.image_source import Subset, Tally
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.data.transforms import MEAN, STD, mend_posterize
 from ofb_ray.train.run import pick_device
@@ -102,7 +102,7 @@ def loaders(root: Path, limit: int, batch: int, workers: int) -> tuple[Ours, Tim
     count = min(limit, len(files.labels)) // batch * batch
     places = torch.randperm(len(files.labels), generator=torch.Generator().manual_seed(0))[:count]
     spec = DataSpec(name="folder", root=str(root), image_size=SIZE, augment=RECIPE)
-    stream = StreamSplit(Chosen(files, places), spec, Tally("train", count, 0.0, []), workers)
+    stream = StreamSplit(Subset(files, places), spec, Tally("train", count, 0.0, []), workers)
     dataset: Any = create_dataset("", str(root))
     dataset.reader.samples = [(files.name(place), int(files.labels[place])) for place in places.tolist()]
     loader = create_loader(

@@ -1,4 +1,4 @@
-"""What a backbone family declares, and the one way in which a network is cut: rebuilt from sliced tensors."""
+"""Declare a backbone family as data, and cut a network by rebuilding it from sliced tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Indices = dict[str, list[tuple[int, Tensor]]]
 
 @dataclass(frozen=True)
 class Tokens:
-    """Where the patch tokens are: what PMIM needs to know of a family.
+    """Where a network has its patch tokens, for PMIM.
 
     Args:
         stem: name of the module whose output is the patch tokens, before any position is added.
@@ -28,7 +28,8 @@ class Tokens:
             (Swin: 8 x 8 tokens a feature) is masked in blocks: a decoded feature is masked or seen as a whole (SimMIM).
         stride: pixels per decoded feature along one side.
         channels: of the image.
-        embedding: the axis of the decoded features; `stem_embedding`: of the patch tokens.
+        embedding: the axis of the decoded features.
+        stem_embedding: the axis of the patch tokens.
     """
 
     stem: str
@@ -42,9 +43,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network described as data: its axes, what each cuts, its cost, and how module attributes follow the widths.
+    """A network described as data.
 
     Args:
+        axes: what may shrink.
+        cuts: which dimensions of which parameters each axis indexes.
+        macs: multiply-accumulates for one image, as a polynomial in the widths.
+        params: number of parameters, likewise.
+        tokens: where its patch tokens are.
         refresh: sets the attributes (head counts, softmax scale, ...) of a network whose tensors were cut.
     """
 
@@ -56,6 +62,7 @@ class Backbone:
     refresh: Callable[[nn.Module, Widths], None]
 
     def axis(self, name: str) -> Axis:
+        """Return the axis of that name."""
         return next(axis for axis in self.axes if axis.name == name)
 
     @property
@@ -64,7 +71,7 @@ class Backbone:
         return {axis.name: axis.size for axis in self.axes}
 
     def with_axes(self, axes: Sequence[Axis]) -> Backbone:
-        """The same network with other candidates; cuts and cost polynomials do not depend on them."""
+        """Return the same description with other candidates; cuts and cost polynomials do not depend on them."""
         return replace(self, axes=tuple(axes))
 
 
@@ -76,7 +83,11 @@ def make_backbone(
     tokens: Tokens,
     refresh: Callable[[nn.Module, Widths], None],
 ) -> Backbone:
-    """A Backbone with its parameter polynomial read off the cuts, which checks every cut against the tensors."""
+    """Make a Backbone, its parameter polynomial read off the cuts, and check every cut against the tensors.
+
+    Raises:
+        ValueError: a cut names no parameter of `net`, or not its size.
+    """
     shapes = {name: tuple(param.shape) for name, param in net.named_parameters()}
     if unknown := sorted({cut.param for cut in cuts} - shapes.keys()):
         raise ValueError(f"cuts name parameters that the network lacks: {unknown}")
@@ -84,21 +95,32 @@ def make_backbone(
 
 
 def linear_out(name: str, layer: Any, axis: str, *, gate: bool, copies: int = 1, query: bool = False) -> Iterator[Cut]:
-    """Weight and bias rows of a linear layer or convolution whose outputs are the units of `axis`."""
+    """Cut the rows of weight and bias of a linear layer or convolution whose outputs are the units of `axis`.
+
+    Args:
+        name: of the layer in the network.
+        gate, copies, query: as in `Cut`.
+    """
     yield Cut(f"{name}.weight", 0, axis, copies=copies, gate=gate, query=query)
     if layer.bias is not None:
         yield Cut(f"{name}.bias", 0, axis, copies=copies, gate=gate, query=query)
 
 
 def norm_cuts(name: str, norm: nn.Module, axis: str, *, gate: bool = False, copies: int = 1) -> Iterator[Cut]:
-    """A layer norm over `axis`; nothing for an identity. `gate`: its output starts the residual stream."""
+    """Cut a layer norm over `axis`; an identity has nothing to cut.
+
+    Args:
+        name: of the norm in the network.
+        gate: whether its output starts the residual stream.
+        copies: as in `Cut`.
+    """
     if isinstance(norm, nn.LayerNorm) and norm.weight is not None:
         yield Cut(f"{name}.weight", 0, axis, copies=copies, gate=gate, norm=True)
         yield Cut(f"{name}.bias", 0, axis, copies=copies, gate=gate)
 
 
 def cut_indices(cuts: Iterable[Cut], keeps: Mapping[str, Keep]) -> Indices:
-    """Per parameter, the (dim, index) pairs that the kept units imply."""
+    """List for each parameter the (dim, index) pairs that the kept units imply."""
     indices: Indices = {}
     for cut in cuts:
         if cut.axis in keeps:
@@ -128,7 +150,7 @@ def rebuild(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def cut_network(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep]) -> nn.Module:
-    """A smaller network of the same classes. The softmax scale of the dense network is not folded in here."""
+    """Cut a network to the kept units; the softmax scale of the dense network is not folded in here."""
     indices = cut_indices(backbone.cuts, keeps)
     params = dict(net.named_parameters())
     new = rebuild(net, {name: shrink(params[name].detach(), dims) for name, dims in indices.items()})
@@ -140,7 +162,7 @@ def cut_network(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep]) -
 
 
 def resize(net: nn.Module, backbone: Backbone, widths: Widths) -> nn.Module:
-    """The network at `widths`, its first units kept: the empty vessel that an exported subnet is loaded into."""
+    """Cut a network to `widths`, keeping the first units: an exported subnet's tensors are loaded into the result."""
     keeps = {}
     for name, before in backbone.widths.items():
         heads, width = widths[name]
@@ -150,24 +172,27 @@ def resize(net: nn.Module, backbone: Backbone, widths: Widths) -> nn.Module:
 
 
 def steps(full: int, least: int, step: int) -> tuple[int, ...]:
-    """Ascending candidates least, least + step, ...; the last one is always `full`."""
+    """List ascending candidates least, least + step, ...; the last one is always `full`."""
     return tuple(sorted({*range(max(1, min(least, full)), full + 1, max(1, step)), full}))
 
 
 def embedding_axis(name: str, full: int, space: SpaceSpec) -> Axis:
-    """Released: range(D/2, D+1, min(D/32, 12))."""
+    """Make the axis of a residual stream (released code: range(D/2, D+1, min(D/32, 12)))."""
     step = space.embedding_step or max(1, min(full // 32, 12))
     choices = steps(full, round(full * space.embedding_min), step) if space.embedding else (full,)
     return Axis(name, "embedding", (1,), choices, Width(1, full))
 
 
 def attention_axis(name: str, heads: int, channels: int, space: SpaceSpec) -> Axis:
-    """Released: heads range(2, H+1, 2), channels per head range(d/4, d+1, d/8), searched jointly."""
+    """Make the axis of an attention, its heads and channels per head searched jointly.
+
+    Released code: heads range(2, H+1, 2), channels range(d/4, d+1, d/8).
+    """
     widths = steps(channels, round(channels * space.channel_min), round(channels * space.channel_step))
     return Axis(name, "attention", steps(heads, space.head_min, space.head_step), widths, Width(heads, channels))
 
 
 def mlp_axis(name: str, hidden: int, space: SpaceSpec) -> Axis:
-    """Released: range(h/4, h+1, h/8)."""
+    """Make the axis of an MLP's hidden units (released code: range(h/4, h+1, h/8))."""
     widths = steps(hidden, round(hidden * space.mlp_min), round(hidden * space.mlp_step))
     return Axis(name, "mlp", (1,), widths, Width(1, hidden))

@@ -1,4 +1,4 @@
-"""MACs as the operators count them: the check of every cost polynomial."""
+"""Count the MACs of operators, to check the cost polynomials."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def operator_macs(net: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """Multiply-accumulates of one forward pass on one image (C, height, width).
+    """Count the multiply-accumulates of one forward pass on one image.
 
     torch counts 2 FLOPs a MAC and cannot see into fused attention kernels, so the math kernel runs here.
+
+    Args:
+        image_shape: (C, height, width).
     """
     was_training = net.training
     net.eval()

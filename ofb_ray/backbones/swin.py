@@ -1,4 +1,4 @@
-"""timm's SwinTransformer: Swin-T/S/B and S3, any window and image size that its stages divide.
+"""Describe timm's SwinTransformer: Swin-T/S/B and S3, any window and image size that its stages divide.
 
 Every stage has its own residual stream and so its own embedding axis; patch merging reads four neighbouring tokens of
 one stream, side by side, and writes the next. Every block has an attention axis (heads x channels per head; the
@@ -36,7 +36,9 @@ TOKENS = ("relative_position_bias_table",)
 
 
 def describe_swin(net: Any, space: SpaceSpec) -> Backbone:
-    """Axes, cuts and cost of a timm SwinTransformer (`Any`: timm's types do not tell the attributes of its modules).
+    """Describe the axes, cuts and cost of a timm SwinTransformer.
+
+    It is typed `Any`, as timm's types lack the attributes of its modules.
 
     Raises:
         InputError: a part whose units cannot be cut one by one, or an image that the stages do not divide.
@@ -84,14 +86,14 @@ def _check(net: Any) -> None:
 
 
 def _stem_cuts(net: Any) -> Iterator[Cut]:
-    """With a norm behind the projection it is that norm which starts the residual stream."""
+    """Cut the stem; a norm behind the projection starts the residual stream, if there is one."""
     embed = net.patch_embed
     yield from linear_out("patch_embed.proj", embed.proj, "embed.0", gate=isinstance(embed.norm, nn.Identity))
     yield from norm_cuts("patch_embed.norm", embed.norm, "embed.0", gate=True)
 
 
 def _merging_cuts(stage: Any, index: int) -> Iterator[Cut]:
-    """The four neighbours stand one after the other in the channels: four copies of the stream's units."""
+    """Cut a patch merging: its input has four copies of the stream's units, one of each neighbour."""
     name = f"layers.{index}.downsample"
     yield from norm_cuts(f"{name}.norm", stage.downsample.norm, f"embed.{index - 1}", copies=4)
     yield Cut(f"{name}.reduction.weight", 1, f"embed.{index - 1}", copies=4)
@@ -118,7 +120,7 @@ def _merging_macs(stage: Any, index: int) -> Term:
 
 
 def _block_macs(block: Any, name: str, embed: str) -> list[Term]:
-    """qkv and proj, the two attention products, fc1 and fc2. Attention also sees the padding up to whole windows."""
+    """Count qkv and proj, the two attention products, fc1 and fc2; attention works on padded windows."""
     attn, mlp = f"{name}.attn", f"{name}.mlp"
     sides = zip(block.input_resolution, block.window_size, strict=True)
     padded = math.prod(-(-side // window) * window for side, window in sides)

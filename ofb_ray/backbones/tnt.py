@@ -1,4 +1,4 @@
-"""timm's TNT (Transformer in Transformer): an inner one over the pixels of each patch, an outer one over patches.
+"""Describe timm's TNT (Transformer in Transformer): an inner one over a patch's pixels, an outer one over patches.
 
 Two residual streams, so two embedding axes: `embed.inner` and `embed.outer`. Every block has an attention and an MLP
 axis on each, and a projection that writes all pixels of a patch, side by side, from the inner stream to the outer one.
@@ -31,7 +31,7 @@ TOKENS = ("cls_token", "pixel_pos", "patch_pos")
 
 
 def describe_tnt(net: Any, space: SpaceSpec) -> Backbone:
-    """Axes, cuts and cost of a timm TNT, the legacy layout of its projections included."""
+    """Describe the axes, cuts and cost of a timm TNT, the legacy layout of its projections included."""
     pixels, patches = _pixels(net), net.num_patches
     axes = [
         embedding_axis(INNER, net.pixel_embed.in_dim, space),
@@ -59,7 +59,7 @@ def describe_tnt(net: Any, space: SpaceSpec) -> Backbone:
 
 
 def _pixels(net: Any) -> int:
-    """Inner tokens of a patch."""
+    """Count the inner tokens of a patch."""
     height, width = net.pixel_embed.new_patch_size
     return int(height * width)
 
@@ -80,7 +80,12 @@ def _stem_cuts(net: Any, pixels: int) -> Iterator[Cut]:
 
 
 def _projection_cuts(prefix: str, owner: Any, normed: int, pixels: int) -> Iterator[Cut]:
-    """Inner to outer stream; with a norm behind the projection it is that norm which writes."""
+    """Cut a projection from the inner to the outer stream; a norm behind it writes, if there is one.
+
+    Args:
+        normed: inner tokens that the norm in front sees at once.
+        pixels: inner tokens of a patch.
+    """
     yield from norm_cuts(f"{prefix}norm1_proj", owner.norm1_proj, INNER, copies=normed)
     yield Cut(f"{prefix}proj.weight", 1, INNER, copies=pixels)
     yield from linear_out(f"{prefix}proj", owner.proj, OUTER, gate=owner.norm2_proj is None)
@@ -105,7 +110,12 @@ def _layer_cuts(block: Any, name: str, attn: str, norm1: str, mlp: str, norm2: s
 
 
 def _layer_macs(tokens: int, seen: int, attn: str, mlp: str, embed: str) -> list[Term]:
-    """qk, v and proj, the two attention products over `seen` tokens each, fc1 and fc2."""
+    """Count qk, v and proj, the two attention products, fc1 and fc2.
+
+    Args:
+        tokens: of an image.
+        seen: tokens that each one attends to.
+    """
     return [
         Term(4 * tokens, (embed, attn)),
         Term(2 * tokens * seen, (attn,)),
@@ -114,7 +124,7 @@ def _layer_macs(tokens: int, seen: int, attn: str, mlp: str, embed: str) -> list
 
 
 def _tokens(net: Any) -> Tokens:
-    """PMIM replaces all inner tokens of a patch: the outer stream sees the patch only through them."""
+    """Place the patch tokens at the inner ones: the outer stream sees a patch only through them."""
     grid, side = tuple(net.pixel_embed.grid_size), net.pixel_embed.patch_size[0]
     return Tokens("pixel_embed", 1, grid, side, net.pixel_embed.proj.in_channels, OUTER, INNER)
 

@@ -1,4 +1,4 @@
-"""timm's VisionTransformer: ViT, DeiT (also distilled), DeiT-III (LayerScale), DINOv2 (registers).
+"""Describe timm's VisionTransformer: ViT, DeiT (also distilled), DeiT-III (LayerScale), DINOv2 (registers).
 
 The residual stream is one embedding axis; every block has an attention axis (heads x channels per head, shared by q,
 k and v) and an MLP axis. The embedding mask scales every tensor that writes to the residual stream, so that a unit
@@ -35,7 +35,7 @@ TOKENS = ("cls_token", "dist_token", "reg_token", "pos_embed")
 
 
 def describe_vit(net: VisionTransformer, space: SpaceSpec) -> Backbone:
-    """Axes, cuts and cost of a timm VisionTransformer.
+    """Describe the axes, cuts and cost of a timm VisionTransformer.
 
     Raises:
         InputError: the network has a part whose units cannot be cut one by one (qk-norm, attention pooling, ...).
@@ -58,7 +58,7 @@ def describe_vit(net: VisionTransformer, space: SpaceSpec) -> Backbone:
 
 
 def _blocks(net: VisionTransformer) -> list[Any]:
-    """timm's blocks, whose attributes its types do not tell."""
+    """List timm's blocks as `Any`, as its types lack their attributes."""
     return list(net.blocks)
 
 
@@ -86,7 +86,7 @@ def _check(net: VisionTransformer) -> None:
 
 
 def _stem_cuts(net: VisionTransformer) -> Iterator[Cut]:
-    """The tokens that start the residual stream. With a norm in front of the blocks it is that norm which starts it."""
+    """Cut patch embedding and tokens, which start the residual stream unless a norm in front of the blocks does."""
     pre_norm = isinstance(net.norm_pre, nn.LayerNorm)
     yield from linear_out("patch_embed.proj", net.patch_embed.proj, EMBED, gate=not pre_norm)
     for name in TOKENS:
@@ -127,7 +127,7 @@ def _heads(net: VisionTransformer) -> list[tuple[str, nn.Linear]]:
 
 
 def _residual_out(name: str, layer: Any, scale_name: str, scale: nn.Module) -> Iterator[Cut]:
-    """A write to the residual stream: masked at the LayerScale where there is one, else at the projection."""
+    """Cut a write to the residual stream: it is masked at the LayerScale, if there is one, else at the projection."""
     scaled = isinstance(scale, LayerScale)
     yield from linear_out(name, layer, EMBED, gate=not scaled)
     if scaled:
@@ -140,7 +140,11 @@ def _stem_macs(net: VisionTransformer) -> Term:
 
 
 def _block_macs(net: VisionTransformer, name: str, copies: int) -> list[Term]:
-    """qkv and proj, the two attention products, fc1 and fc2, over all tokens."""
+    """Count qkv and proj, the two attention products, fc1 and fc2, over all tokens.
+
+    Args:
+        copies: of the hidden units in fc1: 2 in a gated MLP.
+    """
     tokens = net.patch_embed.num_patches + net.num_prefix_tokens
     return [
         Term(4 * tokens, (EMBED, f"{name}.attn")),

@@ -1,4 +1,4 @@
-"""Trained weights for a timm network: a pretrained tag, or a local file that may come from another size or task."""
+"""Load trained weights into a timm network: a pretrained tag, or a local file, perhaps of another size or task."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UNREADABLE = (
 
 
 def network(model: ModelSpec) -> nn.Module:
-    """The timm network of a spec with the weights that it names.
+    """Build the timm network of a spec with the weights that it names.
 
     Raises:
         InputError: an unknown name, arguments that its constructor refuses, a file or download that does not fit.
@@ -55,12 +55,12 @@ def network(model: ModelSpec) -> nn.Module:
 
 
 def bare(model: ModelSpec) -> ModelSpec:
-    """The same network without its weights."""
+    """Return the spec of the same network without its weights."""
     return model.model_copy(update={"pretrained": False, "weights": None})
 
 
 def brings_classifier(model: ModelSpec) -> bool:
-    """Whether the weights of a spec hold a classifier of its number of classes.
+    """Say whether the weights of a spec hold a classifier of its number of classes.
 
     A local file, if it is there, is tried by loading it, once for each of its states; of one that is not there, and
     of no weights at all, nothing is expected.
@@ -120,7 +120,7 @@ def load_local(net: nn.Module, path: Path) -> set[str]:
 
 
 def preprocessing(model: ModelSpec, data: DataSpec) -> DataSpec:
-    """`data` with what its spec leaves open taken from the weights' own config: mean, std, interpolation, test crop."""
+    """Fill in what `data` leaves open from the weights' own config: mean, std, interpolation, test crop."""
     if model.weights is None and not model.pretrained:
         return data
     config = timm.models.get_pretrained_cfg(model.name)
@@ -139,7 +139,7 @@ def preprocessing(model: ModelSpec, data: DataSpec) -> DataSpec:
 
 
 def missing(model: ModelSpec) -> str:
-    """What of a model's weights is not on this machine, in a line; empty where nothing is.
+    """Say in a line what of a model's weights is not on this machine; empty where nothing is missing.
 
     Raises:
         InputError: there are no pretrained weights under that name.
@@ -160,7 +160,7 @@ def missing(model: ModelSpec) -> str:
 
 
 def _filtered(net: nn.Module, state: State) -> State:
-    """Through the filter of the network's family, and its stem adapted to the number of channels."""
+    """Pass tensors through timm's filter of the network's family, and adapt the stem to the number of channels."""
     family = sys.modules[type(net).__module__]
     filter_of = getattr(family, "checkpoint_filter_fn", None) or getattr(family, "_checkpoint_filter_fn", None)
     if filter_of is not None:
@@ -173,7 +173,7 @@ def _filtered(net: nn.Module, state: State) -> State:
 
 
 def _other_classes(net: nn.Module, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> set[str]:
-    """The classifier's tensors, if those of the file have another number of classes or are not there."""
+    """Name the classifier's tensors if those of the file have another number of classes or are not there."""
     names = [f"{head}.{kind}" for head in _names(net, "classifier") for kind in ("weight", "bias")]
     names = [name for name in names if name in own]
     fits = all(name in state and state[name].shape == own[name].shape for name in names)
@@ -181,5 +181,5 @@ def _other_classes(net: nn.Module, state: Mapping[str, Tensor], own: Mapping[str
 
 
 def _names(net: nn.Module, key: str) -> tuple[str, ...]:
-    found = getattr(net, "pretrained_cfg", {}).get(key) or ()
-    return (found,) if isinstance(found, str) else tuple(found)
+    names = getattr(net, "pretrained_cfg", {}).get(key) or ()
+    return (names,) if isinstance(names, str) else tuple(names)

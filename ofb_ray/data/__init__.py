@@ -1,4 +1,4 @@
-"""The registry of data sets: a name, a loader, and facts that need no decoding."""
+"""Register the data sets: by name, what loads them and what counts their images without decoding any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ofb_ray.data.transforms import MEAN, STD
 
 
 class Source(Protocol):
-    """What reads one kind of data set."""
+    """Reads one kind of data set."""
 
     def load(self, spec: DataSpec, cache: Path | None = None) -> Dataset: ...
 
@@ -34,12 +34,16 @@ _CIFAR: dict[str, tuple[int | None, int | None]] = {"cifar10": (50_000, 10), "ci
 
 
 def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
-    """The data set of a spec; what is costly to decode is shared through the folder `cache`."""
+    """Load the data set of a spec.
+
+    Args:
+        cache: folder through which decoded images are shared; None keeps them in memory.
+    """
     return _source(spec).load(spec, cache)
 
 
 def completed(spec: DataSpec) -> DataSpec:
-    """The spec with what it leaves open as it will be used: normalisation, interpolation, test crop."""
+    """Fill in what a spec leaves open: normalisation, interpolation, test crop."""
     if spec.by_function:
         return mapstyle.completed(spec)
     mean, std = (digits.MEAN, digits.STD) if spec.name == "digits" else (MEAN, STD)
@@ -54,12 +58,16 @@ def completed(spec: DataSpec) -> DataSpec:
 
 
 def facts(spec: DataSpec) -> Facts:
-    """Counts that need no decoding. Raises InputError where the data set's files are missing."""
+    """Count images, classes and channels without decoding.
+
+    Raises:
+        InputError: the data set's files are missing.
+    """
     return _source(spec).facts(spec)
 
 
 def declared(spec: DataSpec) -> Facts | None:
-    """The facts that the spec or the name of its set states, for a dry run without data, or None."""
+    """Return the facts that the spec or the name of its set states, for a dry run without data; None if it does not."""
     images, classes = _CIFAR.get(spec.name, (spec.train_images, spec.classes))
     if images is None or classes is None:
         return None

@@ -1,4 +1,4 @@
-"""Labelled images, and batches that are a function of (seed, place in the pass): the same for any number of workers."""
+"""Split labelled images, and make batches that depend on seed and position in the pass, not on the workers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from torch.nn import functional as F
 
 
 class Batch(NamedTuple):
-    """What one worker runs at once: a part of the images of one optimizer step.
+    """The images that one worker runs at once: a part of one optimizer step.
 
     Args:
-        image: (B, C, height, width) float, normalised, on the device. label: (B,) int64.
-        first: the place of its first image in the step; total: images of the step, over all workers.
-        last: it is this worker's last part of the step.
+        image: (B, C, height, width) float, normalised, on the device.
+        label: (B,) int64.
+        first: index of its first image in the step.
+        total: images of the step, over all workers.
+        last: whether it is this worker's last part of the step.
     """
 
     image: Tensor
@@ -28,7 +30,7 @@ class Batch(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Its share of the step's images: mean losses times this add up to the step's mean loss."""
+        """Its share of the step's images: mean losses, each times its share, add up to the step's mean loss."""
         return len(self.label) / self.total
 
 
@@ -38,9 +40,11 @@ class EpochPlan:
 
     Args:
         batch_size: images per optimizer step, over all workers.
-        seed: decides order and augmentation.
+        seed: of order and augmentation.
         micro_batch: images that a worker runs at once; None: its whole part.
-        augment: as the data set's spec says; False shows the images as they are.
+        rank: of this worker.
+        world: number of workers.
+        augment: whether images are augmented as the spec says, or shown as they are.
     """
 
     batch_size: int
@@ -55,11 +59,11 @@ class Split(Protocol):
     """A part of a data set."""
 
     def __len__(self) -> int:
-        """Images. Unreadable ones are left out of a set decoded once; a stream counts them, and skips them anew."""
+        """Count the images: a set decoded once leaves out unreadable ones, a stream counts and skips them."""
         ...
 
     def train_batches(self, plan: EpochPlan, device: torch.device) -> Iterator[Batch]:
-        """The batches of one pass, shuffled and augmented.
+        """Yield the batches of one pass, shuffled and augmented.
 
         A stream's batch lacks the images that turn out to be unreadable; its `first` and `total` count them.
         """
@@ -68,14 +72,20 @@ class Split(Protocol):
     def test_batches(
         self, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """This worker's part of the images in order, normalised, and their labels."""
+        """Yield this worker's part of the images in order, normalised, (B, C, height, width), with labels (B,)."""
         ...
 
 
 class Part(NamedTuple):
-    """Places in a split: one worker's part of one step. `step` counts from 0; the rest as in `Batch`."""
+    """One worker's part of one step.
 
-    places: Tensor
+    Args:
+        indices: of its images in the split.
+        step: counted from 0.
+        first, total, last: as in `Batch`.
+    """
+
+    indices: Tensor
     step: int
     first: int
     total: int
@@ -83,12 +93,16 @@ class Part(NamedTuple):
 
 
 def steps(images: int, batch_size: int, world: int = 1) -> int:
-    """Optimizer steps of a pass. A last batch that is not full counts if it has an image for every worker."""
+    """Count the optimizer steps of a pass; a last, smaller batch counts if it has an image for every worker."""
     return images // batch_size + (images % batch_size >= world if images % batch_size else False)
 
 
 def parts(order: Tensor, plan: EpochPlan) -> Iterator[Part]:
-    """The parts of a pass for worker `plan.rank`: contiguous in each step, cut evenly into micro-batches."""
+    """Yield the parts of a pass for worker `plan.rank`: contiguous in each step, cut evenly into micro-batches.
+
+    Args:
+        order: (N,) indices of the images, shuffled.
+    """
     for step in range(steps(len(order), plan.batch_size, plan.world)):
         index = order[step * plan.batch_size : (step + 1) * plan.batch_size]
         low, high = (len(index) * rank // plan.world for rank in (plan.rank, plan.rank + 1))
@@ -101,19 +115,19 @@ def parts(order: Tensor, plan: EpochPlan) -> Iterator[Part]:
 
 
 def epoch_order(images: int, seed: int, repeated: int = 1) -> Tensor:
-    """A shuffle of the images; with `repeated` > 1 copies stand side by side and the pass keeps its length."""
+    """Shuffle the indices of `images` images; with `repeated` > 1 copies follow each other and the length stays."""
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
     return order.repeat_interleave(repeated)[:images]
 
 
 def own_part(images: int, rank: int, world: int) -> Tensor:
-    """The contiguous part of `images` that one of `world` workers evaluates."""
+    """Return the indices of the contiguous part of `images` images that one of `world` workers evaluates."""
     return torch.arange(images * rank // world, images * (rank + 1) // world)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a data set before it is decoded. `train_images` includes the held-out share."""
+    """Counts of a data set that need no decoding. `train_images` includes the held-out share."""
 
     train_images: int
     classes: int
@@ -159,9 +173,11 @@ class MemorySplit:
     """Images (N, C, height, width) uint8 in memory or mapped, and labels (N,) int64.
 
     Args:
-        scale, mean, std: pixels / scale, minus mean, over std of each channel.
-        size: side in pixels on the way out; images of another side are resized on the device.
-        crop_flip: training images are shifted and mirrored.
+        scale: value of a white pixel.
+        mean: of each channel, subtracted from pixels / scale.
+        std: of each channel, by which the difference is divided.
+        size: side in pixels of the batches; images of another side are resized on the device.
+        crop_flip: whether training images are shifted and mirrored.
         interpolation: of the resize.
     """
 
@@ -181,10 +197,10 @@ class MemorySplit:
         """See `Split`."""
         shifts = Shifts(plan.seed, self.images.shape[-1])
         for part in parts(epoch_order(len(self), plan.seed), plan):
-            images = self.images[part.places].to(device, non_blocking=True).float()
+            images = self.images[part.indices].to(device, non_blocking=True).float()
             if self.crop_flip and plan.augment:
                 images = shifts(images, part)
-            label = self.labels[part.places].to(device, non_blocking=True)
+            label = self.labels[part.indices].to(device, non_blocking=True)
             yield Batch(self._prepare(images), label, part.first, part.total, part.last)
 
     def test_batches(
@@ -207,10 +223,13 @@ class MemorySplit:
 
 
 class Shifts:
-    """Shifts by up to an eighth of the side and mirrors, drawn for a whole step: the same for any number of workers.
+    """Shifts images by up to an eighth of their side and mirrors them, drawn for a whole step at once.
+
+    A worker's images therefore do not depend on the number of workers.
 
     Args:
-        seed: of the pass. side: of the images, pixels.
+        seed: of the pass.
+        side: of the images, in pixels.
     """
 
     def __init__(self, seed: int, side: int) -> None:
@@ -219,11 +238,17 @@ class Shifts:
         self._draws: tuple[Tensor, ...] = ()
 
     def __call__(self, images: Tensor, part: Part, kept: Tensor | None = None) -> Tensor:
-        """Shift (B, C, side, side) images, those at the places `kept` of the part (None: all of it)."""
+        """Shift and mirror images.
+
+        Args:
+            images: (B, C, side, side).
+            part: that they belong to.
+            kept: (B,) their indices in the part; None: all of it.
+        """
         while self._step < part.step:
             self._step += 1
             self._draws = self._draw(part.total)
-        own = slice(part.first, part.first + len(part.places))
+        own = slice(part.first, part.first + len(part.indices))
         draws = [draw[own] if kept is None else draw[own][kept] for draw in self._draws]
         return crop_and_flip(images, self._pad, *draws)
 
@@ -234,7 +259,15 @@ class Shifts:
 
 
 def crop_and_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
-    """Shift each image inside a frame of `pad` zeros to (top, left) and mirror it where `flip`; all (B, 1, 1)."""
+    """Shift each image inside a frame of zeros, and mirror some.
+
+    Args:
+        images: (B, C, height, width).
+        pad: width of the frame, in pixels.
+        top: (B, 1, 1) int64 in [0, 2 pad], where the crop starts.
+        left: likewise.
+        flip: (B, 1, 1) bool, which are mirrored.
+    """
     count, _, height, width = images.shape
     padded = F.pad(images, (pad,) * 4)
     rows = top + torch.arange(height)[None, :, None]
@@ -246,13 +279,19 @@ def crop_and_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Ten
 
 
 def stratified(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """(rest, held out): about `share` of every class is held out, at least one where a class has two."""
+    """Hold out about `share` of every class, at least one image where a class has two.
+
+    Args:
+        labels: (N,) int64.
+    Returns:
+        Indices of the rest and of the held-out images, ascending.
+    """
     generator = torch.Generator().manual_seed(seed)
     held: list[Tensor] = []
     for label in torch.unique(labels):
-        places = (labels == label).nonzero().flatten()
-        places = places[torch.randperm(len(places), generator=generator)]
-        held.append(places[: max(1, round(share * len(places))) if len(places) > 1 else 0])
+        indices = (labels == label).nonzero().flatten()
+        indices = indices[torch.randperm(len(indices), generator=generator)]
+        held.append(indices[: max(1, round(share * len(indices))) if len(indices) > 1 else 0])
     chosen = torch.cat(held).sort().values
     rest = torch.ones(len(labels), dtype=torch.bool)
     rest[chosen] = False

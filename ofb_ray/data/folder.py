@@ -1,4 +1,4 @@
-"""Image folders in ImageNet layout: `root`/train/<class>/* and `root`/test or val/<class>/*.
+"""List image folders in ImageNet layout: `root`/train/<class>/* and `root`/test or val/<class>/*.
 
 Where both test/ and val/ exist, test/ is the test split and val/ is not read: selection has its own part of train. The
 sorted names of the folders in train/ are the classes, whatever test/ holds. Files without an image's extension are
@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.image_source import Found, digest, label_tensor
+from ofb_ray.data.image_source import ListedImages, digest, label_tensor
 from ofb_ray.errors import InputError
 
 
@@ -36,16 +36,16 @@ class Files:
     labels: Tensor
     key: str = field(compare=False)
 
-    def name(self, place: int) -> str:
-        """As it may be printed: a name in no known encoding is escaped."""
-        path = os.path.join(self.folder, os.fsdecode(self.paths[place]))
+    def name(self, index: int) -> str:
+        """Name a file so that it can be printed: a name in no known encoding is escaped."""
+        path = os.path.join(self.folder, os.fsdecode(self.paths[index]))
         return path.encode(errors="backslashreplace").decode()
 
-    def read(self, place: int) -> Image.Image:
-        return Image.open(os.path.join(self.folder, os.fsdecode(self.paths[place])))
+    def read(self, index: int) -> Image.Image:
+        return Image.open(os.path.join(self.folder, os.fsdecode(self.paths[index])))
 
 
-def find(spec: DataSpec) -> Found:
+def find(spec: DataSpec) -> ListedImages:
     """List the files of both parts.
 
     A class without test images is accepted.
@@ -70,11 +70,11 @@ def find(spec: DataSpec) -> Found:
             f"no images of {_list(empty)} in {train}; add some or delete the folder (images are {_EXTENSIONS})",
             key="data.root",
         )
-    return Found(images, _test_files(test, train, classes), classes)
+    return ListedImages(images, _test_files(test, train, classes), classes)
 
 
 def list_folder(folder: Path) -> Files:
-    """The images of folder/<class>/*, classes in the order of their names."""
+    """List the images of folder/<class>/*, classes in the order of their names."""
     stamps = _stamps(folder)
     return _files(str(folder.resolve()), stamps, tuple(name for name, _ in stamps))
 
@@ -94,14 +94,14 @@ def _test_files(test: Path, train: Path, classes: list[str]) -> Files:
 
 
 def _stamps(folder: Path) -> tuple[tuple[str, int], ...]:
-    """The class folders and when files were last added to or removed from each."""
+    """List the class folders and when files were last added to or removed from each (ns since 1970)."""
     entries = (entry for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     return tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries))
 
 
 @lru_cache(maxsize=4)
 def _files(folder: str, stamps: tuple[tuple[str, int], ...], classes: tuple[str, ...]) -> Files:
-    """Listing a million files takes seconds to minutes, and a sweep asks for every trial: kept while `stamps` holds."""
+    """List files once while `stamps` holds: a million take seconds to minutes, and each trial of a sweep asks."""
     indices = {name: label for label, name in enumerate(classes)}
     samples = make_dataset(folder, indices, extensions=IMG_EXTENSIONS, allow_empty=True)
     paths = np.array([os.fsencode(os.path.relpath(path, folder)) for path, _ in samples], dtype=np.bytes_)

@@ -1,4 +1,4 @@
-"""`hfds/NAME`: a data set of the Hugging Face hub or a local folder of one, through timm's reader.
+"""Read `hfds/NAME`: a data set of the Hugging Face hub or a local folder of one, through timm's reader.
 
 NAME is what `datasets.load_dataset` takes, `root` its cache folder. The fields are `image` and `label`.
 """
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.image_source import Found, digest, label_tensor
+from ofb_ray.data.image_source import ListedImages, digest, label_tensor
 from ofb_ray.errors import InputError
 
 _TEST = ("test", "validation", "val")
@@ -27,15 +27,15 @@ class HubSet:
     labels: Tensor
     key: str
 
-    def name(self, place: int) -> str:
-        return f"{self.reader.filename(place) or 'image'} ({self.reader.split} {place})"
+    def name(self, index: int) -> str:
+        return f"{self.reader.filename(index) or 'image'} ({self.reader.split} {index})"
 
-    def read(self, place: int) -> Image.Image:
-        return Image.open(self.reader[place][0])
+    def read(self, index: int) -> Image.Image:
+        return Image.open(self.reader[index][0])
 
 
-def find(spec: DataSpec) -> Found:
-    """Fetch (unless the cache has it) and list both parts.
+def find(spec: DataSpec) -> ListedImages:
+    """Fetch both parts, unless the cache has them, and list their images.
 
     Raises:
         InputError: the `datasets` package is missing, or the set or its splits or fields cannot be read.
@@ -54,7 +54,7 @@ def find(spec: DataSpec) -> Found:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"cannot read {spec.name}: {str(error).strip()}", key="data.name") from None
     classes = parts[0].reader.class_to_idx or range(int(parts[0].labels.max()) + 1)
-    return Found(parts[0], parts[1], [str(label) for label in classes])
+    return ListedImages(parts[0], parts[1], [str(label) for label in classes])
 
 
 def _part(spec: DataSpec, name: str, split: str) -> HubSet:

@@ -1,4 +1,4 @@
-"""Labelled image files or arrays, read one at a time; and what becomes of odd ones."""
+"""Read labelled images one at a time from files or arrays, and count those that cannot be read."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from torch import Tensor
 from ofb_ray.errors import InputError
 
 
-class Pictures(Protocol):
-    """Images that can be read by place.
+class ImageSource(Protocol):
+    """Images that can be read by index.
 
     Args:
-        labels: (N,) int64. key: changes when the images do.
+        labels: (N,) int64.
+        key: changes when the images do.
     """
 
     @property
@@ -31,47 +32,53 @@ class Pictures(Protocol):
     @property
     def key(self) -> str: ...
 
-    def name(self, place: int) -> str: ...
+    def name(self, index: int) -> str:
+        """Name an image for messages."""
+        ...
 
-    def read(self, place: int) -> Image.Image:
-        """In any mode; it may be opened and not yet decoded."""
+    def read(self, index: int) -> Image.Image:
+        """Open an image, in any mode and perhaps not yet decoded."""
         ...
 
 
-class Found(NamedTuple):
+class ListedImages(NamedTuple):
     """A data set whose images are listed. Labels of all parts count in `classes`.
 
     Args:
         val: images that select; None: a share of train is held out.
     """
 
-    train: Pictures
-    test: Pictures | None
+    train: ImageSource
+    test: ImageSource | None
     classes: list[str]
-    val: Pictures | None = None
+    val: ImageSource | None = None
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Some of the pictures, in the order of `places`."""
+class Subset:
+    """Some images of a source.
 
-    pictures: Pictures
-    places: Tensor
+    Args:
+        indices: (n,) int64, into `pictures`, in the order of this subset.
+    """
+
+    pictures: ImageSource
+    indices: Tensor
 
     @property
     def labels(self) -> Tensor:
-        return self.pictures.labels[self.places]
+        return self.pictures.labels[self.indices]
 
     @property
     def key(self) -> str:
-        places = hashlib.sha256(self.places.numpy().tobytes()).hexdigest()
-        return f"{self.pictures.key}|{places}"
+        indices = hashlib.sha256(self.indices.numpy().tobytes()).hexdigest()
+        return f"{self.pictures.key}|{indices}"
 
-    def name(self, place: int) -> str:
-        return self.pictures.name(int(self.places[place]))
+    def name(self, index: int) -> str:
+        return self.pictures.name(int(self.indices[index]))
 
-    def read(self, place: int) -> Image.Image:
-        return self.pictures.read(int(self.places[place]))
+    def read(self, index: int) -> Image.Image:
+        return self.pictures.read(int(self.indices[index]))
 
 
 @dataclass(frozen=True)
@@ -82,19 +89,19 @@ class Array:
     labels: Tensor
     key: str = "array"
 
-    def name(self, place: int) -> str:
-        return f"image {place}"
+    def name(self, index: int) -> str:
+        return f"image {index}"
 
-    def read(self, place: int) -> Image.Image:
-        return Image.fromarray(self.images[place].permute(1, 2, 0).numpy())
+    def read(self, index: int) -> Image.Image:
+        return Image.fromarray(self.images[index].permute(1, 2, 0).numpy())
 
 
 class Unreadable(Exception):
     """An image cannot be decoded; the message is the decoder's reason."""
 
 
-def decode(pictures: Pictures, place: int) -> Image.Image:
-    """One image in RGB.
+def decode(pictures: ImageSource, index: int) -> Image.Image:
+    """Decode one image to RGB.
 
     Grey, CMYK and palette images are converted, alpha is dropped (the colour below it stays), and an EXIF rotation is
     not applied: all as timm and torchvision do, so that figures compare with theirs. 16-bit greys keep their upper
@@ -107,7 +114,7 @@ def decode(pictures: Pictures, place: int) -> Image.Image:
         with warnings.catch_warnings():
             # An image between one and two times Pillow's size limit is read; odd metadata concerns no pixel.
             warnings.simplefilter("ignore")
-            with pictures.read(place) as picture:
+            with pictures.read(index) as picture:
                 return _rgb(picture)
     except Exception as error:  # Pillow's decoders raise whatever a broken file drives them to.
         raise Unreadable(f"{type(error).__name__}: {error}") from error
@@ -122,12 +129,14 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 @dataclass
 class Tally:
-    """The unreadable images of the train or the test part, against the share that is allowed.
+    """Counts the unreadable images of the train or the test part against the share that is allowed.
 
     Args:
-        part: "train" (the held-out images are among them) or "test". images: how many there are.
+        part: "train" (the held-out images are among them), "val" where that is a set of its own, or "test".
+        images: number of images in the part.
         share: `data.unreadable`; floor(share * images) images may be unreadable.
-        names: of all parts: `Dataset.unreadable`. own: of this one.
+        names: unreadable images of all parts, `Dataset.unreadable`.
+        own: unreadable images of this part.
     """
 
     part: str
@@ -137,8 +146,10 @@ class Tally:
     own: list[str] = field(default_factory=list)
 
     def add(self, failed: Sequence[tuple[str, str]]) -> None:
-        """Note (name, reason) of images and say each on stderr, once.
+        """Count images that cannot be read, and name each on stderr, once.
 
+        Args:
+            failed: (name, reason) of each.
         Raises:
             InputError: more than the allowed share are unreadable.
         """
@@ -158,7 +169,7 @@ class Tally:
 
 
 def digest(text: str, labels: Tensor) -> str:
-    """A short name for images and their labels."""
+    """Hash what identifies images, and their labels, to 16 hexadecimal digits."""
     return hashlib.sha256(text.encode(errors="surrogateescape") + labels.numpy().tobytes()).hexdigest()[:16]
 
 

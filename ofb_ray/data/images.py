@@ -1,4 +1,4 @@
-"""From the pictures of a data set to its splits: limits, the held-out part, decoded once or streamed.
+"""Make the splits of a data set whose images are listed: limited, held out, decoded once or streamed.
 
 What `decode` does:
     once    all images lie decoded in files below `cache`. Where every one is square, of one size and not above
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Dataset, Facts, MemorySplit, NoSplit, Split, stratified
-from ofb_ray.data.image_source import Array, Chosen, Found, Pictures, Tally
+from ofb_ray.data.image_source import Array, ImageSource, ListedImages, Subset, Tally
 from ofb_ray.data.store import common_side, stored
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.data.transforms import MEAN, STD, train_transform
@@ -33,18 +33,18 @@ ONCE_BYTES = 4 * 2**30
 
 @dataclass(frozen=True)
 class Images:
-    """A kind of data set.
+    """Loads one kind of data set.
 
     Args:
-        find: lists its pictures.
-        fixed: what a name stands for never changes, so one look per process is enough for its counts.
+        find: lists the images of a spec.
+        fixed: the set behind a name never changes, so its images are counted once per process.
     """
 
-    find: Callable[[DataSpec], Found]
+    find: Callable[[DataSpec], ListedImages]
     fixed: bool = False
 
     def facts(self, spec: DataSpec) -> Facts:
-        """Counts that need no decoding.
+        """Count images and classes without decoding.
 
         Raises:
             InputError: files are missing, the set differs from what the spec declares, or timm does not know the
@@ -59,7 +59,7 @@ class Images:
         return Facts(min(spec.train_limit or images, images), classes, 3)
 
     def load(self, spec: DataSpec, cache: Path | None = None) -> Dataset:
-        """The splits of the set.
+        """Make the splits of the set.
 
         Raises:
             InputError: as `facts` does, or more images are unreadable than `data.unreadable` allows.
@@ -68,8 +68,12 @@ class Images:
         return assemble(self.find(spec), classes, spec, cache)
 
 
-def assemble(found: Found, classes: int, spec: DataSpec, cache: Path | None) -> Dataset:
-    """The splits of a data set whose pictures are listed, decoded once or streamed.
+def assemble(found: ListedImages, classes: int, spec: DataSpec, cache: Path | None) -> Dataset:
+    """Make the splits of a data set whose images are listed, decoded once or streamed.
+
+    Args:
+        classes: number of classes.
+        cache: folder of decoded images; None keeps them in memory.
 
     Raises:
         InputError: more images are unreadable than `data.unreadable` allows.
@@ -80,40 +84,44 @@ def assemble(found: Found, classes: int, spec: DataSpec, cache: Path | None) -> 
     native = None if spec.decode == "stream" else _common(chosen, spec.image_size, cache)
     if decodes_once(spec, native, sum(len(part.labels) for part in chosen)):
         splits = [
-            _memory(part, spec, native, cache, tally, training=place == 0)
-            for place, (part, tally) in enumerate(zip(chosen, tallies, strict=True))
+            _memory(part, spec, native, cache, tally, training=index == 0)
+            for index, (part, tally) in enumerate(zip(chosen, tallies, strict=True))
         ]
     else:
         splits = [_stream(part, spec, tally) for part, tally in zip(chosen, tallies, strict=True)]
     return Dataset(splits[0], splits[1], splits[2] if len(splits) > 2 else NoSplit(), classes, 3, names)
 
 
-def choose(found: Found, spec: DataSpec) -> tuple[Chosen, ...]:
-    """The pictures of train, val and, where there is one, test, limited.
+def choose(found: ListedImages, spec: DataSpec) -> tuple[Subset, ...]:
+    """Choose the images of train, val and, where there is one, test, within their limits.
 
     Where val is no part of its own, `val_share` of train is held out, class by class.
     """
     rest = limited(found.train.labels, spec.train_limit)
     if found.val is not None:
-        val = Chosen(found.val, torch.arange(len(found.val.labels)))
+        val = Subset(found.val, torch.arange(len(found.val.labels)))
     else:
-        rest, held = (rest[places] for places in stratified(found.train.labels[rest], spec.val_share, SPLIT_SEED))
-        val = Chosen(found.train, held)
+        rest, held = (rest[indices] for indices in stratified(found.train.labels[rest], spec.val_share, SPLIT_SEED))
+        val = Subset(found.train, held)
     if found.test is None:
-        return Chosen(found.train, rest), val
-    return Chosen(found.train, rest), val, Chosen(found.test, limited(found.test.labels, spec.test_limit))
+        return Subset(found.train, rest), val
+    return Subset(found.train, rest), val, Subset(found.test, limited(found.test.labels, spec.test_limit))
 
 
-def tallies_of(chosen: Sequence[Chosen], spec: DataSpec, names: list[str]) -> list[Tally]:
-    """A tally for each part; a part that is held out of train shares that of train."""
+def tallies_of(chosen: Sequence[Subset], spec: DataSpec, names: list[str]) -> list[Tally]:
+    """Make a tally for each part; a part that is held out of train shares that of train.
+
+    Args:
+        names: list that all of them add the names of unreadable images to.
+    """
     train, val = chosen[:2]
     own = val.pictures is not train.pictures
-    of_train = Tally("train", len(train.places) + (0 if own else len(val.places)), spec.unreadable, names)
-    of_val = Tally("val", len(val.places), spec.unreadable, names) if own else of_train
-    return [of_train, of_val, *(Tally("test", len(test.places), spec.unreadable, names) for test in chosen[2:])]
+    of_train = Tally("train", len(train.indices) + (0 if own else len(val.indices)), spec.unreadable, names)
+    of_val = Tally("val", len(val.indices), spec.unreadable, names) if own else of_train
+    return [of_train, of_val, *(Tally("test", len(test.indices), spec.unreadable, names) for test in chosen[2:])]
 
 
-def _counts(find: Callable[[DataSpec], Found], where: DataSpec) -> tuple[int, int]:
+def _counts(find: Callable[[DataSpec], ListedImages], where: DataSpec) -> tuple[int, int]:
     found = find(where)
     return len(found.train.labels), len(found.classes)
 
@@ -122,7 +130,11 @@ _counts_once = lru_cache(maxsize=8)(_counts)
 
 
 def decodes_once(spec: DataSpec, native: int | None, images: int) -> bool:
-    """The rule above; `native` is the one small square size of all images, if they have one.
+    """Decide by the rule above whether images are decoded once.
+
+    Args:
+        native: the side in pixels of images that are all small squares of one size, else None.
+        images: of all parts together.
 
     Raises:
         InputError: `decode: once` cannot serve kind imagenet.
@@ -140,20 +152,27 @@ def decodes_once(spec: DataSpec, native: int | None, images: int) -> bool:
 
 
 def limited(labels: Tensor, limit: int | None) -> Tensor:
-    """The places of a stratified subset of about `limit` images, fixed by the split seed."""
+    """Choose a stratified subset, fixed by the split seed.
+
+    Args:
+        labels: (N,) int64.
+        limit: about so many images; None chooses all.
+    Returns:
+        Indices (n,), ascending.
+    """
     if limit is None or limit >= len(labels):
         return torch.arange(len(labels))
     return stratified(labels, limit / len(labels), SPLIT_SEED)[1]
 
 
-def _common(chosen: Sequence[Pictures], largest: int, cache: Path | None) -> int | None:
+def _common(chosen: Sequence[ImageSource], largest: int, cache: Path | None) -> int | None:
     first = common_side(chosen[0], largest, cache)
     same = first is not None and all(common_side(part, largest, cache) == first for part in chosen[1:])
     return first if same else None
 
 
 def _memory(
-    part: Pictures, spec: DataSpec, native: int | None, cache: Path | None, tally: Tally, training: bool
+    part: ImageSource, spec: DataSpec, native: int | None, cache: Path | None, tally: Tally, training: bool
 ) -> Split:
     images, labels = stored(part, spec, native is not None, native or spec.image_size, cache, tally)
     if training and spec.augment.kind == "imagenet":
@@ -170,10 +189,10 @@ def _memory(
     )
 
 
-def _stream(part: Pictures, spec: DataSpec, tally: Tally) -> Split:
+def _stream(part: ImageSource, spec: DataSpec, tally: Tally) -> Split:
     return StreamSplit(part, spec, tally, stream_workers(spec))
 
 
 def stream_workers(spec: DataSpec) -> int:
-    """Decoding processes of a streamed split."""
+    """Return the number of decoding processes of a streamed split."""
     return max(0, torch.get_num_threads() - 1) if spec.workers is None else spec.workers

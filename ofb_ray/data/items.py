@@ -56,7 +56,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class Items:
-    """The pictures of a map-style dataset. `Pictures` is what it fulfils.
+    """The pictures of a map-style dataset. `ImageSource` is what it fulfils.
 
     Args:
         part: its name for messages. grey: give them with one channel.
@@ -68,32 +68,32 @@ class Items:
     key: str = field(compare=False)
     grey: bool = False
 
-    def name(self, place: int) -> str:
-        return f"{self.part} image {place} of {type(self.dataset).__name__}"
+    def name(self, index: int) -> str:
+        return f"{self.part} image {index} of {type(self.dataset).__name__}"
 
-    def read(self, place: int) -> Image.Image:
-        image = as_picture(pair(self.dataset, place, self.part)[0], self.part)
+    def read(self, index: int) -> Image.Image:
+        image = as_picture(pair(self.dataset, index, self.part)[0], self.part)
         return image.convert("L") if self.grey and image.mode not in _GREY and image.mode[:2] != "I;" else image
 
 
-def pair(dataset: Any, place: int, part: str) -> tuple[Any, Any]:
-    """Item `place` as (image, label); a mapping gives them under these names.
+def pair(dataset: Any, index: int, part: str) -> tuple[Any, Any]:
+    """Item `index` as (image, label); a mapping gives them under these names.
 
     Raises:
         InputError: it is something else, or the dataset fails.
     """
     try:
-        item = dataset[place]
+        item = dataset[index]
     except Exception as error:  # whatever a user's code raises
         raise InputError(
-            f"item {place} of its {part} set cannot be read: {one_line(error)}", key="data.name"
+            f"item {index} of its {part} set cannot be read: {one_line(error)}", key="data.name"
         ) from error
     if isinstance(item, Mapping) and {"image", "label"} <= item.keys():
         return item["image"], item["label"]
     if isinstance(item, tuple | list) and len(item) == 2:
         return item[0], item[1]
     raise InputError(
-        f"item {place} of its {part} set is {_described(item)}, not (image, label)",
+        f"item {index} of its {part} set is {_described(item)}, not (image, label)",
         key="data.name",
     )
 
@@ -130,19 +130,19 @@ def kind_of(dataset: Any, part: str, channels: int | None = None) -> Kind:
         InputError: they are of different channels, kinds or (float tensors) sizes, or pictures that change from one
             look to the next: a random transform, which decoding once would freeze.
     """
-    places = probes(len(dataset))
-    kinds = [_kind(pair(dataset, place, part)[0], part, channels) for place in places]
-    for place, kind in zip(places, kinds, strict=True):
+    indices = probes(len(dataset))
+    kinds = [_kind(pair(dataset, index, part)[0], part, channels) for index in indices]
+    for index, kind in zip(indices, kinds, strict=True):
         if kind != kinds[0]:
             raise InputError(
-                f"its {part} set gives {kinds[0].words} and, at {place}, {kind.words}: all must be alike "
+                f"its {part} set gives {kinds[0].words} and, at {index}, {kind.words}: all must be alike "
                 "(data.channels converts pictures to 1 or 3)",
                 key="data.name",
             )
-    if not kinds[0].prepared and len({_seen(dataset, places[0], part, seed) for seed in range(_DRAWS)}) > 1:
+    if not kinds[0].prepared and len({_seen(dataset, indices[0], part, seed) for seed in range(_DRAWS)}) > 1:
         raise InputError(
-            f"image {places[0]} of its {part} set changes each time it is read: give pictures without random transform "
-            "(data.augment brings its own), or float tensors",
+            f"image {indices[0]} of its {part} set changes each time it is read: give pictures without random "
+            "transform (data.augment brings its own), or float tensors",
             key="data.name",
         )
     return kinds[0]
@@ -158,20 +158,20 @@ def labels_of(dataset: Any, part: str) -> Tensor:
     if stored is not None and len(stored) == len(dataset):
         with contextlib.suppress(TypeError, ValueError):
             known = [int(label) for label in stored]
-            if all(known[place] == _label(dataset, place, part) for place in probes(len(dataset))):
+            if all(known[index] == _label(dataset, index, part) for index in probes(len(dataset))):
                 return _checked(known, part)
-    return _checked([_label(dataset, place, part) for place in range(len(dataset))], part)
+    return _checked([_label(dataset, index, part) for index in range(len(dataset))], part)
 
 
 def fingerprint(dataset: Any, labels: Tensor, part: str) -> str:
     """A short name for a dataset: its labels and the pixels of a few of its images."""
-    looks = "|".join(_seen(dataset, place, part, 0) for place in probes(len(dataset)))
+    looks = "|".join(_seen(dataset, index, part, 0) for index in probes(len(dataset)))
     return digest(f"{len(dataset)}|{looks}", labels)
 
 
 def probes(count: int) -> list[int]:
-    """A few places, the first and the last among them."""
-    return sorted({place * (count - 1) // (_PROBES - 1) for place in range(_PROBES)})
+    """A few indices, the first and the last among them."""
+    return sorted({index * (count - 1) // (_PROBES - 1) for index in range(_PROBES)})
 
 
 def one_line(error: BaseException) -> str:
@@ -179,9 +179,9 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
 
 
-def _seen(dataset: Any, place: int, part: str, seed: int) -> str:
+def _seen(dataset: Any, index: int, part: str, seed: int) -> str:
     with seeded(seed):
-        image = pair(dataset, place, part)[0]
+        image = pair(dataset, index, part)[0]
         pixels = image.detach().cpu().numpy() if isinstance(image, Tensor) else np.asarray(image)
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
 
@@ -204,8 +204,8 @@ def _described(item: Any) -> str:
     return f"of type {type(item).__name__}"
 
 
-def _label(dataset: Any, place: int, part: str) -> int:
-    label = pair(dataset, place, part)[1]
+def _label(dataset: Any, index: int, part: str) -> int:
+    label = pair(dataset, index, part)[1]
     try:
         whole = int(label)
         if whole == float(label):
@@ -213,15 +213,15 @@ def _label(dataset: Any, place: int, part: str) -> int:
     except (TypeError, ValueError, RuntimeError):
         pass
     raise InputError(
-        f"the label of item {place} of its {part} set is {label!r:.80}, not a whole number from 0 on", key="data.name"
+        f"the label of item {index} of its {part} set is {label!r:.80}, not a whole number from 0 on", key="data.name"
     )
 
 
 def _checked(labels: list[int], part: str) -> Tensor:
     if labels and min(labels) < 0:
-        place = next(place for place, label in enumerate(labels) if label < 0)
+        index = next(index for index, label in enumerate(labels) if label < 0)
         raise InputError(
-            f"the label of item {place} of its {part} set is {labels[place]}; labels go from 0 to the number of "
+            f"the label of item {index} of its {part} set is {labels[index]}; labels go from 0 to the number of "
             "classes minus one",
             key="data.name",
         )
@@ -231,7 +231,7 @@ def _checked(labels: list[int], part: str) -> Tensor:
 def _stored_labels(dataset: Any) -> Any:
     if isinstance(dataset, Subset):
         inner = _stored_labels(dataset.dataset)
-        return None if inner is None else [inner[place] for place in dataset.indices]
+        return None if inner is None else [inner[index] for index in dataset.indices]
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[-1].tolist() if dataset.tensors[-1].dim() == 1 else None
     for attribute in _LABELS:

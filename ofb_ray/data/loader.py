@@ -1,4 +1,4 @@
-"""One DataLoader that outlives passes: its worker processes wait for the next list of items."""
+"""Decode and transform images in worker processes that outlive a pass and wait for the next list of items."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ofb_ray.data.image_source import Pictures, Unreadable, decode
+from ofb_ray.data.image_source import ImageSource, Unreadable, decode
 from ofb_ray.data.transforms import Transform
 
 
-class Item(NamedTuple):
-    """What a worker is asked for: the image at a place, augmented by a seed, or as it is where the seed is None."""
+@dataclass(frozen=True)
+class Item:
+    """An image to load.
 
-    place: int
+    Args:
+        index: in its source.
+        seed: of its augmentation; None applies the test transform.
+    """
+
+    index: int
     seed: int | None
 
 
@@ -30,8 +36,9 @@ class Loaded(NamedTuple):
     """A batch on the host.
 
     Args:
-        images: (b, 3, height, width) uint8, b <= the items asked for. kept: (b,) int64, their places in the request.
-        failed: (place in the set, reason) of the unreadable ones.
+        images: (b, 3, height, width) uint8, b <= the items of the request.
+        kept: (b,) int64, their indices in the request.
+        failed: (index in the source, reason) of the unreadable ones.
     """
 
     images: Tensor
@@ -39,23 +46,23 @@ class Loaded(NamedTuple):
     failed: list[tuple[int, str]]
 
 
-# An image, or the place and reason of one that cannot be read.
+# An image, or the index and reason of one that cannot be read.
 Sample = Tensor | tuple[int, str]
 
 
 @dataclass(frozen=True)
 class PictureSamples(Dataset[Sample]):
-    """Pictures, decoded and transformed: by `train` where an item has a seed, else by `test`."""
+    """ImageSource, decoded and transformed: by `train` where an item has a seed, else by `test`."""
 
-    pictures: Pictures
+    pictures: ImageSource
     train: Transform
     test: Transform
 
     def __getitem__(self, item: Item) -> Sample:
         try:
-            picture = decode(self.pictures, item.place)
+            picture = decode(self.pictures, item.index)
         except Unreadable as error:
-            return item.place, str(error)
+            return item.index, str(error)
         if item.seed is None:
             return self.test(picture)
         seed_all(item.seed)
@@ -71,7 +78,7 @@ def seed_all(seed: int) -> None:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """`seed_all` inside; what the generators were is put back."""
+    """Seed all generators inside, and restore their states afterwards."""
     with _kept_random_state():
         seed_all(seed)
         yield
@@ -89,21 +96,24 @@ def _kept_random_state() -> Iterator[None]:
 
 
 def _collate(samples: list[Sample]) -> Loaded:
-    kept = [place for place, sample in enumerate(samples) if isinstance(sample, Tensor)]
+    kept = [index for index, sample in enumerate(samples) if isinstance(sample, Tensor)]
     images = [sample for sample in samples if isinstance(sample, Tensor)]
     failed = [sample for sample in samples if not isinstance(sample, Tensor)]
     stacked: Tensor = default_collate(images) if images else torch.empty(0, dtype=torch.uint8)
     return Loaded(stacked, torch.tensor(kept, dtype=torch.int64), failed)
 
 
-def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the workers end with their loader, without a traceback each."""
+def _ignore_sigint(worker: int) -> None:
+    """Ignore Ctrl-C in a worker: it reaches all processes of a terminal, and each would print a traceback.
+
+    Workers end with their loader.
+    """
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Loader:
-    """Images of one set, decoded and transformed by worker processes.
+    """Loads images of one set in worker processes.
 
     The workers are forked where torch does so by default: they run Pillow and timm's transforms on the CPU and never
     touch CUDA, so a process that holds a GPU may fork them. They live until the loader is collected.
@@ -120,10 +130,13 @@ class Loader:
         self._pass = 0
 
     def __call__(self, requests: list[list[Item]], pinned: bool = False) -> Iterator[Loaded]:
-        """Answers in the order of the requests.
+        """Load batches, in the order of the requests.
 
+        Args:
+            requests: the items of each batch.
+            pinned: put images into page-locked memory, from which copies to a GPU are asynchronous.
         Raises:
-            RuntimeError: a newer pass over this loader has begun, and this one goes on: their answers would mix.
+            RuntimeError: a newer pass over this loader has begun, and this one goes on: their batches would mix.
         """
         self._requests[:] = requests
         self._pass += 1
@@ -134,7 +147,7 @@ class Loader:
                 batch_sampler=self._requests,
                 num_workers=self._workers,
                 collate_fn=_collate,
-                worker_init_fn=_ignore_interrupt,
+                worker_init_fn=_ignore_sigint,
                 persistent_workers=self._workers > 0,
                 pin_memory=pinned,
                 # Its own, so that a pass draws nothing from the generator that dropout draws from.
@@ -142,7 +155,7 @@ class Loader:
             )
         loaded = iter(self._loader)
         for _ in requests:
-            # Without workers the images are made here, among the draws of dropout and the like.
+            # Without workers the images are decoded here, among the draws of dropout and the like.
             with contextlib.nullcontext() if self._workers else _kept_random_state():
                 batch: Loaded = next(loaded)
             yield batch
@@ -151,5 +164,5 @@ class Loader:
 
 
 def cores() -> int:
-    """CPU cores that this process may run on."""
+    """Count the CPU cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

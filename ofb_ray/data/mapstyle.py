@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Batch, Dataset, EpochPlan, Facts, NoSplit, Split
 from ofb_ray.data.function import call
-from ofb_ray.data.image_source import Found
+from ofb_ray.data.image_source import ListedImages
 from ofb_ray.data.images import assemble, choose, stream_workers, tallies_of
 from ofb_ray.data.items import Items, Kind, fingerprint, kind_of, labels_of
 from ofb_ray.data.prepared import PreparedSplit
@@ -75,7 +75,7 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
         InputError: as `facts`; float tensors with an augmentation or of another size than image_size.
     """
     sets = _sets(spec)
-    found = Found(sets.train, sets.test, [str(label) for label in range(sets.classes)], sets.val)
+    found = ListedImages(sets.train, sets.test, [str(label) for label in range(sets.classes)], sets.val)
     if sets.kind.prepared:
         return _prepared(sets, found, spec)
     made = assemble(found, sets.classes, spec, cache)
@@ -156,7 +156,7 @@ def _check_prepared(sets: Sets, spec: DataSpec) -> None:
         raise InputError("float tensors are taken as they are: let the transform augment them", key="data.augment")
 
 
-def _prepared(sets: Sets, found: Found, spec: DataSpec) -> Dataset:
+def _prepared(sets: Sets, found: ListedImages, spec: DataSpec) -> Dataset:
     _check_prepared(sets, spec)
     names: list[str] = []
     chosen = choose(found, spec)

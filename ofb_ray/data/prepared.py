@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ofb_ray.data.image_source import Chosen
+from ofb_ray.data.image_source import Subset
 from ofb_ray.data.items import Items, pair
 from ofb_ray.data.loader import Item, Loader, Sample, seeded
 from ofb_ray.data.stream import StreamSplit
@@ -15,22 +15,22 @@ from ofb_ray.data.stream import StreamSplit
 
 @dataclass(frozen=True)
 class _Tensors(Dataset[Sample]):
-    """Items of a dataset, each seeded, so that a random transform is a function of (seed, place in the pass)."""
+    """Items of a dataset, each seeded, so that a random transform is a function of (seed, index in the pass)."""
 
     source: Items
-    places: Tensor
+    indices: Tensor
     shape: tuple[int, ...]
 
     def __getitem__(self, item: Item) -> Sample:
-        place = int(self.places[item.place])
-        with seeded(place if item.seed is None else item.seed):
+        index = int(self.indices[item.index])
+        with seeded(index if item.seed is None else item.seed):
             try:
-                image = pair(self.source.dataset, place, self.source.part)[0]
+                image = pair(self.source.dataset, index, self.source.part)[0]
                 if not isinstance(image, Tensor) or tuple(image.shape) != self.shape:
                     shape = tuple(getattr(image, "shape", ()))
                     raise ValueError(f"its shape is {shape}, that of the first image {self.shape}")
             except Exception as error:  # whatever a user's code raises
-                return item.place, str(error)
+                return item.index, str(error)
             return image.detach().float()
 
 
@@ -39,7 +39,7 @@ class PreparedSplit(StreamSplit):
     """Float tensors of a map-style dataset, neither resized nor normalised nor augmented here.
 
     Args:
-        pictures: `Chosen` of `Items`.
+        pictures: `Subset` of `Items`.
         shape: (C, height, width) that every image has.
     """
 
@@ -47,9 +47,9 @@ class PreparedSplit(StreamSplit):
 
     def _make_loader(self) -> Loader:
         chosen = self.pictures
-        assert isinstance(chosen, Chosen)
+        assert isinstance(chosen, Subset)
         assert isinstance(chosen.pictures, Items)
-        return Loader(_Tensors(chosen.pictures, chosen.places, self.shape), self.workers)
+        return Loader(_Tensors(chosen.pictures, chosen.indices, self.shape), self.workers)
 
     @property
     def _draws(self) -> bool:

@@ -1,4 +1,4 @@
-"""Images decoded once into bytes, in a file that all trials of a machine map, or in memory."""
+"""Decode images once, into a file that all trials of a machine map, or into memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.image_source import Pictures, Tally
+from ofb_ray.data.image_source import ImageSource, Tally
 from ofb_ray.data.loader import Item, Loader, PictureSamples, cores
 from ofb_ray.data.transforms import Transform, test_transform
 
 _BATCH = 64
 # Below this, starting processes takes longer than decoding.
 _FEW = 256
-_TELL_EVERY = 5.0
+_PRINT_SECONDS = 5.0
 
 
 class Stored(NamedTuple):
@@ -35,10 +35,14 @@ class Stored(NamedTuple):
     labels: Tensor
 
 
-def common_side(pictures: Pictures, largest: int, cache: Path | None) -> int | None:
-    """The side of images that are all square, of one size and at most `largest`; None where they are not.
+def common_side(pictures: ImageSource, largest: int, cache: Path | None) -> int | None:
+    """Find the side of images that are all square and of one size; None where they are not.
 
     Reads headers, and stops at the first that differs. A broken header is left to the decoder.
+
+    Args:
+        largest: longest side to accept, in pixels.
+        cache: folder that keeps the answer; None keeps none.
     """
     path = None if cache is None else cache / f"side-{_short(f'{pictures.key}|{largest}')}.json"
     if path is not None and path.exists():
@@ -50,13 +54,13 @@ def common_side(pictures: Pictures, largest: int, cache: Path | None) -> int | N
     return side
 
 
-def _common_side(pictures: Pictures, largest: int) -> int | None:
+def _common_side(pictures: ImageSource, largest: int) -> int | None:
     sizes: set[tuple[int, int]] = set()
-    for place in range(len(pictures.labels)):
+    for index in range(len(pictures.labels)):
         try:
-            with pictures.read(place) as picture:
+            with pictures.read(index) as picture:
                 sizes.add(picture.size)
-        except Exception:  # As in `pictures.decode`: named there.
+        except Exception:  # `image_source.decode` names it.
             continue
         width, height = next(iter(sizes))
         if len(sizes) > 1 or width != height or width > largest:
@@ -64,14 +68,18 @@ def _common_side(pictures: Pictures, largest: int) -> int | None:
     return next(iter(sizes))[0] if sizes else None
 
 
-def stored(pictures: Pictures, spec: DataSpec, native: bool, side: int, cache: Path | None, tally: Tally) -> Stored:
-    """Decode, or map what was decoded before; one process decodes while others wait.
+def stored(pictures: ImageSource, spec: DataSpec, native: bool, side: int, cache: Path | None, tally: Tally) -> Stored:
+    """Decode images, or map what was decoded before; one process decodes while others wait.
 
     The file's name follows from the images' key (folder, times of its class folders, names of classes and labels),
     their choice, and how they are resized; beside it lies the list of unreadable images.
 
     Args:
-        native: keep the pixels as they are, else shortest side to image_size / crop and the centre.
+        native: keep the pixels as they are; else the shortest side becomes image_size / crop pixels, of which the
+            centre is kept.
+        side: of the decoded images, in pixels.
+        cache: folder of the files; None decodes into memory.
+        tally: counts the unreadable images.
     Raises:
         InputError: more images are unreadable than allowed; nothing is stored then.
     """
@@ -97,14 +105,16 @@ def stored(pictures: Pictures, spec: DataSpec, native: bool, side: int, cache: P
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
-            _write(facts, json.dumps({str(place): reason for place, reason in failed.items()}).encode())
-        failed = {int(place): reason for place, reason in json.loads(facts.read_text()).items()}
+            _write(facts, json.dumps({str(index): reason for index, reason in failed.items()}).encode())
+        failed = {int(index): reason for index, reason in json.loads(facts.read_text()).items()}
     shape = (len(pictures.labels) - len(failed), 3, side, side)
     mapped = torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=torch.uint8)
     return _finished(mapped.view(shape), pictures, failed, tally)
 
 
-def _to_file(path: Path, pictures: Pictures, transform: Transform, workers: int | None, tally: Tally) -> dict[int, str]:
+def _to_file(
+    path: Path, pictures: ImageSource, transform: Transform, workers: int | None, tally: Tally
+) -> dict[int, str]:
     failed: dict[int, str] = {}
     with open(path, "wb") as file:
         for batch, lost in _decode(pictures, transform, workers, tally.part):
@@ -116,32 +126,32 @@ def _to_file(path: Path, pictures: Pictures, transform: Transform, workers: int 
     return failed
 
 
-def _finished(images: Tensor, pictures: Pictures, failed: dict[int, str], tally: Tally) -> Stored:
+def _finished(images: Tensor, pictures: ImageSource, failed: dict[int, str], tally: Tally) -> Stored:
     tally.add(_named(pictures, failed))
     kept = torch.ones(len(pictures.labels), dtype=torch.bool)
     kept[list(failed)] = False
     return Stored(images, pictures.labels[kept])
 
 
-def _named(pictures: Pictures, failed: dict[int, str]) -> list[tuple[str, str]]:
-    return [(pictures.name(place), reason) for place, reason in failed.items()]
+def _named(pictures: ImageSource, failed: dict[int, str]) -> list[tuple[str, str]]:
+    return [(pictures.name(index), reason) for index, reason in failed.items()]
 
 
 def _decode(
-    pictures: Pictures, transform: Transform, workers: int | None, part: str
+    pictures: ImageSource, transform: Transform, workers: int | None, part: str
 ) -> Iterator[tuple[Tensor, dict[int, str]]]:
-    """Batches (b, 3, side, side) in order, and the places and reasons of those left out; progress on stderr."""
+    """Yield batches (b, 3, side, side) in order, with the reasons of those left out by index; progress on stderr."""
     images = len(pictures.labels)
     processes = (cores() if workers is None else workers) if images >= _FEW else 0
     requests = [
-        [Item(place, None) for place in range(first, min(first + _BATCH, images))] for first in range(0, images, _BATCH)
+        [Item(index, None) for index in range(first, min(first + _BATCH, images))] for first in range(0, images, _BATCH)
     ]
-    start = told = time.monotonic()
+    start = printed = time.monotonic()
     for count, loaded in enumerate(Loader(PictureSamples(pictures, transform, transform), processes)(requests), 1):
         yield loaded.images, dict(loaded.failed)
         now = time.monotonic()
-        if now - told > _TELL_EVERY:
-            told, done = now, min(count * _BATCH, images)
+        if now - printed > _PRINT_SECONDS:
+            printed, done = now, min(count * _BATCH, images)
             rate = done / (now - start)
             print(f"decoded {done:,} of {images:,} {part} images, {rate:,.0f}/s", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""A split whose images are decoded and augmented again in every pass."""
+"""Stream a split: decode and augment its images again in every pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Batch, EpochPlan, Part, Shifts, epoch_order, own_part, parts
-from ofb_ray.data.image_source import Pictures, Tally
+from ofb_ray.data.image_source import ImageSource, Tally
 from ofb_ray.data.loader import Item, Loaded, Loader, PictureSamples
 from ofb_ray.data.transforms import MEAN, STD, erase, normalise, test_transform, train_transform
 from ofb_ray.errors import InputError
@@ -20,15 +20,15 @@ from ofb_ray.errors import InputError
 class StreamSplit:
     """Images read from their files by worker processes; uint8 until they are on the device.
 
-    What an image goes through is a function of the pass's seed and its place in the pass, so workers, ranks,
+    The augmentation of an image is a function of the pass's seed and its position in the pass, so workers, ranks,
     micro-batches and a resume change nothing. An unreadable image is skipped in every pass anew, for ranks must agree
-    on the order without talking: its batch is smaller, and `tally` notes it.
+    on the order without communicating: its batch is smaller, and `tally` counts it.
 
     Args:
         workers: decoding processes; they start with the first pass and wait between passes.
     """
 
-    pictures: Pictures
+    pictures: ImageSource
     spec: DataSpec
     tally: Tally
     workers: int
@@ -56,20 +56,23 @@ class StreamSplit:
         erased = torch.rand(len(order), generator=generator) < augment.erasing
         boxes = torch.randint(2**31, (len(order),), generator=generator).where(erased, -1)
         scheduled = list(parts(order, plan))
-        places = [_places(part, plan) for part in scheduled]
+        positions = [_positions(part, plan) for part in scheduled]
         requests = [
-            [Item(place, seed if drawn_anew else None) for place, seed in zip(part.places.tolist(), drawn, strict=True)]
-            for part, drawn in zip(scheduled, (seeds[place].tolist() for place in places), strict=True)
+            [
+                Item(index, seed if drawn_anew else None)
+                for index, seed in zip(part.indices.tolist(), drawn, strict=True)
+            ]
+            for part, drawn in zip(scheduled, (seeds[position].tolist() for position in positions), strict=True)
         ]
         shifts = Shifts(plan.seed, self.spec.image_size)
-        for part, place, loaded in zip(scheduled, places, self._loaded(requests, device), strict=True):
+        for part, position, loaded in zip(scheduled, positions, self._loaded(requests, device), strict=True):
             images = loaded.images.to(device, non_blocking=True).float()
             if plan.augment and augment.kind == "crop_flip":
                 images = shifts(images, part, loaded.kept)
             images = self._normalise(images)
             if full and augment.erasing:
-                erase(images, boxes[place][loaded.kept])
-            label = self.labels[part.places[loaded.kept]].to(device, non_blocking=True)
+                erase(images, boxes[position][loaded.kept])
+            label = self.labels[part.indices[loaded.kept]].to(device, non_blocking=True)
             yield Batch(images, label, part.first, part.total, part.last)
 
     def test_batches(
@@ -81,9 +84,9 @@ class StreamSplit:
             InputError: too many images are unreadable.
         """
         own = own_part(len(self), rank, world)
-        places = torch.split(own, batch_size) if len(own) else ()
-        requests = [[Item(place, None) for place in part.tolist()] for part in places]
-        for part, loaded in zip(places, self._loaded(requests, device, empty=True), strict=True):
+        batches = torch.split(own, batch_size) if len(own) else ()
+        requests = [[Item(index, None) for index in part.tolist()] for part in batches]
+        for part, loaded in zip(batches, self._loaded(requests, device, empty=True), strict=True):
             if len(loaded.kept):
                 images = loaded.images.to(device, non_blocking=True).float()
                 yield self._normalise(images), self.labels[part[loaded.kept]].to(device, non_blocking=True)
@@ -100,7 +103,7 @@ class StreamSplit:
     def _loaded(self, requests: list[list[Item]], device: torch.device, empty: bool = False) -> Iterator[Loaded]:
         for loaded in self._loader(requests, pinned=device.type == "cuda"):
             if loaded.failed:
-                self.tally.add([(self.pictures.name(place), reason) for place, reason in loaded.failed])
+                self.tally.add([(self.pictures.name(index), reason) for index, reason in loaded.failed])
             if not len(loaded.kept) and not empty:
                 raise InputError(
                     f"no image of a batch can be read: {self.pictures.name(loaded.failed[0][0])} and others",
@@ -112,7 +115,7 @@ class StreamSplit:
         return normalise(images, self.spec.mean or MEAN, self.spec.std or STD)
 
 
-def _places(part: Part, plan: EpochPlan) -> slice:
-    """Where a part stands in its pass."""
+def _positions(part: Part, plan: EpochPlan) -> slice:
+    """Return the positions of a part in its pass."""
     first = part.step * plan.batch_size + part.first
-    return slice(first, first + len(part.places))
+    return slice(first, first + len(part.indices))

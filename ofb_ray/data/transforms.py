@@ -1,4 +1,4 @@
-"""timm's transforms for a spec, and what happens to pixels on the device."""
+"""Make timm's transforms for a spec, and normalise and erase pixels on the device."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 
 def train_transform(spec: DataSpec) -> Transform:
-    """RGB image -> (3, size, size) uint8: random resized crop, mirror, RandAugment or else colour jitter.
+    """Make the training transform: random resized crop, mirror, RandAugment or else colour jitter.
 
+    Returns:
+        RGB image -> (3, image_size, image_size) uint8.
     Raises:
         InputError: timm does not know the RandAugment string.
     """
@@ -30,7 +32,7 @@ def train_transform(spec: DataSpec) -> Transform:
     if augment.kind != "imagenet":
         return test_transform(spec)
     try:
-        made = create_transform(
+        recipe = create_transform(
             spec.image_size,
             is_training=True,
             scale=(augment.min_area, 1.0),
@@ -46,8 +48,8 @@ def train_transform(spec: DataSpec) -> Transform:
             "an example is rand-m9-mstd0.5-inc1",
             key="data.augment.rand_augment",
         ) from None
-    mend_posterize(made)
-    return cast(Transform, made)
+    mend_posterize(recipe)
+    return cast(Transform, recipe)
 
 
 def mend_posterize(recipe: Any) -> None:
@@ -56,7 +58,7 @@ def mend_posterize(recipe: Any) -> None:
     RandAugment's m9-mstd0.5 asks for it in about one image of a thousand.
 
     Args:
-        recipe: what `create_transform` made.
+        recipe: a transform of `create_transform`, changed in place.
     """
     for step in recipe.transforms:
         for operation in (*getattr(step, "ops", ()), *chain(*getattr(step, "policy", ()))):
@@ -71,39 +73,49 @@ def _posterize(image: Image.Image, bits: int, **unused: Any) -> Image.Image:
 
 
 def test_transform(spec: DataSpec) -> Transform:
-    """RGB image -> (3, size, size) uint8: shortest side to image_size / crop, then the centre."""
-    made = create_transform(
+    """Make the test transform, RGB image -> (3, image_size, image_size) uint8.
+
+    The shortest side is resized to image_size / crop pixels, then the centre is cropped.
+    """
+    recipe = create_transform(
         spec.image_size,
         crop_pct=spec.crop or 1.0,
         interpolation=spec.interpolation or "bicubic",
         normalize=False,
     )
-    return cast(Transform, made)
+    return cast(Transform, recipe)
 
 
 test_transform.__test__ = False  # type: ignore[attr-defined]  # no test, though pytest would collect the name
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(B, C, height, width) float pixels of 0..255, in place."""
+    """Normalise pixels in place.
+
+    Args:
+        images: (B, C, height, width) float, 0 to 255.
+        mean: of each channel, in [0, 1].
+        std: of each channel, in [0, 1].
+    """
     shape = (1, -1, 1, 1)
     offset, scale = (images.new_tensor(values).mul_(255).view(shape) for values in (mean, std))
     return images.sub_(offset).div_(scale)
 
 
 def erase(images: Tensor, seeds: Tensor) -> Tensor:
-    """timm's random erasing by noise, in place, of a box in each of (B, C, height, width) normalised images.
+    """Erase a box of each image by noise, in place: timm's random erasing.
 
     Args:
-        seeds: (B,) int64, what each image's box and noise follow from; a negative one leaves its image as it is.
+        images: (B, C, height, width), normalised.
+        seeds: (B,) int64, of each image's box and noise; a negative one leaves its image as it is.
     """
     boxes: Callable[[Tensor], Tensor] = RandomErasing(1.0, mode="pixel", device=images.device)  # type: ignore[no-untyped-call]
     state = random.getstate()
     with torch.random.fork_rng([images.device] if images.is_cuda else []):
-        for place in (seeds >= 0).nonzero().flatten().tolist():
-            seed = int(seeds[place])
+        for index in (seeds >= 0).nonzero().flatten().tolist():
+            seed = int(seeds[index])
             random.seed(seed)
             torch.manual_seed(seed)
-            boxes(images[place])
+            boxes(images[index])
     random.setstate(state)
     return images

@@ -1,4 +1,4 @@
-"""torchvision's classification sets: `cifar10`, `cifar100`, and `torch/NAME` for any other one.
+"""Read torchvision's classification sets: `cifar10`, `cifar100`, and `torch/NAME` for any other one.
 
 A set fits if its class takes `train=True` or `split="train"` and keeps its labels where torchvision's sets do: CIFAR10,
 MNIST and its kin, SVHN, STL10, Flowers102, Food101, OxfordIIITPet, DTD, FGVCAircraft, ImageNet and others. All become
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.image_source import Found, digest, label_tensor
+from ofb_ray.data.image_source import ListedImages, digest, label_tensor
 from ofb_ray.errors import InputError, nearest
 
 _TRAIN: tuple[dict[str, Any], ...] = ({"train": True}, {"split": "trainval"}, {"split": "train"})
@@ -35,15 +35,15 @@ class VisionSet:
     labels: Tensor
     key: str
 
-    def name(self, place: int) -> str:
-        return f"{type(self.images).__name__} image {place}"
+    def name(self, index: int) -> str:
+        return f"{type(self.images).__name__} image {index}"
 
-    def read(self, place: int) -> Image.Image:
-        picture: Image.Image = self.images[place][0]
+    def read(self, index: int) -> Image.Image:
+        picture: Image.Image = self.images[index][0]
         return picture
 
 
-def find(spec: DataSpec) -> Found:
+def find(spec: DataSpec) -> ListedImages:
     """Read both parts of the set from `root`, after fetching it there if `download` says so.
 
     Raises:
@@ -61,7 +61,7 @@ def find(spec: DataSpec) -> Found:
     train, test = _part(kind, spec, _TRAIN), _part(kind, spec, _TEST)
     count = int(max(train.labels.max(), test.labels.max())) + 1
     names = getattr(train.images, "classes", None) or range(count)
-    return Found(train, test, [str(name) for name in names])
+    return ListedImages(train, test, [str(name) for name in names])
 
 
 def _splits(kind: Any) -> bool:

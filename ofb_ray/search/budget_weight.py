@@ -1,4 +1,4 @@
-"""The adaptive weight of the budget loss."""
+"""Adapt the weight of the budget loss."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _TOLERANCE = 0.01
 
 @dataclass
 class BudgetWeight:
-    """w_b: grows while the expected cost misses the aim by more than 1 %, falls back towards its start otherwise.
+    """The weight w_b: grows while the expected cost misses the aim by more than 1 %, else falls towards its start.
 
     Args:
-        start: the weight of the spec; the value stays in [start, 1000 start].
+        start: the weight of the spec.
+        value: the current weight, in [start, 1000 start].
         points: how often `steer` will be called over the search.
     """
 
@@ -24,7 +25,7 @@ class BudgetWeight:
     points: int
 
     def steer(self, gap: float) -> None:
-        """Adapt to the relative gap (expected cost / aim - 1)."""
+        """Adapt the weight to the relative gap, expected cost / aim - 1."""
         growth = _RANGE ** (2 / max(2, self.points))
         wanted = self.value * growth if abs(gap) > _TOLERANCE else self.value / _DECAY
         self.value = min(max(wanted, self.start), _RANGE * self.start)

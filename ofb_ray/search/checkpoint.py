@@ -1,4 +1,4 @@
-"""The supernet's part of a search checkpoint: its tensors, and the candidates that every axis still has."""
+"""Save and restore a supernet in a search checkpoint: its tensors, and the candidates that every axis still has."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from ofb_ray.train.checkpoint import State
 
 
 def supernet_state(net: Supernet) -> State:
-    """Tensors and the candidates of every axis."""
+    """Return the tensors and the candidates of every axis as plain containers."""
     axes = {axis.name: [list(axis.head_choices), list(axis.width_choices)] for axis in net.backbone.axes}
     return {"axes": axes, "tensors": net.state_dict()}
 
 
 def restore_supernet(dense: nn.Module, backbone: Backbone, state: State) -> Supernet:
-    """The supernet that `supernet_state` described; `dense` gives the classes and is left as it is."""
+    """Build the supernet that `supernet_state` was taken of.
+
+    Args:
+        dense: network whose modules are copied; it is not changed.
+        backbone: its description.
+    """
     axes = list(_axes(backbone.axes, state["axes"]))
     vessel = resize(dense, backbone, {axis.name: axis.size for axis in axes})
     masks = {

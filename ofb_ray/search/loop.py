@@ -1,4 +1,4 @@
-"""The OFB search: importance and sparsity learned together while what dies is cut out of the running network."""
+"""Run the OFB search: learn importance and sparsity together, and cut dying candidates out of the running network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ _PROBE = 8
 
 @dataclass
 class Search:
-    """A search in progress: everything that a checkpoint holds."""
+    """A search in progress: everything that a checkpoint holds.
+
+    Args:
+        epoch: epochs done.
+        events: a row for each axis of each cut.
+    """
 
     net: Supernet
     optimizer: torch.optim.Optimizer
@@ -44,6 +49,7 @@ class Search:
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def state(self) -> State:
+        """Return plain containers from which `resume` goes on."""
         return {
             "epoch": self.epoch,
             "net": supernet_state(self.net),
@@ -56,7 +62,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Problem:
-    """What does not change during a search. `dense_cost` is in the goal's resource."""
+    """What does not change during a search.
+
+    Args:
+        goal: the budget on the candidate grid.
+        dense_cost: of the dense network, in the goal's resource.
+        teacher: network to distil from, if any.
+    """
 
     data: Dataset
     spec: SearchSpec
@@ -66,19 +78,23 @@ class Problem:
 
 
 def start(net: Supernet, problem: Problem, run: Run) -> Search:
-    """A search at epoch 0, scores initialised."""
+    """Begin a search: initialise the scores and make the optimizer."""
     spec = problem.spec
     if spec.score_init == "taylor":
         init_scores(net, problem.data.train, run)
     count = spec.epochs * steps(len(problem.data.train), spec.batch_size, run.team.world)
     trace = Trace(net.backbone.axes, spec.epochs)
-    made = Search(net, make_search_optimizer(net, spec, count), _budget_weight(spec), trace)
-    _remember(made, problem)
-    return made
+    begun = Search(net, make_search_optimizer(net, spec, count), _budget_weight(spec), trace)
+    _take_snapshot(begun, problem)
+    return begun
 
 
 def resume(net: Supernet, problem: Problem, run: Run, state: State) -> Search:
-    """The search that gave `state`; `net` is a fresh supernet around the dense network."""
+    """Go on with the search that `Search.state` was taken of.
+
+    Args:
+        net: a new supernet around the dense network.
+    """
     restored = restore_supernet(net.net, net.backbone, state["net"]).to(run.device)
     weight = _budget_weight(problem.spec)
     weight.value = state["budget_weight"]
@@ -96,22 +112,22 @@ def search(current: Search, problem: Problem, run: Run) -> Search:
     while current.epoch < problem.spec.epochs:
         row = _epoch(current, problem, run)
         current.epoch += 1
-        _remember(current, problem)
+        _take_snapshot(current, problem)
         run.epoch_done(row, current.state)
     if current.net.undecided:
         _decide(current, problem, 1.0, run)
-        _remember(current, problem)
+        _take_snapshot(current, problem)
     return current
 
 
-def _remember(current: Search, problem: Problem) -> None:
+def _take_snapshot(current: Search, problem: Problem) -> None:
     """Add a snapshot to the trace, if one is due."""
     lam = current_lambda(problem.spec, current.epoch / max(1, problem.spec.epochs))
     current.trace.take(current.net, current.epoch, lam)
 
 
 def _epoch(current: Search, problem: Problem, run: Run) -> dict[str, Any]:
-    """One pass over the training split with its eliminations; the row of history."""
+    """Train for one pass over the training split, eliminating candidates on the way; return its row of history."""
     data, spec = problem.data, problem.spec
     count, step = steps(len(data.train), spec.batch_size, run.team.world), 0
     points = elimination_steps(count, spec.eliminations_per_epoch)
@@ -145,7 +161,7 @@ def _epoch(current: Search, problem: Problem, run: Run) -> dict[str, Any]:
 
 
 def _wrapped(current: Search, problem: Problem, run: Run) -> nn.Module:
-    """The step's losses as a module of the whole team: made anew after every cut."""
+    """Wrap the step's losses as a module of the whole team; to be called again after every cut."""
     current.net.train()
     if problem.spec.compile and not current.net.undecided:
         current.net.run = torch.compile(functional_call)
@@ -157,12 +173,17 @@ def _wrapped(current: Search, problem: Problem, run: Run) -> nn.Module:
 
 
 def elimination_steps(steps: int, points: int) -> frozenset[int]:
-    """The steps of an epoch after which candidates may die: evenly spread, the last step among them."""
+    """Choose the steps of an epoch after which candidates may die: evenly spread, the last step among them.
+
+    Args:
+        steps: of the epoch.
+        points: how many to choose, at most `steps`.
+    """
     return frozenset(-(-steps * point // points) - 1 for point in range(1, points + 1))
 
 
 def _decide(current: Search, problem: Problem, progress: float, run: Run) -> None:
-    """Decide every open axis: the network that keeps the most of the bi-mask within the budget."""
+    """Decide every open axis: take the network that keeps the most of the bi-mask within the budget."""
     lam = current_lambda(problem.spec, progress)
     alive = project_onto_budget(current.net, problem.goal, lam, problem.spec.mask)
     _cut(current, alive, problem, lam, run, {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True})
@@ -186,7 +207,7 @@ def _eliminate(current: Search, problem: Problem, progress: float, run: Run) -> 
 
 
 def _cut(current: Search, alive: Alive, problem: Problem, lam: float, run: Run, facts: dict[str, Any]) -> None:
-    """Replace network and optimizer by smaller ones; note the relative change of the logits that the cut caused."""
+    """Replace network and optimizer by smaller ones, and add an event with the relative change of the logits."""
     image, _ = next(problem.data.val.test_batches(_PROBE, run.device))
     before = _logits(current.net, image, lam, problem.spec)
     pruned = prune(current.net, current.optimizer, alive, lam, problem.spec.mask)
@@ -197,6 +218,7 @@ def _cut(current: Search, alive: Alive, problem: Problem, lam: float, run: Run, 
 
 
 def _logits(net: Supernet, image: Tensor, lam: float, spec: SearchSpec) -> Tensor:
+    """Compute the logits (B, classes) of the masked network in eval mode."""
     was_training = net.training
     net.eval()
     with torch.no_grad(), autocast(image.device):
@@ -206,7 +228,7 @@ def _logits(net: Supernet, image: Tensor, lam: float, spec: SearchSpec) -> Tenso
 
 
 def _standing(current: Search, problem: Problem, progress: float, run: Run) -> dict[str, Any]:
-    """Where the search is: accuracy of the masked network, expected cost, axes still open."""
+    """Measure where the search is: accuracy of the masked network, expected cost, axes still open."""
     net, lam = current.net, current_lambda(problem.spec, progress)
     with torch.no_grad():
         p = net.probabilities()

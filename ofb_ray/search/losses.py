@@ -1,4 +1,4 @@
-"""What one search step descends: task, one-hot, budget and reconstruction loss."""
+"""Compute the losses of a search step: task, one-hot, budget and reconstruction."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from ofb_ray.train.targets import Teacher, apply_mixup, task_loss
 
 
 class SearchLosses(nn.Module):
-    """The losses of one part of one step as a module, so that a team can wrap it.
+    """Computes the losses of one part of a step; a module, so that a team can wrap it.
 
     Args:
-        goal, dense_cost: the budget, and the dense network's cost in its resource.
+        goal: the budget on the candidate grid.
+        dense_cost: of the dense network, in the goal's resource.
         classes: of the data set.
+        teacher: network to distil from, if any.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class SearchLosses(nn.Module):
         self.run, self.teacher = run, teacher
 
     def forward(self, batch: Batch, seed: int, progress: float, budget_weight: float) -> Tensor:
-        """The four weighted losses, (task, one-hot, budget, reconstruction); their sum is descended.
+        """Compute the four weighted losses (4,): task, one-hot, budget, reconstruction; training minimises their sum.
 
         L_cls + 0.5 sum L_onehot + w_b L_budget + stop_gradient(L_cls / L_rec) L_rec with the weights of the spec.
 
         Args:
             seed: of this step's token masks, the same for all its parts.
+            progress: share of the search that is done, in [0, 1].
+            budget_weight: w_b.
         """
         spec, net = self.spec, self.net
         p = net.probabilities()
@@ -59,8 +63,8 @@ class SearchLosses(nn.Module):
             mask_BN, masked = self._token_mask(batch, seed, progress)
         with autocast(image.device):
             output = net(image, masks, mask_BN)
-        taught = None if self.teacher is None else (self.teacher.spec, self.teacher.logits(image))
-        task = task_loss(output.logits.float(), label, spec.label_smoothing, taught)
+        teaching = None if self.teacher is None else (self.teacher.spec, self.teacher.logits(image))
+        task = task_loss(output.logits.float(), label, spec.label_smoothing, teaching)
         one_hot = budget = reconstruction = task.new_zeros(())
         if p:
             one_hot = spec.one_hot_weight * _one_hot(net, p, spec)
@@ -73,7 +77,7 @@ class SearchLosses(nn.Module):
         return torch.stack([task, one_hot, budget, reconstruction])
 
     def _token_mask(self, batch: Batch, seed: int, progress: float) -> tuple[Tensor, Tensor]:
-        """(B, N) of this part, drawn for the whole step, and the masked patches that fall to it on average.
+        """Draw the token masks of a whole step; return those of this part (B, N), and its average share of the masked.
 
         All workers draw the same, so that a step does not depend on their number.
         """
@@ -93,7 +97,7 @@ class SearchLosses(nn.Module):
 
 
 def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
-    """Sum of the axes' adaptive one-hot losses, all axes at once: a search step has no time for small operators."""
+    """Sum the axes' adaptive one-hot losses, all axes at once: many small operators would slow the step down."""
     p_AN = pad_sequence([p_IJ.flatten() for p_IJ in p.values()], batch_first=True)
     loss_A = adaptive_one_hot_loss(p_AN, eps=spec.sigma_eps, use_entropy=spec.entropy, use_variance=spec.variance)
     total = loss_A.sum()
@@ -107,10 +111,10 @@ def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
 
 
 def current_lambda(spec: SearchSpec, progress: float) -> float:
-    """lambda of the bi-mask at `progress` in [0, 1] of the search."""
+    """Return lambda of the bi-mask at `progress` in [0, 1] of the search."""
     return linear_then_constant(progress, spec.lambda_start, spec.lambda_end, spec.mask_warmup)
 
 
 def aim(goal: Goal) -> float:
-    """The middle of what the promise allows."""
+    """Return the middle of the window that the budget allows, in its resource."""
     return (goal.floor + goal.target) / 2

@@ -1,4 +1,4 @@
-"""AdamW for the search: weights, scores, alpha, gates and decoder, each with its learning rate."""
+"""Make AdamW for the search: weights, scores, alpha, gates and decoder, each with its learning rate."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from ofb_ray.train.optim import adamw, network_groups
 
 
 def make_search_optimizer(net: Supernet, spec: SearchSpec, steps: int) -> torch.optim.Optimizer:
-    """AdamW for the search: weights, scores, alpha (betas 0.5, 0.999), gates of decided axes, PMIM's decoder.
+    """Make AdamW over weights, scores, alpha (betas 0.5, 0.999), gates of decided axes, and PMIM's decoder.
 
     Adam moves a logit by about its learning rate per step, so alpha and scores get rates that let them travel a
     stated distance over the whole search: a short search decides as surely as a long one (released code: 1e-3 always).
+
+    Args:
+        steps: optimizer steps of the whole search.
     """
     alpha_lr = spec.alpha_lr or 2 * spec.alpha_travel / max(1, steps)
     score_lr = 2 * spec.score_travel / max(1, steps)

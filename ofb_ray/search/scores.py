@@ -1,4 +1,4 @@
-"""Where the importance scores start: by the dense network's own gradients, or at random as in the released code."""
+"""Initialise the importance scores by the gradients of the dense network."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a search went through: importance, sparsity and probabilities of every axis over its epochs, in one small file.
+"""Record importance, sparsity and probabilities of every axis over the epochs of a search, in one small file.
 
-Cuts renumber the units that they leave, so the trace keeps where each surviving unit stood in the dense network. It
+Cuts renumber the units that they leave, so the trace keeps the index of each surviving unit in the dense network. It
 takes no part in the search: nothing reads it there, and nothing random is drawn for it.
 
 Shape suffixes: T snapshots, A axes, U units of all axes in a row, P candidates of all axes in a row.
@@ -31,12 +31,12 @@ UNIT_SCALE, GATE_SCALE = 254, 127
 
 
 class Trace:
-    """The snapshots of one search, over the units and candidates of the dense network.
+    """Takes snapshots of one search, over the units and candidates of the dense network.
 
     Args:
         axes: of the dense network, before any cut.
         epochs: of the search; a snapshot is taken before the first, after the last, and after at most `SNAPSHOTS`.
-        state: what `state` gave, to go on from there.
+        state: what `state` returned, to go on from there.
     """
 
     def __init__(self, axes: Sequence[Axis], epochs: int, state: Mapping[str, Any] | None = None) -> None:
@@ -45,22 +45,31 @@ class Trace:
         self._due = {0} | {-(-epochs * point // points) for point in range(1, points + 1)}
         self._units = np.cumsum([0, *(axis.full.units for axis in self.axes)]).tolist()
         self._sizes = np.cumsum([0, *(len(axis.candidates) for axis in self.axes)]).tolist()
-        # Where each living unit stood, by axis.
-        self._places = {axis.name: torch.arange(axis.full.units) for axis in self.axes}
+        # Index in the dense network of each living unit, by axis.
+        self._positions = {axis.name: torch.arange(axis.full.units) for axis in self.axes}
         self._rows: list[tuple[int, float, Tensor, Tensor, Tensor]] = []
         self._decided = torch.full((len(self.axes),), -1)
         if state is not None:
-            self._places, self._decided = dict(state["places"]), state["decided"].clone()
+            self._positions, self._decided = dict(state["positions"]), state["decided"].clone()
             tensors = (state["score"], state["sparsity"], state["p"])
             self._rows = list(zip(state["epoch"], state["lam"], *tensors, strict=True))
 
     def cut(self, keeps: Mapping[str, Keep]) -> None:
-        """Follow a cut: `keeps` are the units that survived it, of the axes that lost some."""
+        """Follow a cut.
+
+        Args:
+            keeps: the units that survived it, by axis, of the axes that lost some.
+        """
         for name, keep in keeps.items():
-            self._places[name] = self._places[name][keep.units_U.cpu()]
+            self._positions[name] = self._positions[name][keep.units_U.cpu()]
 
     def take(self, net: Supernet, epoch: int, lam: float) -> None:
-        """Keep a snapshot if one is due after so many epochs; a second one of the same epoch replaces the first."""
+        """Take a snapshot if one is due; a second one of the same epoch replaces the first.
+
+        Args:
+            epoch: epochs done.
+            lam: lambda of the bi-mask.
+        """
         if epoch not in self._due:
             return
         if self._rows and self._rows[-1][0] == epoch:
@@ -68,8 +77,8 @@ class Trace:
         score_U = torch.full((self._units[-1],), CUT, dtype=torch.uint8)
         sparsity_U, p_P = score_U.clone(), torch.zeros(self._sizes[-1])
         values_U, stairs_U, chances_P = (tensor.cpu() for tensor in _values(net, self.axes))
-        places_U = torch.cat([self._places[axis.name] + self._units[at] for at, axis in enumerate(self.axes)])
-        score_U[places_U], sparsity_U[places_U] = _byte(values_U), _byte(stairs_U * UNIT_SCALE)
+        positions_U = torch.cat([self._positions[axis.name] + self._units[at] for at, axis in enumerate(self.axes)])
+        score_U[positions_U], sparsity_U[positions_U] = _byte(values_U), _byte(stairs_U * UNIT_SCALE)
         p_P[torch.cat([at + torch.tensor(left) for at, left in self._left(net)])] = chances_P
         for number, axis in enumerate(self.axes):
             if self._decided[number] < 0 and isinstance(net.mask(axis.name), Gate):
@@ -77,14 +86,14 @@ class Trace:
         self._rows.append((epoch, lam, score_U, sparsity_U, p_P.half()))
 
     def state(self) -> dict[str, Any]:
-        """All of it, for a checkpoint."""
+        """Return all of it as plain containers, for a checkpoint."""
         epochs, lams, *rows = zip(*self._rows, strict=True)
         score, sparsity, p = (torch.stack(list(row)) for row in rows)
         facts = {"epoch": list(epochs), "lam": list(lams), "score": score, "sparsity": sparsity, "p": p}
-        return {**facts, "places": dict(self._places), "decided": self._decided.clone()}
+        return {**facts, "positions": dict(self._positions), "decided": self._decided.clone()}
 
     def _left(self, net: Supernet) -> list[tuple[int, list[int]]]:
-        """Per axis where its candidates start among all, and which of the dense network's are left."""
+        """List for each axis where its candidates start among all, and which of the dense network's are left."""
         return [
             (start, [axis.candidates.index(size) for size in net.backbone.axis(axis.name).candidates])
             for start, axis in zip(self._sizes, self.axes, strict=False)
@@ -92,7 +101,7 @@ class Trace:
 
 
 def _values(net: Supernet, axes: Sequence[Axis]) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the units that live: S or the gate, times its scale, and V; of the candidates in the grid: p."""
+    """Return S or the gate times its scale, and V, of the living units (U,), and p of the candidates left (P,)."""
     scores, stairs, chances = [], [], []
     with torch.no_grad():
         for axis in axes:

@@ -1,4 +1,4 @@
-"""Where the workers of a trial meet. Without torch, so that they can be started before it is imported."""
+"""Choose the address at which the workers of a trial meet; without torch, so that they start before it is imported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def free_address(host: str) -> str:
-    """`host:port` with a port that is free at the moment."""
+    """Return `host:port` with a port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{host}:{probe.getsockname()[1]}"

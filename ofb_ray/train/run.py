@@ -1,4 +1,4 @@
-"""What every training loop needs of the trial around it: seed, device, team, where epochs are reported and saved."""
+"""Give training loops what they need of the trial around them: seed, device, team, a hook for finished epochs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Run:
     """One phase of one trial.
 
     Args:
-        epoch_done: called after every epoch with its row of history and a function that gives the state to resume from.
+        phase: which of a trial's.
+        seed: of the trial.
+        device: of this worker.
+        epoch_done: called after every epoch with its row of history and a function that returns the state to resume
+            from.
         team: the workers that train this network together.
     """
 
@@ -46,11 +50,11 @@ class Run:
         return seed
 
     def epoch_pass(self, spec: PhaseSpec, seed: int) -> EpochPlan:
-        """This worker's part of one pass over the training split."""
+        """Plan this worker's part of one pass over the training split."""
         return EpochPlan(spec.batch_size, seed, spec.micro_batch, self.team.rank, self.team.world)
 
     def check_finite(self, loss: Tensor, epoch: int) -> float:
-        """The loss as a float.
+        """Return the loss as a float.
 
         Raises:
             TrialFailed: it is NaN or infinite.
@@ -78,7 +82,7 @@ class Stopwatch:
 
 
 def progress(spec: TrialSpec, phase: Phase, row: dict[str, Any], message: str = "") -> dict[str, Any]:
-    """What a trial reports of an epoch: phase, epoch, epochs, progress over the whole trial in [0, 1], message.
+    """Make the report of an epoch: phase, epoch, epochs, progress over the whole trial in [0, 1], message.
 
     Args:
         row: the epoch's row of history; its top1_val, loss and expected_macs are passed on where it has them.
@@ -91,10 +95,10 @@ def progress(spec: TrialSpec, phase: Phase, row: dict[str, Any], message: str = 
 
 
 def pick_device() -> torch.device:
-    """The GPU that this process was given, else the CPU."""
+    """Choose the GPU that this process was given, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """bfloat16 on a GPU; on a CPU everything stays float32, bit for bit repeatable."""
+    """Compute in bfloat16 on a GPU; on a CPU everything stays float32, bit for bit repeatable."""
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()

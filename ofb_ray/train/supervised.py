@@ -1,4 +1,4 @@
-"""Plain supervised training: the dense network, and the fused subnet with its head kept."""
+"""Train a plain network with labels: the dense network, and the fused subnet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def fit(
     """Train `net` for `spec.epochs` epochs; the last epoch is taken, none is selected.
 
     Args:
-        state: what `run.epoch_done` was given after an earlier epoch, to go on from there.
+        state: what the function given to `run.epoch_done` returned after an earlier epoch, to go on from there.
+        teacher: network to distil from; None trains with labels alone.
     Returns:
         The network in eval mode; with `spec.ema` the averaged one.
     Raises:
@@ -54,7 +55,7 @@ def fit(
 
 
 def compiled(net: nn.Module) -> nn.Module:
-    """`net` through torch.compile; its parameters are the same objects."""
+    """Compile `net`; the parameters stay the same objects."""
     module: nn.Module = torch.compile(net)  # type: ignore[assignment]
     return module
 
@@ -77,18 +78,18 @@ def _epoch(
     epoch: int,
     teacher: Teacher | None,
 ) -> float:
-    """One pass over the training split; the mean loss."""
+    """Train for one pass over the training split and return the mean loss."""
     model.train()
     count, step = steps(len(data.train), spec.batch_size, run.team.world), 0
     total = torch.zeros((), device=run.device)
     for batch in data.train.train_batches(run.epoch_pass(spec, run.seed_epoch(epoch)), run.device):
         set_learning_rates(optimizer, (epoch * count + step) / (spec.epochs * count), spec.warmup)
         image, label = apply_mixup(batch.image, batch.label, data.classes, spec)
-        taught = None if teacher is None else (teacher.spec, teacher.logits(image))
+        teaching = None if teacher is None else (teacher.spec, teacher.logits(image))
         with run.team.accumulate(model, batch.last):
             with autocast(run.device):
                 logits = model(image)
-            loss = task_loss(logits.float(), label, spec.label_smoothing, taught) * batch.share
+            loss = task_loss(logits.float(), label, spec.label_smoothing, teaching) * batch.share
             (loss * run.team.world).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
         if batch.last:
@@ -100,7 +101,7 @@ def _epoch(
 
 
 def optimizer_step(optimizer: torch.optim.Optimizer, spec: PhaseSpec) -> None:
-    """One optimizer step by the gradients that are there, clipped where the spec says so; then they are gone."""
+    """Clip the gradients where the spec says so, take one optimizer step, and drop them."""
     if spec.clip_grad is not None:
         nn.utils.clip_grad_norm_(
             [param for group in optimizer.param_groups for param in group["params"]], spec.clip_grad

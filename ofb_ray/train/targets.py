@@ -1,4 +1,4 @@
-"""What the logits are compared with: labels, mixed labels, a teacher."""
+"""Compare logits with their targets: labels, mixed labels, a teacher's logits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Teacher:
     Args:
         spec: share and temperature of its loss.
         net: on the student's device, with as many classes.
-        seen, wanted: (mean, std) per channel that the student's images have, and those the teacher was trained with.
+        seen: (mean, std) of each channel that the student's images are normalised by.
+        wanted: (mean, std) that the teacher was trained with.
     """
 
     def __init__(
@@ -36,14 +37,21 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, image: Tensor) -> Tensor:
-        """Of images that are normalised for the student."""
+        """Compute logits (B, classes) of images (B, C, height, width) that are normalised for the student."""
         with autocast(image.device):
             answer: Tensor = self._net(image * self._scale + self._shift)
         return answer.float()
 
 
 def apply_mixup(image: Tensor, label: Tensor, classes: int, spec: PhaseSpec) -> tuple[Tensor, Tensor]:
-    """Mixup or cutmix of the images with their neighbours, as the spec's alphas say; labels (B, classes) if mixed."""
+    """Mix images and labels by mixup or cutmix, as the spec's alphas say.
+
+    Args:
+        image: (B, C, height, width).
+        label: (B,) int64.
+    Returns:
+        Images, and labels (B, classes) if they are mixed; both as they are where both alphas are 0.
+    """
     ways: list[nn.Module] = []
     if spec.mixup:
         ways.append(v2.MixUp(alpha=spec.mixup, num_classes=classes))
@@ -55,15 +63,21 @@ def apply_mixup(image: Tensor, label: Tensor, classes: int, spec: PhaseSpec) -> 
     return result
 
 
-def task_loss(logits: Tensor, label: Tensor, smoothing: float, taught: tuple[DistillSpec, Tensor] | None) -> Tensor:
-    """Cross-entropy with hard (B,) or mixed (B, classes) labels; with a teacher's logits its part beside it.
+def task_loss(logits: Tensor, label: Tensor, smoothing: float, teaching: tuple[DistillSpec, Tensor] | None) -> Tensor:
+    """Compute the loss of the task: cross-entropy, blended with the divergence from a teacher's logits.
 
     The teacher's part is T^2 KL(teacher / T || student / T), Hinton et al. 2015 (arXiv 1503.02531).
+
+    Args:
+        logits: (B, classes).
+        label: (B,) int64, or mixed (B, classes).
+        smoothing: of the labels, in [0, 1).
+        teaching: share and temperature, and the teacher's logits (B, classes); None has no teacher.
     """
     loss = F.cross_entropy(logits, label, label_smoothing=smoothing)
-    if taught is None:
+    if teaching is None:
         return loss
-    spec, wanted = taught
+    spec, wanted = teaching
     t = spec.temperature
     divergence = F.kl_div(
         (logits / t).log_softmax(dim=1), (wanted / t).log_softmax(dim=1), reduction="batchmean", log_target=True

@@ -1,4 +1,4 @@
-"""The processes that train one network data-parallel. A single process is a team of one and needs no process group."""
+"""Join the processes that train one network data-parallel; a single process is a team of one without a group."""
 
 from __future__ import annotations
 
@@ -22,50 +22,55 @@ TIMEOUT = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Team:
-    """This process' place among `world` workers."""
+    """This process among the workers of its trial.
+
+    Args:
+        rank: of this process, from 0.
+        world: number of workers.
+    """
 
     rank: int = 0
     world: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Rank 0 alone writes files and reports."""
+        """Whether this is rank 0, which alone writes files and reports."""
         return self.rank == 0
 
     def wrap(self, module: nn.Module, partly_used: bool = False) -> nn.Module:
-        """`module` with gradients averaged over the team; its parameters become those of rank 0.
+        """Wrap `module` so that gradients are averaged over the team; its parameters become those of rank 0.
 
-        To be wrapped anew after every cut: DistributedDataParallel keeps hooks on the parameters that it was given.
+        Wrap anew after every cut: DistributedDataParallel keeps hooks on the parameters that it was given.
 
         Args:
-            partly_used: a step may leave some parameters unused.
+            partly_used: whether a step may leave some parameters unused.
         """
         if self.world == 1:
             return module
         return DistributedDataParallel(module, forward_sync_buffers=False, find_unused_parameters=partly_used)
 
     def accumulate(self, module: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """Around forward and backward of one micro-batch: gradients are averaged after the last one only."""
+        """Enter this around forward and backward of a micro-batch: gradients are averaged after the last one only."""
         if isinstance(module, DistributedDataParallel) and not last:
             context: contextlib.AbstractContextManager[Any] = module.no_sync()
             return context
         return contextlib.nullcontext()
 
     def all_reduce_sum_(self, value: Tensor) -> Tensor:
-        """The sum over the team, in place."""
+        """Sum a tensor over the team, in place, and return it."""
         if self.world > 1:
             dist.all_reduce(value)
         return value
 
     def all_reduce_mean_(self, values: Iterable[Tensor]) -> None:
-        """The mean over the team of every tensor, in place."""
+        """Average every tensor over the team, in place."""
         if self.world > 1:
             for value in values:
                 dist.all_reduce(value.data)
                 value.data /= self.world
 
     def broadcast(self, value: Value) -> Value:
-        """What rank 0 passes, on every rank."""
+        """Return on every rank what rank 0 passes."""
         if self.world == 1:
             return value
         box = [value]
@@ -73,7 +78,7 @@ class Team:
         return box[0]
 
     def check_equal(self, net: nn.Module) -> None:
-        """All ranks hold the same bits.
+        """Check that all ranks hold the same bits.
 
         Raises:
             TrialFailed: they do not.
@@ -93,7 +98,7 @@ class Team:
 
 
 def current_team() -> Team:
-    """The team of this process' process group, or a team of one."""
+    """Return the team of this process' process group, or a team of one."""
     if dist.is_available() and dist.is_initialized():
         return Team(dist.get_rank(), dist.get_world_size())
     return Team()
@@ -101,7 +106,13 @@ def current_team() -> Team:
 
 @contextlib.contextmanager
 def process_group(rank: int, world: int, address: str) -> Iterator[Team]:
-    """A process group of `world` workers that meet at `address` (host:port, of rank 0): NCCL on GPUs, else gloo."""
+    """Join a process group for as long as the block runs: NCCL on GPUs, else gloo.
+
+    Args:
+        rank: of this process.
+        world: number of workers.
+        address: host:port of rank 0, where they meet.
+    """
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, f"tcp://{address}", TIMEOUT, world, rank)
     try:

@@ -1,4 +1,4 @@
-"""Where and on what a trial ran: versions, device, memory, images."""
+"""Describe where a trial ran and on what: versions, device, memory, images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMED = 20
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device, thread count, and the git commit of the working directory (None outside of a checkout)."""
+    """Collect versions, device, thread count, and the git commit of the working directory (None outside of one)."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     versions = {package: _version(package) for package in _PACKAGES}
     return {
@@ -36,24 +36,24 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def images(data: Dataset) -> dict[str, Any]:
-    """How many images the splits have, how many could not be read, and the names of some of these."""
+    """Count the images of the splits and those that could not be read, and name some of these."""
     counts = {f"{name}_images": len(getattr(data, name)) for name in ("train", "val", "test")}
     return {**counts, "unreadable": len(data.unreadable), "unreadable_names": data.unreadable[:_NAMED]}
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start a new peak on a GPU; a process' peak on the CPU cannot be reset."""
+    """Begin a new peak on a GPU; a process' peak on the CPU cannot be reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def gpu_seconds(device: torch.device, seconds: dict[str, float], workers: int) -> dict[str, float]:
-    """Seconds of all workers' GPUs by phase; empty on a CPU."""
+    """Sum the seconds of all workers' GPUs by phase; empty on a CPU."""
     return {phase: each * workers for phase, each in seconds.items()} if device.type == "cuda" else {}
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Peak of the tensors on a GPU, of the process' resident memory on a CPU."""
+    """Return the peak of the tensors on a GPU, of the process' resident memory on a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     status = Path("/proc/self/status")

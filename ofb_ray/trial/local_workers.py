@@ -1,4 +1,4 @@
-"""The workers of one trial as processes of this machine, without Ray."""
+"""Run the workers of one trial as processes of this machine, without Ray."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ofb_ray.train.address import free_address
 from ofb_ray.train.team import process_group
 from ofb_ray.trial.run import run_trial
 
-# A worker that lost its peer waits so long for rank 0, which sees the same and tells it, to end it.
+# A worker that lost its peer waits so long for rank 0, which sees the same, reports it and ends the worker.
 _PATIENCE_SECONDS = 5.0
 _DEATH_SECONDS = 2.0
 # No collective notices a worker that died before it joined, and NCCL's may not notice any.
@@ -34,8 +34,11 @@ _GO_ON = "the same command goes on from the last checkpoint"
 
 @contextlib.contextmanager
 def local_team(world: int, spec: TrialSpec, workdir: Path, sweep: str) -> Iterator[None]:
-    """This process as rank 0 of `world` workers; the others run the same trial, worker r on GPU r if any.
+    """Make this process rank 0 of `world` workers; the others run the same trial, worker r on GPU r if any.
 
+    Args:
+        world: number of workers; 1 starts none.
+        workdir: as in `run_trial`, and its `shared` below.
     Raises:
         InputError: fewer GPUs than workers on a machine with GPUs, or bad input that a worker met.
         Interrupted: a worker died; the trial goes on from its checkpoint when it is called again.
@@ -69,7 +72,7 @@ def local_team(world: int, spec: TrialSpec, workdir: Path, sweep: str) -> Iterat
         multiprocessing.connection.wait([process.sentinel for process in others], _DEATH_SECONDS)
         if not faults.empty():
             raise faults.get() from None
-        _tell_death(others)
+        _raise_death(others)
         raise
     finally:
         done.set()
@@ -81,7 +84,7 @@ def local_team(world: int, spec: TrialSpec, workdir: Path, sweep: str) -> Iterat
 
 @contextlib.contextmanager
 def _ignore_sigint() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C, which reaches all of a terminal: rank 0 ends them, in one line."""
+    """Start processes that ignore Ctrl-C, which reaches all of a terminal: rank 0 ends them, in one line."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -89,7 +92,12 @@ def _ignore_sigint() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell_death(others: Sequence[SpawnProcess]) -> None:
+def _raise_death(others: Sequence[SpawnProcess]) -> None:
+    """Name the first worker that died, if any.
+
+    Raises:
+        Interrupted: one did.
+    """
     for rank, process in enumerate(others, 1):
         if process.exitcode:
             how = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit code {process.exitcode}"
@@ -105,7 +113,7 @@ def _watch(others: Sequence[SpawnProcess], done: threading.Event) -> None:
 
 
 def _died(process: SpawnProcess) -> bool:
-    """Without reaping it, which is the main thread's: only one of two could learn the exit code."""
+    """Say whether a process died, without reaping it: the main thread does, and only one of two gets the exit code."""
     try:
         end = os.waitid(os.P_PID, process.pid or 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
     except ChildProcessError:
@@ -114,6 +122,7 @@ def _died(process: SpawnProcess) -> bool:
 
 
 def _work(rank: int, world: int, address: str, tree: dict[str, Any], workdir: Path, sweep: str, faults: Any) -> None:
+    """Run the trial as worker `rank`; bad input that it meets goes back through `faults`."""
     # A spawned process would spawn its own, too: each process that decodes images would import torch anew.
     multiprocessing.set_start_method(None, force=True)
     if torch.cuda.is_available():

@@ -80,8 +80,8 @@ def resolve_model(spec: TrialSpec, facts: Facts | None = None) -> ModelSpec:
     Raises:
         InputError: they differ from what `model.args` says, or files are missing.
     """
-    found = facts or data.facts(spec.data)
-    wanted = {"num_classes": found.classes, "in_chans": found.channels, "img_size": spec.data.image_size}
+    facts = facts or data.facts(spec.data)
+    wanted = {"num_classes": facts.classes, "in_chans": facts.channels, "img_size": spec.data.image_size}
     for key, value in wanted.items():
         if spec.model.args.get(key, value) != value:
             raise InputError(
@@ -147,11 +147,13 @@ def _models(spec: TrialSpec) -> Iterator[tuple[str, ModelSpec]]:
     """Yield the model and the teachers that bring weights of their own, each with the key that names it."""
     yield "model", spec.model
     for key, phase in (("dense", spec.dense), ("search", spec.search), ("finetune", spec.finetune)):
-        taught = phase.distill
-        if taught is not None and taught.teacher != "dense" and phase.epochs:
+        distill = phase.distill
+        if distill is not None and distill.teacher != "dense" and phase.epochs:
             yield (
                 f"{key}.distill",
-                ModelSpec(name=taught.teacher, pretrained=taught.pretrained, weights=taught.weights, args=taught.args),
+                ModelSpec(
+                    name=distill.teacher, pretrained=distill.pretrained, weights=distill.weights, args=distill.args
+                ),
             )
 
 

@@ -45,7 +45,7 @@ def test_parts_of_all_workers_are_the_steps_of_one(world: int, micro: int | None
     for step in range(steps(10, 4, world)):
         found, shares = torch.empty_like(whole[step].image), 0.0
         for batches in ranks:
-            ends = [place for place, batch in enumerate(batches) if batch.last]
+            ends = [index for index, batch in enumerate(batches) if batch.last]
             for batch in batches[0 if step == 0 else ends[step - 1] + 1 : ends[step] + 1]:
                 found[batch.first : batch.first + len(batch.label)] = batch.image
                 shares += batch.share

@@ -41,7 +41,7 @@ def test_splits_have_the_channels_and_images_of_the_datasets(function: str, chan
 
 
 def test_pictures_are_normalised_and_tensors_are_taken_as_they_are() -> None:
-    theirs = torch.stack([toy.as_tensor(toy.Toy(60, first=120)[place][0]) for place in range(60)])
+    theirs = torch.stack([toy.as_tensor(toy.Toy(60, first=120)[index][0]) for index in range(60)])
     for function, wanted in (("tensors", theirs), ("grey", (theirs - 0.5) / 0.5), ("pixels", (theirs - 0.5) / 0.5)):
         made = data.load(data.completed(spec_of(function)))
         images, _ = next(iter(made.test.test_batches(60, CPU)))
@@ -84,21 +84,21 @@ def test_labels_are_read_where_the_dataset_keeps_them_or_item_by_item() -> None:
     asked: list[int] = []
 
     class Counting(toy.Toy):
-        def __getitem__(self, place: int) -> tuple[Any, int]:
-            asked.append(place)
-            return super().__getitem__(place)
+        def __getitem__(self, index: int) -> tuple[Any, int]:
+            asked.append(index)
+            return super().__getitem__(index)
 
     assert labels_of(Counting(30), "train").tolist() == whole.targets
     assert len(asked) < 30
-    assert labels_of(Subset(whole, [3, 1, 4]), "train").tolist() == [whole.targets[place] for place in (3, 1, 4)]
-    relabelled = [(whole[place][0], 3 - whole[place][1]) for place in range(30)]
+    assert labels_of(Subset(whole, [3, 1, 4]), "train").tolist() == [whole.targets[index] for index in (3, 1, 4)]
+    relabelled = [(whole[index][0], 3 - whole[index][1]) for index in range(30)]
     assert labels_of(relabelled, "train").tolist() == [3 - label for label in whole.targets]
 
 
 def test_labels_that_a_dataset_keeps_but_does_not_give_are_not_believed() -> None:
     class Shifted(toy.Toy):
-        def __getitem__(self, place: int) -> tuple[Any, int]:
-            picture, label = super().__getitem__(place)
+        def __getitem__(self, index: int) -> tuple[Any, int]:
+            picture, label = super().__getitem__(index)
             return picture, (label + 1) % 4
 
     shifted = Shifted(40)

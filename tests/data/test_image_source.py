@@ -116,11 +116,11 @@ def test_every_kind_of_broken_file_is_unreadable(tmp_path: Path) -> None:
         write(root / "train" / "blue" / name)
     found = find(spec_of(root))
     failed = []
-    for place in range(len(found.train.labels)):
+    for index in range(len(found.train.labels)):
         try:
-            decode(found.train, place)
+            decode(found.train, index)
         except Unreadable:
-            failed.append(Path(found.train.name(place)).name)
+            failed.append(Path(found.train.name(index)).name)
     assert sorted(failed) == sorted(BROKEN)
 
 

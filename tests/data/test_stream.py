@@ -49,7 +49,7 @@ def test_a_pass_is_the_same_for_any_workers_ranks_and_micro_batches(
     for step in range(steps(16, 6, world)):
         images, labels = torch.full_like(whole[step].image, 9.0), torch.full_like(whole[step].label, -1)
         for batches in ranks:
-            ends = [place for place, batch in enumerate(batches) if batch.last]
+            ends = [index for index, batch in enumerate(batches) if batch.last]
             for batch in batches[0 if step == 0 else ends[step - 1] + 1 : ends[step] + 1]:
                 images[batch.first : batch.first + len(batch.label)] = batch.image
                 labels[batch.first : batch.first + len(batch.label)] = batch.label
@@ -132,7 +132,7 @@ def test_an_unreadable_image_leaves_its_batch_and_nothing_else_changes(
             assert sorted(len(batch.label) for batch in found) in ([3, 6, 6], [4, 5, 6])
             for batch, wanted in zip(found, whole, strict=True):
                 kept = [
-                    place for place, image in enumerate(wanted.image) if (image == batch.image).flatten(1).all(1).any()
+                    index for index, image in enumerate(wanted.image) if (image == batch.image).flatten(1).all(1).any()
                 ]
                 assert len(kept) == len(batch.label)
                 assert torch.equal(batch.image, wanted.image[kept])

@@ -18,7 +18,7 @@ class Toy(Dataset[tuple[Any, int]]):
     """Digits as a torchvision-style set: PIL images of one class in four, `targets`, a transform.
 
     Args:
-        size: images. first: place of the first one. mode: of the PIL images.
+        size: images. first: index of the first one. mode: of the PIL images.
     """
 
     def __init__(self, size: int = 120, first: int = 0, mode: str = "L", transform: Any = None) -> None:
@@ -30,16 +30,16 @@ class Toy(Dataset[tuple[Any, int]]):
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, place: int) -> tuple[Any, int]:
-        picture = Image.fromarray(self.pixels[place]).convert(self.mode)
-        return (self.transform(picture) if self.transform else picture), self.targets[place]
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        picture = Image.fromarray(self.pixels[index]).convert(self.mode)
+        return (self.transform(picture) if self.transform else picture), self.targets[index]
 
 
 class Noisy(Toy):
     """A set whose images change each time they are read."""
 
-    def __getitem__(self, place: int) -> tuple[Any, int]:
-        picture, label = super().__getitem__(place)
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        picture, label = super().__getitem__(index)
         return Image.fromarray(np.asarray(picture) ^ np.random.randint(0, 255, (8, 8), dtype=np.uint8)), label
 
 
@@ -85,7 +85,7 @@ def changing() -> tuple[Toy, Toy]:
 
 
 def mixed() -> tuple[Any, Any]:
-    items = [(Image.new("RGB" if place % 2 else "L", (8, 8)), place % 3) for place in range(30)]
+    items = [(Image.new("RGB" if index % 2 else "L", (8, 8)), index % 3) for index in range(30)]
     return items, items
 
 
@@ -94,7 +94,7 @@ def mismatched() -> tuple[Toy, Toy]:
 
 
 def gap() -> tuple[Any, Any]:
-    items = [(Image.new("L", (8, 8)), 2 * (place % 3)) for place in range(30)]
+    items = [(Image.new("L", (8, 8)), 2 * (index % 3)) for index in range(30)]
     return items, items
 
 
