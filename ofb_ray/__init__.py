@@ -1,22 +1,37 @@
 """Compress Vision Transformers to a compute budget: OFB search, swept by Ray Tune and Optuna.
 
-Importing this package loads neither torch nor Ray; `load` does, when it is called.
+    net = ofb_ray.compress(net, train, val, budget=0.5).net
+
+Importing this package loads neither torch nor Ray; what it offers is imported when it is first asked for.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import nn
+    from ofb_ray.export.network import load
+    from ofb_ray.library.compress import compress
+    from ofb_ray.library.describe import describe
+    from ofb_ray.library.front import front
 
 __version__ = "0.1.0"
-__all__ = ["load"]
+__all__ = ["compress", "describe", "front", "load"]
+
+_OFFERED = {
+    "compress": "ofb_ray.library.compress",
+    "describe": "ofb_ray.library.describe",
+    "front": "ofb_ray.library.front",
+    "load": "ofb_ray.export.network",
+}
 
 
-def load(path: str | Path) -> nn.Module:
-    """The exported subnet in folder `path` (`arch.json` and `model.safetensors`) as a plain timm model in eval mode."""
-    from ofb_ray.export import load_exported
+def __getattr__(name: str) -> Any:
+    if name not in _OFFERED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_OFFERED[name]), name)
 
-    return load_exported(Path(path))
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -23,7 +23,7 @@ LAYERS = [
     {"ofb_ray.search"},
     {"ofb_ray.export"},
     {"ofb_ray.trial"},
-    {"ofb_ray.tuning", "analysis"},
+    {"ofb_ray.tuning", "ofb_ray.library", "analysis"},
     {"ofb_ray.rerun", "ofb_ray.commands"},
     {"ofb_ray.cli"},
     {"ofb_ray.__main__"},

@@ -84,6 +84,8 @@ def _front_matter(record: Record) -> ModelCardData:
 def _data(record: Record) -> str:
     """The data set's name; of a folder the last part of its path, for the rest is nobody's business."""
     data = record.spec["data"]
+    if data["name"].startswith("memory:"):
+        return "datasets passed in Python"
     return Path(data["root"]).name if data["name"] == "folder" else str(data["name"]).removeprefix("hfds/")
 
 
@@ -106,7 +108,9 @@ def _networks(record: Record) -> str:
 
     head = ["", "top-1 test (%)", "top-5 test (%)", "top-1 val (%)", "top-5 val (%)", "MACs", "parameters"]
     table = _table(head, [cells("dense", record.dense), cells("**subnet**", record.subnet)])
-    return f"{table}\n\n`val` is a held-out part of the training images, which chose the model; test was read once."
+    tested = record.subnet is not None and record.subnet.top1_test is not None
+    told = "test was read once" if tested else "on a test split nothing is known"
+    return f"{table}\n\n`val` is a held-out part of the training images, which chose the model; {told}."
 
 
 def _budget(record: Record) -> str:

@@ -109,3 +109,12 @@ def load_exported(folder: Path) -> nn.Module:
     net = build(json.loads((folder / ARCH_FILE).read_text()))
     net.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return net.eval()
+
+
+def load(path: str | Path) -> nn.Module:
+    """Load the exported subnet in folder `path` (`arch.json`, `model.safetensors`) as a plain timm model in eval mode.
+
+    Raises:
+        FileNotFoundError: `arch.json` or `model.safetensors` is missing.
+    """
+    return load_exported(Path(path))

@@ -1,0 +1,107 @@
+"""Compress one network to several budgets: what each MAC buys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ofb_ray.config import Budget
+from ofb_ray.errors import InputError
+from ofb_ray.library.compress import kept_random_state, prepare
+from ofb_ray.library.result import Compressed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Front:
+    """One result a budget, in the order of the budgets."""
+
+    results: tuple[Compressed, ...]
+
+    def __iter__(self) -> Iterator[Compressed]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, index: int) -> Compressed:
+        return self.results[index]
+
+    def frame(self) -> pd.DataFrame:
+        """Tabulate the networks, the dense one first: budget, share of MACs, macs, params, accuracies in percent."""
+        import pandas as pd
+
+        dense = self.results[0].dense
+        rows = [("dense", dense), *((each.record.budget.label, each.subnet) for each in self.results)]
+        return pd.DataFrame(
+            [{"budget": label, "share": each.macs / dense.macs, **each.model_dump()} for label, each in rows]
+        )
+
+    def draw(self, axes: Axes, column: str = "top1_val") -> None:
+        """Draw accuracy over MACs into `axes`, the dense network as a line of its own.
+
+        Args:
+            column: of `frame`, in percent.
+        """
+        rows = self.frame().sort_values("macs")
+        subnets = rows[rows["budget"] != "dense"]
+        axes.plot(subnets["macs"] / 1e6, subnets[column], marker="o", label="compressed")
+        axes.axhline(float(rows.loc[rows["budget"] == "dense", column].iloc[0]), linestyle="--", label="dense")
+        axes.set(xlabel="MACs (millions)", ylabel=f"{column.replace('_', ' ')} (%)")
+        axes.legend()
+
+    def __repr__(self) -> str:
+        return "\n".join(["Front:", *(f"  {each!r}" for each in self.results)])
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(index=False))
+
+
+def front(
+    net: nn.Module,
+    train: Any,
+    val: Any = None,
+    test: Any = None,
+    *,
+    budgets: Sequence[float | Mapping[str, float]] = (0.75, 0.5, 0.3),
+    epochs: int | None = None,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **keys: Any,
+) -> Front:
+    """Compress a network to each of several budgets. The dense network is evaluated once, images are decoded once.
+
+    All budgets are checked before the first is begun.
+
+    Args:
+        budgets: as `budget` of `compress`. The other arguments are those of `compress`; in the folder `out` every
+            budget has a folder of its own.
+    Raises:
+        InputError: network, data, keys or a budget do not fit; one line.
+        TrialFailed: training diverged.
+    """
+    if not budgets:
+        raise InputError("needs at least one budget", key="budgets")
+    with kept_random_state():
+        work = prepare(net, train, val, test, epochs=epochs, out=out, **keys)
+        specs = [work.spec(budget) for budget in budgets]
+        names = [folder_name(spec.budget) for spec in specs]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"{twice[0]} stands twice", key="budgets")
+        results = []
+        for count, (spec, name) in enumerate(zip(specs, names, strict=True), 1):
+            title = f"budget {spec.budget.label} ({count} of {len(specs)}) "
+            results.append(work.run(spec, work.folder / name, title, quiet))
+        return Front(tuple(results))
+
+
+def folder_name(budget: Budget) -> str:
+    """The label of a budget as the name of a folder: `0.5`, `1.7-GMACs`."""
+    return budget.label.replace(" ", "-")

@@ -1,0 +1,45 @@
+"""A front is one compression a budget that shares the dense network's evaluation and the decoded images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import ofb_ray
+from ofb_ray.errors import InputError
+from tests.data.toy import Toy
+from tests.library.nets import tiny
+
+
+def test_budgets_share_the_dense_network_and_each_is_kept(tmp_path: Path) -> None:
+    front = ofb_ray.front(tiny(), Toy(), budgets=(0.7, {"params": 12_000}), epochs=1, out=tmp_path, quiet=True)
+    assert front[0].macs <= 0.7 * front[0].dense.macs
+    assert front[1].params <= 12_000
+    assert front[0].dense == front[1].dense
+    assert len(list((tmp_path / "shared").glob("*/dense.json"))) == 1
+    frame = front.frame()
+    assert list(frame["budget"]) == ["dense", "0.7", "0.012M params"]
+    assert list(frame["macs"]) == [front[0].dense.macs, *(each.macs for each in front)]
+    again = ofb_ray.front(tiny(), Toy(), budgets=(0.7,), epochs=1, out=tmp_path, quiet=True)
+    assert again[0].record == front[0].record
+
+
+def test_a_front_without_training_shows_what_the_cut_alone_costs() -> None:
+    front = ofb_ray.front(tiny(), Toy(), budgets=(0.75, 0.3), epochs=0, quiet=True)
+    assert [each.record.history for each in front] == [[], []]
+    assert front[1].macs < front[0].macs
+    figure, axes = plt.subplots()
+    front.draw(axes)
+    assert [line.get_label() for line in axes.get_lines()] == ["compressed", "dense"]
+    assert np.asarray(axes.get_lines()[0].get_xdata()).tolist() == [each.macs / 1e6 for each in reversed(front.results)]
+    plt.close(figure)
+
+
+def test_all_budgets_are_checked_before_the_first_is_begun(tmp_path: Path) -> None:
+    for budgets, message in (((0.5, 0.001), "below the smallest"), ((0.5, 0.5), "stands twice"), ((), "at least one")):
+        with pytest.raises(InputError, match=message):
+            ofb_ray.front(tiny(), Toy(), budgets=budgets, epochs=0, out=tmp_path, quiet=True)
+    assert not (tmp_path / "0.5").exists()
