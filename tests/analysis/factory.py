@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
 from ofb_ray.config.yaml12 import dump
 from ofb_ray.results.files import Progress, TrialFile, trial_folder
 from ofb_ray.results.records import BudgetOutcome, Network, Record, write_record
@@ -94,3 +98,85 @@ def write_open(folder: Path, number: int, *, running: bool) -> None:
     ).write(path)
     if running:
         Progress(phase="search", epoch=2, epochs=30, progress=0.4).write(path)
+
+
+SEARCH = {"epochs": 4, "lambda_start": 0.99, "lambda_end": 0.1, "mask_warmup": 0.5}
+HISTORY: list[dict[str, Any]] = [
+    *({"phase": "dense", "epoch": epoch, "loss": 1.0, "top1_val": 60.0 + 19 * epoch} for epoch in (1, 2)),
+    *(
+        {
+            "phase": "search",
+            "epoch": epoch,
+            "top1_val": 90.0 + epoch,
+            "budget_used": 1 + 0.2 * (3 - epoch),
+            "current_macs": 1_000_000 - 150_000 * epoch,
+            "expected_macs": 600_000,
+        }
+        for epoch in (1, 2, 3, 4)
+    ),
+    {"phase": "finetune", "epoch": 1, "loss": 1.0, "top1_val": 97.0},
+]
+EVENTS = [
+    event(2, "embed", (1, 64), (1, 56), 0.1),
+    event(2, "blocks.0.attn", (4, 16), (4, 16), 0.1),
+    event(3, "blocks.0.mlp", (1, 256), (1, 128), 0.02, decided=True),
+    event(3, "embed", (1, 56), (1, 48), 0.3, decided=True, projected=True),
+    event(3, "blocks.0.attn", (4, 16), (3, 16), 0.3, decided=True, projected=True),
+]
+
+
+def searched(number: int = 0, ratio: float = 0.5, top1: float | None = 97.5, **changes: Any) -> Record:
+    """A trial with the history and the events of a search."""
+    made = record(number, ratio, top1, history=HISTORY, events=EVENTS, **changes)
+    return made.model_copy(update={"spec": {**made.spec, "search": SEARCH}})
+
+
+def write_trace(folder: Path, **changes: Any) -> None:
+    """Two axes, one of two heads, over three snapshots; the second head is cut in the last, which decides the axis."""
+    cut = 255
+    score = np.array([[254, 127, 254, 127, 50, 25], [254, 127, 254, 127, 50, 25], [254, 127, 127, 254, cut, cut]])
+    sparsity = np.array([[254, 0, 254, 254, 127, 127], [254, 0, 254, 254, 127, 127], [254, 0, 254, 254, cut, cut]])
+    arrays = {
+        "format": np.int32(1),
+        "axis": np.array(["embed", "blocks.0.attn"]),
+        "kind": np.array(["embedding", "attention"]),
+        "heads": np.array([1, 2]),
+        "width": np.array([2, 2]),
+        "epoch": np.array([0, 2, 4]),
+        "lam": np.array([0.99, 0.1, 0.1]),
+        "decided": np.array([-1, 2]),
+        "score": score.astype(np.uint8),
+        "sparsity": sparsity.astype(np.uint8),
+        "p": np.array([[0.5, 0.5, 0.25, 0.75]] * 2 + [[0.5, 0.5, 1.0, 0.0]], dtype=np.float16),
+        "candidate_axis": np.array([0, 0, 1, 1]),
+        "candidate_heads": np.array([1, 1, 1, 2]),
+        "candidate_width": np.array([1, 2, 2, 2]),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "search.npz").open("wb") as file:
+        np.savez_compressed(file, **{**arrays, **changes})
+
+
+def text_of(figure: Figure) -> str:
+    """All text of a figure."""
+    return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text) if isinstance(text, mpl.text.Text))
+
+
+RISING = (10.0, 20.0, 30.0, 40.0)
+
+
+def fine_tuned(number: int, values: tuple[float, ...], ratio: float = 0.5, **changes: Any) -> Record:
+    """A finished trial with this curve; its last value is the final one. 10 s of search, 2 s a fine-tune epoch."""
+    history = [
+        {"phase": "search", "epoch": 1, "top1_val": 5.0},
+        *({"phase": "finetune", "epoch": epoch, "top1_val": value} for epoch, value in enumerate(values, 1)),
+    ]
+    seconds = {"dense": 1000.0, "search": 10.0, "finetune": 2.0 * len(values)}
+    spec = {"finetune": {"epochs": 4}, "data": {}}
+    fields = {"history": history, "seconds": seconds, "spec": spec, **changes}
+    return record(number, ratio, values[-1], **fields)
+
+
+def shifted(by: float) -> tuple[float, ...]:
+    """The rising curve, moved."""
+    return tuple(value + by for value in RISING)

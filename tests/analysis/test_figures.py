@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import random
-from itertools import combinations
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import pytest
 from matplotlib.figure import Figure
 
 from analysis import figures
-from analysis.drawing.labels import place_labels
-from analysis.drawing.scale import accuracy_limits, size_limits, unit_of
 from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
 from analysis.trials.read import read
@@ -108,48 +104,9 @@ def test_dollars_and_long_questions_are_text_inside_the_figure(tmp_path: Path) -
     assert figure.texts[0].get_window_extent().width <= figure.bbox.width
 
 
-@pytest.mark.parametrize("ratios", [[0.5], [0.25, 0.5, 0.75], [0.1 + 0.05 * step for step in range(16)]])
-def test_labels_cover_neither_each_other_nor_points_nor_the_edge(ratios: list[float]) -> None:
-    draw = random.Random(1)
-    figure = Figure(figsize=figures.SIZE, dpi=figures.DPI)
-    axes = figure.add_subplot(xlim=(0, 1), ylim=(96, 100))
-    dots = [(ratio, 97 + 2 * ratio + draw.gauss(0, 0.2)) for ratio in ratios for _ in range(4)]
-    boxes = place_labels(axes, [(x, y, "#12: 98.1") for x, y in dots[::4]], dots)
-    window = axes.get_window_extent()
-    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
-    assert not any(box.contains(*axes.transData.transform(dot)) for box in boxes for dot in dots)
-    assert all(window.contains(*corner) for box in boxes for corner in box.corners())
-
-
-def test_the_trials_of_a_small_budget_are_on_the_scale_of_its_selected_one(tmp_path: Path) -> None:
-    trials = [record(n, 0.5, 97.0 + n / 10) for n in range(4)] + [record(4, 0.1, 60.0), record(5, 0.1, 58.0)]
-    trials.append(record(6, 0.1, 20.0))
-    results = read([write(tmp_path, trials)])
-    what = front_data(results, objective("macs", results), objective("top1_val", results))
-    assert sorted(point.y for point in what.shown)[:2] == [58.0, 60.0]
-    assert [point.y for point in what.collapsed] == [20.0]
-
-
 def test_collapsed_trials_do_not_set_the_scale_but_selected_ones_do(tmp_path: Path) -> None:
     trials = [*cloud(9, [0.5]), record(9, 0.5, 10.0), record(10, 0.12, 60.0)]
     results = read([write(tmp_path, trials)])
     what = front_data(results, objective("macs", results), objective("top1_val", results))
     assert [point.y for point in what.collapsed] == [10.0]
     assert 60.0 in [point.y for point in what.shown]
-
-
-def test_limits_are_a_point_apart_and_hold_all_values() -> None:
-    for values in ([98.0], [98.0, 98.2], [97.1, 99.4], [100.0, 99.9], [12.0, 99.0]):
-        low, high = accuracy_limits(values, marks=False)
-        assert low < min(values)
-        assert max(values) < high
-        assert high - low >= 1
-    assert accuracy_limits([], marks=True) == (0.0, 100.0)
-    assert accuracy_limits([float("nan"), 90.0], marks=False)[0] < 90
-
-
-def test_macs_are_drawn_from_zero_unless_they_span_orders_of_magnitude() -> None:
-    assert size_limits([0.2, 1.0])[::2] == (0.0, False)
-    assert size_limits([0.02, 1.0])[2]
-    assert size_limits([]) == (0.0, 1.0, False)
-    assert [unit_of([value])[0] for value in (100, 600, 4e5, 6e5, 1.3e9)] == [1.0, 1e3, 1e3, 1e6, 1e9]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.browser import browser
+from tests.browser import browser
 from tests.docs.tutorial import ROOT
 
 

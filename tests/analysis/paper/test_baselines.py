@@ -143,6 +143,7 @@ def test_they_are_offered_for_imagenet_alone(tmp_path: Path) -> None:
         assert ("--rivals deit" in terminal_summary(results, tmp_path, what, ["front.png"])) == offered
 
 
+@pytest.mark.usefixtures("only_png")
 def test_pictures_of_something_else_are_said_not_to_be_imagenet(tmp_path: Path) -> None:
     data = {"name": "folder", "image_size": 224, "root": "/data/flowers"}
     made = trial(0, 0.5, 90.0).model_copy(

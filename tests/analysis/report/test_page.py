@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from analysis.report import build
 from analysis.report.__main__ import main
 from analysis.report.build import report
 from analysis.report.facts import cost_of
 from analysis.trials.read import read
-from tests.analysis.browser import browser, opened, place_of, pointed_at
 from tests.analysis.factory import failed, record, write, write_open
+from tests.browser import browser, opened, place_of, pointed_at
 
 TRIALS = [record(0, 0.25, 96.0), record(1, 0.25, 96.5, macs=240_000), record(2, 0.5, 98.0), failed(3, 0.5)]
 LIMIT = 5_000_000
@@ -29,8 +30,15 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write(tmp_path_factory.mktemp("report") / "digits", TRIALS)
+    write_open(folder, 4, running=True)
     report([folder])
     return folder / "analysis" / "report.html"
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures out, which take most of the time: what is tested is the interactive front."""
+    monkeypatch.setattr(build, "pictures", lambda results, folders: [])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 1000), (390, 844)])
@@ -46,6 +54,7 @@ def test_it_opens_from_a_file_and_fits_the_window(chromium: Browser, page: Path,
         assert image.evaluate("each => each.naturalWidth") > 0
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_names_of_means_over_seeds_fit_a_phone(chromium: Browser, tmp_path: Path) -> None:
     trials = [
         record(2 * n + seed, ratio, 96.0 + seed, seed=seed) for n, ratio in enumerate((0.25, 0.5)) for seed in (0, 1)
@@ -95,6 +104,7 @@ def test_another_axis_moves_the_marks_and_the_front(chromium: Browser, page: Pat
     assert shown.complaints == []
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_several_seeds_are_a_mean_with_its_interval(chromium: Browser, tmp_path: Path) -> None:
     trials = [record(seed, 0.5, top1, seed=seed) for seed, top1 in enumerate((96.0, 97.0, 98.0))]
     report([write(tmp_path / "r", trials)])
@@ -121,19 +131,21 @@ def test_the_table_of_trials_sorts_and_filters(chromium: Browser, page: Path) ->
     assert "the loss became NaN in epoch 3" in shown.locator("#trial").inner_text()
 
 
-@pytest.mark.parametrize("state", ["empty", "failures", "running", "merged"])
+def test_the_page_of_a_running_sweep_says_that_it_is_not_finished(chromium: Browser, page: Path) -> None:
+    assert "not finished" in opened(chromium, page, 1440, 1000).page.inner_text("body")
+
+
+@pytest.mark.parametrize("state", ["empty", "failures", "merged"])
 def test_every_state_of_a_sweep_has_a_page_without_complaints(chromium: Browser, tmp_path: Path, state: str) -> None:
     trials = {"empty": [], "failures": [failed(0), failed(1, dense=None)]}.get(state, TRIALS)
     folders = [write(tmp_path / "a", trials, name="a")]
-    if state == "running":
-        write_open(folders[0], 4, running=True)
     if state == "merged":
         folders.append(write(tmp_path / "b", [record(0, 0.75, 98.2)], name="b"))
     report(folders, tmp_path / "out")
     shown = opened(chromium, tmp_path / "out" / "report.html", 1440, 1000)
     assert shown.complaints == []
     text = shown.page.inner_text("body")
-    expected = {"empty": "0 trials", "failures": "2 failed", "running": "not finished", "merged": "b/0"}[state]
+    expected = {"empty": "0 trials", "failures": "2 failed", "merged": "b/0"}[state]
     assert expected in text
 
 
@@ -169,7 +181,7 @@ def test_two_thousand_trials_stay_below_five_megabytes(tmp_path: Path) -> None:
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    folder = write(tmp_path / "r", TRIALS)
+    folder = write(tmp_path / "r", [])
     (folder / "analysis").write_text("a file")
     assert main([str(folder)]) == 2
     assert "--out" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A headless Chromium for the report, and what it complained of."""
+"""Open pages in a headless Chromium, and gather what it complains of."""
 
 from __future__ import annotations
 
