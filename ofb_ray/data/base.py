@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 class Batch(NamedTuple):
@@ -166,116 +165,6 @@ class NoSplit:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split`."""
         return iter(())
-
-
-@dataclass(frozen=True)
-class MemorySplit:
-    """Images (N, C, height, width) uint8 in memory or mapped, and labels (N,) int64.
-
-    Args:
-        scale: value of a white pixel.
-        mean: of each channel, subtracted from pixels / scale.
-        std: of each channel, by which the difference is divided.
-        size: side in pixels of the batches; images of another side are resized on the device.
-        crop_flip: whether training images are shifted and mirrored.
-        interpolation: of the resize.
-    """
-
-    images: Tensor
-    labels: Tensor
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: int
-    crop_flip: bool = False
-    interpolation: str = "bicubic"
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def train_batches(self, plan: EpochPlan, device: torch.device) -> Iterator[Batch]:
-        """See `Split`."""
-        shifts = Shifts(plan.seed, self.images.shape[-1])
-        for part in parts(epoch_order(len(self), plan.seed), plan):
-            images = self.images[part.indices].to(device, non_blocking=True).float()
-            if self.crop_flip and plan.augment:
-                images = shifts(images, part)
-            label = self.labels[part.indices].to(device, non_blocking=True)
-            yield Batch(self._prepare(images), label, part.first, part.total, part.last)
-
-    def test_batches(
-        self, batch_size: int, device: torch.device, rank: int = 0, world: int = 1
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Split`."""
-        for index in torch.split(own_part(len(self), rank, world), batch_size):
-            if len(index):
-                images = self.images[index].to(device, non_blocking=True).float()
-                yield self._prepare(images), self.labels[index].to(device, non_blocking=True)
-
-    def _prepare(self, images: Tensor) -> Tensor:
-        if images.shape[-1] != self.size:
-            mode = {"nearest": "nearest-exact", "bilinear": "bilinear"}.get(self.interpolation, "bicubic")
-            smooth = mode != "nearest-exact"
-            images = F.interpolate(images, (self.size, self.size), mode=mode, antialias=smooth).clamp(0, self.scale)
-        shape = (1, -1, 1, 1)
-        mean = images.new_tensor(self.mean).view(shape)
-        return (images / self.scale - mean) / images.new_tensor(self.std).view(shape)
-
-
-class Shifts:
-    """Shifts images by up to an eighth of their side and mirrors them, drawn for a whole step at once.
-
-    A worker's images therefore do not depend on the number of workers.
-
-    Args:
-        seed: of the pass.
-        side: of the images, in pixels.
-    """
-
-    def __init__(self, seed: int, side: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed + 1)
-        self._pad, self._step = max(1, side // 8), -1
-        self._draws: tuple[Tensor, ...] = ()
-
-    def __call__(self, images: Tensor, part: Part, kept: Tensor | None = None) -> Tensor:
-        """Shift and mirror images.
-
-        Args:
-            images: (B, C, side, side).
-            part: that they belong to.
-            kept: (B,) their indices in the part; None: all of it.
-        """
-        while self._step < part.step:
-            self._step += 1
-            self._draws = self._draw(part.total)
-        own = slice(part.first, part.first + len(part.indices))
-        draws = [draw[own] if kept is None else draw[own][kept] for draw in self._draws]
-        return crop_and_flip(images, self._pad, *draws)
-
-    def _draw(self, count: int) -> tuple[Tensor, ...]:
-        top = torch.randint(0, 2 * self._pad + 1, (count, 1, 1), generator=self._generator)
-        left = torch.randint(0, 2 * self._pad + 1, (count, 1, 1), generator=self._generator)
-        return top, left, torch.rand(count, 1, 1, generator=self._generator) < 0.5
-
-
-def crop_and_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
-    """Shift each image inside a frame of zeros, and mirror some.
-
-    Args:
-        images: (B, C, height, width).
-        pad: width of the frame, in pixels.
-        top: (B, 1, 1) int64 in [0, 2 pad], where the crop starts.
-        left: likewise.
-        flip: (B, 1, 1) bool, which are mirrored.
-    """
-    count, _, height, width = images.shape
-    padded = F.pad(images, (pad,) * 4)
-    rows = top + torch.arange(height)[None, :, None]
-    columns = torch.arange(width)[None, None, :]
-    columns = left + torch.where(flip, width - 1 - columns, columns)
-    picture = torch.arange(count)[:, None, None]
-    # Advanced indices around a slice put the channels last.
-    return padded[picture.to(images.device), :, rows.to(images.device), columns.to(images.device)].permute(0, 3, 1, 2)
 
 
 def stratified(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.base import Dataset, Facts, MemorySplit, stratified
+from ofb_ray.data.base import Dataset, Facts, stratified
+from ofb_ray.data.memory import MemorySplit
 
 DIGITS_FILE = Path(__file__).with_name("digits.npz")
 TEST_SHARE = 0.2

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.base import Dataset, Facts, MemorySplit, NoSplit, Split, stratified
+from ofb_ray.data.base import Dataset, Facts, NoSplit, Split, stratified
 from ofb_ray.data.image_source import Array, ImageSource, ListedImages, Subset, Tally
+from ofb_ray.data.memory import MemorySplit
 from ofb_ray.data.store import common_side, stored
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.data.transforms import MEAN, STD, train_transform

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data.base import Batch, EpochPlan, Part, Shifts, epoch_order, own_part, parts
+from ofb_ray.data.base import Batch, EpochPlan, Part, epoch_order, own_part, parts
 from ofb_ray.data.image_source import ImageSource, Tally
 from ofb_ray.data.loader import Item, Loaded, Loader, PictureSamples
+from ofb_ray.data.shifts import Shifts
 from ofb_ray.data.transforms import MEAN, STD, erase, normalise, test_transform, train_transform
 from ofb_ray.errors import InputError
 

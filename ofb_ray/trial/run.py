@@ -60,8 +60,7 @@ def run_trial(
     one that was never killed (bit for bit on a CPU with as many threads). One that diverges returns a failed record.
 
     Args:
-        report: called after every epoch with plain values: phase, epoch, epochs, progress in [0, 1], message, and
-            top1_val, loss, expected_macs where they are known.
+        report: called after every epoch with plain values by name, those of `ofb_ray.train.run.progress`.
         workdir: folder of this trial alone.
         shared: folder for what trials share: dense networks and decoded images.
         trial: number in its sweep, for the record.

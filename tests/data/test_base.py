@@ -1,20 +1,13 @@
-"""The order of a pass, its parts and shifts."""
+"""The order of a pass, its parts, and what is held out."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 import torch
 
 from ofb_ray.data import steps
-from ofb_ray.data.base import EpochPlan, MemorySplit, crop_and_flip, epoch_order, own_part, stratified
-from tests.data.making import CPU, one_pass, pixels
-
-
-def ten(crop_flip: bool = False) -> MemorySplit:
-    images = torch.arange(10 * 64, dtype=torch.uint8).view(10, 1, 8, 8)
-    return MemorySplit(images, torch.arange(10), 1.0, (0.0,), (1.0,), 8, crop_flip)
+from ofb_ray.data.base import EpochPlan, epoch_order, own_part, stratified
+from tests.data.making import CPU, one_pass, pixels, ten
 
 
 def test_stratified_is_a_partition_and_a_function_of_its_seed() -> None:
@@ -65,35 +58,3 @@ def test_workers_share_the_test_images_without_overlap() -> None:
 def test_repeated_images_stand_side_by_side_and_a_pass_keeps_its_length() -> None:
     order = epoch_order(10, 0, repeated=3)
     assert order.tolist() == epoch_order(10, 0).repeat_interleave(3)[:10].tolist()
-
-
-def test_crop_and_flip_shifts_and_mirrors_whole_pictures() -> None:
-    images = torch.arange(64.0).view(1, 1, 8, 8).expand(200, 2, 8, 8) + 1
-    generator = torch.Generator().manual_seed(0)
-    top, left = (torch.randint(0, 3, (200, 1, 1), generator=generator) for _ in range(2))
-    out = crop_and_flip(images, 1, top, left, torch.rand(200, 1, 1, generator=generator) < 0.5)
-    assert out.shape == images.shape
-    padded = torch.nn.functional.pad(images[:1], (1,) * 4)[0, 0]
-    windows = [padded[top : top + 8, left : left + 8] for top in range(3) for left in range(3)]
-    allowed = {tuple(window.flatten().tolist()) for window in windows}
-    allowed |= {tuple(window.flip(1).flatten().tolist()) for window in windows}
-    seen = {tuple(picture[channel].flatten().tolist()) for picture in out for channel in range(2)}
-    assert seen == allowed
-
-
-def test_a_pass_without_augmentation_shows_the_images_as_they_are() -> None:
-    split = ten(crop_flip=True)
-    order = epoch_order(10, 3)
-    assert torch.equal(pixels(one_pass(split, EpochPlan(4, 3, augment=False))), split.images[order].float())
-    assert not torch.equal(pixels(one_pass(split, EpochPlan(4, 3))), split.images[order].float())
-
-
-def test_images_of_another_side_are_resized_on_the_way_out() -> None:
-    ways = ("nearest", "bilinear", "bicubic", "lanczos")
-    first, second, third, fourth = (
-        next(replace(ten(), size=16, scale=255.0, interpolation=way).test_batches(10, CPU))[0] for way in ways
-    )
-    assert torch.equal(first, (ten().images / 255).repeat_interleave(2, 2).repeat_interleave(2, 3))
-    assert torch.equal(third, fourth)
-    assert not torch.equal(second, third)
-    assert torch.nn.functional.mse_loss(second, third) < 0.01

@@ -9,8 +9,8 @@ import torch
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data import facts, load
-from ofb_ray.data.base import MemorySplit
 from ofb_ray.data.digits import bundled
+from ofb_ray.data.memory import MemorySplit
 
 DIGEST = "65e5b4619795efb40c1082f4c350c049e4ad552200d369b6ae99e21eef5e72c5"
 

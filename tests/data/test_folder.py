@@ -11,7 +11,8 @@ import torch
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data import facts, load
-from ofb_ray.data.base import MemorySplit, Split
+from ofb_ray.data.base import Split
+from ofb_ray.data.memory import MemorySplit
 from ofb_ray.errors import InputError
 from tests.data.making import make_folder, picture
 

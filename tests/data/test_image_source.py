@@ -13,9 +13,10 @@ from PIL import Image
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data import facts, load
-from ofb_ray.data.base import MemorySplit, Split
+from ofb_ray.data.base import Split
 from ofb_ray.data.folder import find
 from ofb_ray.data.image_source import Tally, Unreadable, decode
+from ofb_ray.data.memory import MemorySplit
 from ofb_ray.errors import InputError
 from tests.data.making import make_folder, picture
 

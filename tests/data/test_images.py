@@ -9,8 +9,9 @@ import torch
 
 from ofb_ray.config import AugmentSpec, DataSpec
 from ofb_ray.data import load
-from ofb_ray.data.base import EpochPlan, MemorySplit
+from ofb_ray.data.base import EpochPlan
 from ofb_ray.data.images import ONCE_BYTES, decodes_once
+from ofb_ray.data.memory import MemorySplit
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.errors import InputError
 from tests.data.making import make_folder, one_pass, pixels

@@ -8,7 +8,8 @@ import pytest
 
 from ofb_ray.config import AugmentSpec, DataSpec
 from ofb_ray.data import declared, facts, load
-from ofb_ray.data.base import Facts, MemorySplit
+from ofb_ray.data.base import Facts
+from ofb_ray.data.memory import MemorySplit
 from ofb_ray.errors import InputError
 from tests.data.making import make_folder
 

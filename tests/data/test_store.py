@@ -10,7 +10,8 @@ import torch
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data import load
-from ofb_ray.data.base import EpochPlan, MemorySplit, Split
+from ofb_ray.data.base import EpochPlan, Split
+from ofb_ray.data.memory import MemorySplit
 from ofb_ray.errors import InputError
 from tests.data.making import CPU, make_folder, one_pass, picture, pixels
 

@@ -17,7 +17,8 @@ from scipy.io import savemat
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data import facts, load
-from ofb_ray.data.base import EpochPlan, MemorySplit
+from ofb_ray.data.base import EpochPlan
+from ofb_ray.data.memory import MemorySplit
 from ofb_ray.errors import InputError
 from tests.data.making import CPU, one_pass
 
