@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ofb_ray.results.files import trial_folder
+from ofb_ray.results.files import RECORD_FILE, trial_folder
 from ofb_ray.results.records import BudgetOutcome, Network, Record
 
 DENSE = Network(macs=1_000_000, params=202_186, top1_val=98.6, top5_val=100.0, top1_test=98.3, top5_test=99.9)
@@ -49,21 +49,21 @@ def main() -> None:
 
 
 def make(folder: Path, count: int) -> int:
-    """Write the results folder; the bytes of its records."""
+    """Write the results folder; return the bytes of its records."""
     chance, size = random.Random(0), 0
     folder.mkdir()
     (folder / "sweep.yaml").write_text("name: many\nquestion: How long does the analysis of many trials take?\n")
     for number in range(count):
         data = record(number, chance).model_dump_json(indent=1).encode()
-        place = trial_folder(folder, number)
-        place.mkdir()
-        (place / "record.json").write_bytes(data)
+        trial = trial_folder(folder, number)
+        trial.mkdir()
+        (trial / RECORD_FILE).write_bytes(data)
         size += len(data)
     return size
 
 
 def record(number: int, chance: random.Random) -> Record:
-    """A finished trial; one in fifty has failed."""
+    """Make a finished trial; one in fifty has failed."""
     ratio = BUDGETS[number % len(BUDGETS)]
     target = int(ratio * DENSE.macs)
     macs, lost = int(target * chance.uniform(0.98, 1)), number % 50 == 7
@@ -91,14 +91,14 @@ def record(number: int, chance: random.Random) -> Record:
 
 
 def spec(ratio: float) -> dict[str, Any]:
-    """What the analysis reads of a spec."""
+    """Make what the analysis reads of a spec."""
     search = {"epochs": 30, "mask_warmup": 0.2, "lambda_start": 0.99, "lambda_end": 0.1}
     model, data = {"name": "vit_tiny_patch16_224", "args": {}}, {"name": "digits"}
     return {"model": model, "data": data, "search": search, "budget": {"macs_ratio": ratio}}
 
 
 def arch(chance: random.Random) -> dict[str, Any]:
-    """A ViT of four blocks."""
+    """Choose the widths of a ViT of four blocks."""
     widths: dict[str, Any] = {"embed": {"heads": 1, "width": 2 * chance.randint(16, 32)}}
     for block in range(BLOCKS):
         widths[f"blocks.{block}.attn"] = {"heads": chance.choice((2, 4)), "width": chance.choice((8, 12, 16))}
@@ -107,7 +107,7 @@ def arch(chance: random.Random) -> dict[str, Any]:
 
 
 def row(phase: str, epoch: int, chance: random.Random) -> dict[str, Any]:
-    """One epoch of history, as long as a real one."""
+    """Make one epoch of history, as long as a real one."""
     known: dict[str, Any] = {"phase": phase, "epoch": epoch, "loss": chance.random(), "top1_val": 98 * chance.random()}
     if phase == "search":
         known |= {name: chance.random() for name in ("one_hot_loss", "budget_loss", "reconstruction_loss")}
@@ -117,14 +117,14 @@ def row(phase: str, epoch: int, chance: random.Random) -> dict[str, Any]:
 
 
 def event(number: int, chance: random.Random) -> dict[str, Any]:
-    """One cut of each axis in turn."""
+    """Make one cut of each axis in turn."""
     axis, size = list(FULL.items())[number % len(FULL)]
     sizes = {"from": size, "to": [size[0], size[1] - 1], "living": 6, "decided": False}
     return {"epoch": 7 + number // 4, "axis": axis, **sizes, "output_gap": round(chance.random(), 6)}
 
 
 def measure(command: list[str]) -> dict[str, float]:
-    """Wall and CPU seconds of a command and its peak of resident memory in gigabytes."""
+    """Measure wall and CPU seconds of a command and its peak of resident memory in gigabytes."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
