@@ -24,7 +24,6 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.harness_trial import SPACE, values
-from ofb_ray.config import SweepSpec
 
 SLOTS = 2
 Calls = list[tuple[float, float]]
@@ -63,10 +62,11 @@ def ofb_ray(folder: Path, trials: int, sampler: str, reuse: bool) -> dict[str, A
     import ray
     from ray import tune
 
-    from ofb_ray.tuning import launch
+    from ofb_ray.tuning.execute import execute
     from ofb_ray.tuning.optuna.study import Suggestions
+    from ofb_ray.tuning.prepare import prepare
 
-    spec = SweepSpec.model_validate({**SWEEP, "trials": trials, "sampler": sampler})
+    (folder / "harness.yaml").write_text(json.dumps({**SWEEP, "trials": trials, "sampler": sampler}))
     with contextlib.ExitStack() as stack:
         started, suggested = (stack.enter_context(timed(*each)) for each in ((ray, "init"), (Suggestions, "next")))
         if not reuse:
@@ -75,7 +75,8 @@ def ofb_ray(folder: Path, trials: int, sampler: str, reuse: bool) -> dict[str, A
             stack.enter_context(fresh)
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         start = time.perf_counter()
-        assert launch.launch(folder / "harness", spec, function="benchmarks.harness_trial:run_trial")
+        function = "benchmarks.harness_trial:run_trial"
+        assert not execute(prepare(folder / "harness.yaml", storage=str(folder), function=function)).interrupted
         took = time.perf_counter() - start
     records = len(list((folder / "harness").glob("*/record.json")))
     return {"seconds": took, "finished": records, **_calls(started, suggested[:trials])}

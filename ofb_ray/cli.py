@@ -7,29 +7,25 @@ Heavy modules are imported inside the commands, so that `--help` and a misspelt 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofb_ray.commands import completion, sweeps, version
-from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError, Interrupted
-from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, SWEEP_FILE, WEIGHTS_FILE
+from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
 from ofb_ray.results.records import read_record
 from ofb_ray.results.store import fetched, is_uri, readable
 
 if TYPE_CHECKING:
-    from ofb_ray.config.load import KeyOrigins
-    from ofb_ray.trial.plan import Plan
+    from ofb_ray.results.facts import TrialFacts
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
-DEFAULT_TFLOPS = 40.0
 BACKENDS = ("torch", "compile", "onnxruntime")
 
 
@@ -130,122 +126,60 @@ def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) 
 def _sweep(arguments: argparse.Namespace) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a scheduler says Ctrl-C
-    spec, plans, source = _load(arguments, name=arguments.name, storage=arguments.storage)
-    with _placed(source):
-        return _run_sweep(arguments, spec, plans)
+    from ofb_ray.tuning.prepare import prepare
 
-
-@contextlib.contextmanager
-def _placed(source: KeyOrigins) -> Iterator[None]:
-    """Bad input that shows only while a sweep runs is told with its place in the sweep file, too."""
-    try:
-        yield
-    except InputError as error:
-        if error.file or not error.key or error.key.startswith("--"):
-            raise
-        raise source.error(error.message, tuple(error.key.split("."))) from None
-
-
-def _run_sweep(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> int:
-    from ofb_ray.results import folder
-    from ofb_ray.results.index import TrialIndex
-    from ofb_ray.tuning.console import report
-    from ofb_ray.tuning.lifecycle.retry import failed_trials
-    from ofb_ray.tuning.ray import resources
-
-    uri = folder.results_uri(spec)
-    results = readable(uri) if uri else folder.results_folder(spec)
-    folder.check_same_sweep(results, spec, arguments.extend, uri)
-    for flag in ("resume", "extend"):
-        if getattr(arguments, flag) and not (results / SWEEP_FILE).exists():
-            raise InputError(f"there is no {uri or results} to {flag}: leave --{flag} out", key=f"--{flag}")
-    _check_search(spec, results)
-    index = TrialIndex.read(results, spec, uri)
-    total = index.total
+    launch = prepare(
+        arguments.file,
+        arguments.set,
+        name=arguments.name,
+        storage=arguments.storage,
+        address=arguments.address,
+        function=arguments.trial_function,
+        resume=arguments.resume,
+        extend=arguments.extend,
+        retry_failed=arguments.retry_failed,
+        dry=arguments.dry_run,
+    )
     if arguments.dry_run:
-        print(_dry_run(arguments, spec, plans))
-        return 0
-    if not arguments.address:
-        resources.local_slots(spec)
-    for note in dict.fromkeys(text for plan in plans for text in (plan.note, plan.warning) if text):
-        print(f"note: {note}")
-    retry = failed_trials(results) if arguments.retry_failed else []
-    if arguments.retry_failed and not retry:
-        print("no trial has failed: nothing to retry")
-    if index.done == total and not retry:
-        print(f"all {total} trials are done")
-        return print_results(uri or results)
-    from ofb_ray.tuning.launch import launch
+        from ofb_ray.tuning.dry_run import describe_dry_run
 
-    work = folder.results_folder(spec)
-    function = arguments.trial_function
-    if not launch(work, spec, address=arguments.address, function=function, uri=uri, retry=bool(retry)):
-        again = report.resume_command(arguments.file, arguments.set, arguments.address, spec)
+        print(describe_dry_run(launch))
+        return 0
+    for note in launch.notes:
+        print(f"note: {note}")
+    if arguments.retry_failed and not launch.retry:
+        print("no trial has failed: nothing to retry")
+    if launch.complete:
+        print(f"all {launch.index.total} trials are done")
+        return print_results(launch.results.location, launch.index.facts)
+    from ofb_ray.tuning.console import report
+    from ofb_ray.tuning.execute import execute
+
+    executed = execute(launch)
+    if executed.interrupted:
+        again = report.resume_command(arguments.file, arguments.set, arguments.address, launch.spec)
         print(f"interrupted; to go on: {again}", flush=True)
         return 1
-    return print_results(uri or results)
+    return print_results(launch.results.location, executed.facts)
 
 
-def print_results(location: str | Path) -> int:
+def print_results(location: str, facts: Sequence[TrialFacts]) -> int:
     """Print the analysis of a sweep whose trials have ended, which says what to do next, and what failed.
 
     Args:
         location: the results folder or its URI.
+        facts: its trials.
     Returns:
         The exit code.
     """
     from analysis import gate
     from analysis.pareto import analyse
-    from ofb_ray.results.facts import read_facts
     from ofb_ray.tuning.console import report
 
-    facts = read_facts(readable(location))
     bad = report.failures(location, facts)
     for text in (analyse(location), *gate.summary(location), *bad):
         print(text)
     return 1 if bad else 0
-
-
-def _check_search(spec: SweepSpec, results: Path) -> None:
-    """What only Optuna or other results folders can tell to be wrong; most sweeps need neither here.
-
-    Raises:
-        InputError: an option of the sampler, or a folder to start warm from.
-    """
-    if spec.sampler.options:
-        from ofb_ray.tuning.optuna.samplers import check_sampler
-
-        check_sampler(spec)
-    if spec.warm_start:
-        from ofb_ray.tuning.optuna.warm_start import warm_folders
-
-        warm_folders(spec, results)
-
-
-def _dry_run(arguments: argparse.Namespace, spec: SweepSpec, plans: list[Plan]) -> str:
-    from ofb_ray.results.cells import trial_total
-    from ofb_ray.trial.estimate import estimate_from_tflops, estimate_on_device
-    from ofb_ray.tuning.console import report
-    from ofb_ray.tuning.ray import resources
-
-    missing = list(dict.fromkeys(line for plan in plans for line in plan.missing))
-    total = trial_total(spec)
-    slots = min(spec.resources.concurrent or 1, total)
-    gpus_here = not spec.resources.gpus
-    if not arguments.address:
-        try:
-            slots = min(resources.local_slots(spec), total)
-            gpus_here = True
-        except InputError as error:
-            missing.append(f"resources: {error.message}")
-    trials = [spec.trial(cell, {}) for cell in spec.cells]
-    if gpus_here and not any(line.startswith("data:") for line in missing):
-        estimates = [estimate_on_device(trials[0], plans[0])]
-    else:
-        tflops, workers = spec.resources.gpu_tflops or DEFAULT_TFLOPS, spec.resources.workers
-        pairs = zip(trials, plans, strict=True)
-        estimates = [estimate_from_tflops(trial, planned, tflops, workers) for trial, planned in pairs]
-    return report.dry_run(spec, plans, estimates, slots, missing)
 
 
 def _trial(arguments: argparse.Namespace) -> int:
@@ -255,18 +189,22 @@ def _trial(arguments: argparse.Namespace) -> int:
         from ofb_ray.rerun import rerun
 
         return rerun(arguments.record, Path(arguments.out) if arguments.out else None)
+    from ofb_ray.config.load import load_with_origins
+
+    spec, origins = load_with_origins(arguments.file, arguments.set)
     from ofb_ray.trial.local_workers import local_team
     from ofb_ray.trial.run import run_trial
     from ofb_ray.tuning.console import report
+    from ofb_ray.tuning.prepare import plan_cells
 
-    spec, _, source = _load(arguments)
     cell = spec.cells[0]
+    plan_cells(spec, origins, [cell])  # bad input is refused before a folder is made
     trial = spec.trial(cell, {})
     out = Path(arguments.out) if arguments.out else Path(spec.storage) / f"{spec.name}-trial"
     report.check_trial_folder(out, trial)
     start = time.monotonic()
     team = local_team(spec.resources.workers, trial, out, spec.name)
-    with _placed(source), report.TrialLine() as line, team:
+    with origins.located(), report.TrialLine() as line, team:
         record = run_trial(trial, line.show, out, shared=out / SHARED_FOLDER, sweep=spec.name)
     print(report.trial_summary(record, out, time.monotonic() - start))
     return 0 if record.status == "finished" else 1
@@ -302,23 +240,3 @@ def _latency(arguments: argparse.Namespace) -> int:
     from ofb_ray.export import command
 
     return command.latency(arguments)
-
-
-def _load(
-    arguments: argparse.Namespace, *, name: str | None = None, storage: str | None = None
-) -> tuple[SweepSpec, list[Plan], KeyOrigins]:
-    """The sweep of the command line, the plan of each of its cells, and where its keys come from."""
-    from ofb_ray.config import load as specfile
-
-    file, overrides = arguments.file, arguments.set
-    spec = specfile.load_sweep(file, overrides, name, storage)
-    source = specfile.read(file, overrides, name, storage)[1]
-    from ofb_ray.trial.plan import plan
-
-    plans = []
-    for cell in spec.cells:
-        try:
-            plans.append(plan(spec.trial(cell, {}), dry=getattr(arguments, "dry_run", False)))
-        except InputError as error:
-            raise specfile.trial_error(error, source, spec.budgets.index(cell["budget"])) from None
-    return spec, plans, source

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ class KeyOrigins:
             if length and loc[:length] in self.lines:
                 return InputError(message, file=self.file, line=self.lines[loc[:length]], key=key)
         return InputError(message, file=self.file, key=key)
+
+    @contextlib.contextmanager
+    def located(self) -> Iterator[None]:
+        """Locate bad input that shows only later, and names a key of the sweep, in the file or among the flags."""
+        try:
+            yield
+        except InputError as error:
+            if error.file or not error.key or error.key.startswith("--"):
+                raise
+            raise self.error(error.message, tuple(error.key.split("."))) from None
 
 
 def load_sweep(

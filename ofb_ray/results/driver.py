@@ -94,7 +94,7 @@ def drive(results: Path, uri: str | None = None) -> Iterator[SweepResults]:
     Raises:
         InputError: another process drives it; the folder or the store cannot be written.
     """
-    created = not results.exists()
+    created = [path for path in (results, *results.parents) if not path.exists()]
     try:
         results.mkdir(parents=True, exist_ok=True)
         lock = results_of.driver_lock(results)
@@ -113,6 +113,9 @@ def drive(results: Path, uri: str | None = None) -> Iterator[SweepResults]:
     except InputError:
         if created:
             shutil.rmtree(results)
+        for path in created[1:]:
+            with contextlib.suppress(OSError):  # somebody else has put something into it
+                path.rmdir()
         raise
     finally:
         if lease is not None:

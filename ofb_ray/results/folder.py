@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ from ofb_ray.results.files import (
     DRIVER_LEASE,
     DRIVER_LOCK,
     INDEX_FILE,
+    RECORD_FILE,
     SWEEP_FILE,
+    TRIAL_FILE,
+    trial_folders,
 )
-from ofb_ray.results.store import is_uri, join, local_copy
+from ofb_ray.results.store import is_uri, join, local_copy, read_store_index
 
 # What may change between two launches of one sweep: it decides no trial's numbers, nor which trial has which number.
 NEUTRAL = ("question", "trials", "warm_start", "resources", "failure", "storage", "loggers", "promote")
 GROWING = ("budgets", "seeds")  # lists that may grow by --extend
+Versions = dict[str, tuple[float, ...]]
 
 
 def results_uri(spec: SweepSpec) -> str | None:
@@ -66,6 +71,28 @@ def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False, uri: 
                 "give another --name, or remove that folder",
                 key=key,
             )
+
+
+def versions(results: Path, uri: str | None = None) -> Versions:
+    """Tell the versions of the files that say which trials there are and how they ended.
+
+    Equal answers mean equal trials, also of two copies of one store: nobody has been at work in between.
+
+    Args:
+        results: the results folder; it need not exist.
+        uri: of which it is the local copy, fetched just now, if any.
+    """
+    if uri:
+        stored = read_store_index(results).items()
+        return {name: tuple(entry) for name, entry in stored if name.endswith((f"/{TRIAL_FILE}", f"/{RECORD_FILE}"))}
+    found: Versions = {}
+    for folder in trial_folders(results) if results.exists() else []:
+        found[folder.name] = ()
+        for name in (TRIAL_FILE, RECORD_FILE):
+            with contextlib.suppress(FileNotFoundError):
+                stat = (folder / name).stat()
+                found[f"{folder.name}/{name}"] = (stat.st_size, stat.st_mtime_ns)
+    return found
 
 
 def read_sweep(results: Path, uri: str | None = None) -> SweepSpec:

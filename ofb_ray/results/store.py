@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -240,7 +239,7 @@ class Remote:
         """
         found = self.small()
         try:
-            known = _read_index(folder)
+            known = read_store_index(folder)
             for name, stored in found.items():
                 if known.get(name) != [stored.size, stored.time] or not (folder / name).exists():
                     self.download(folder, [name])
@@ -261,9 +260,13 @@ class Remote:
         return f"{root}/{name}" if name else root
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def read_store_index(folder: Path) -> dict[str, list[float]]:
+    """Read what the store held when its local copy was made: size in bytes and time of each small file, by its path.
+
+    Empty where the folder is no copy, or its index is torn.
+    """
     try:
-        found: dict[str, Any] = json.loads((folder / INDEX_FILE).read_bytes())
+        found: dict[str, list[float]] = json.loads((folder / INDEX_FILE).read_bytes())
     except (OSError, ValueError):
         return {}
     return found

@@ -21,7 +21,7 @@ from ofb_ray.results.atomic import write_json
 from ofb_ray.results.driver import SweepResults
 from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, Death, TrialFile, trial_folder
-from ofb_ray.tuning import launch
+from ofb_ray.tuning.execute import Rounds
 from ofb_ray.tuning.lifecycle.failures import repeated, write_death
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
 from ofb_ray.tuning.lifecycle.stop import Stop
@@ -276,11 +276,15 @@ def test_rounds_go_on_until_ray_gives_nothing_up(tmp_path: Path, monkeypatch: py
         asked.append(last)
         return answers[len(asked) - 1]
 
-    monkeypatch.setattr(launch, "_run", run)
+    def no_job(trial: TrialFile) -> Job:
+        raise AssertionError(f"trial {trial.trial} is run")
+
+    monkeypatch.setattr(Rounds, "run", run)
     first = open_sweep(tmp_path, spec)
-    assert launch._run_all(SweepResults(tmp_path), first.index, first, 1, "", "")
+    rounds = Rounds(SweepResults(tmp_path), first.index, 1, no_job)
+    assert rounds.run_all(first)
     assert asked == [False, False, True]
     answers[1] = None
     asked.clear()
-    assert not launch._run_all(SweepResults(tmp_path), first.index, first, 1, "", "")
+    assert not rounds.run_all(first)
     assert asked == [False, False]

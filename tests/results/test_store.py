@@ -15,15 +15,15 @@ import pytest
 
 from analysis.trials.read import read
 from ofb_ray.cli import main
-from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 from ofb_ray.results.folder import check_same_sweep, write_sweep
 from ofb_ray.results.lease import LEASE_VARIABLE, Lease
 from ofb_ray.results.store import CACHE_VARIABLE, Remote, is_uri, join, parent, readable, same
-from ofb_ray.tuning.launch import launch
+from ofb_ray.tuning.execute import execute
+from ofb_ray.tuning.prepare import prepare
 from tests.results.store import BUCKET, client, server
 from tests.tuning.optuna.studies import sweep
-from tests.tuning.test_launch import ROOT, SWEEP, command, start, wait_for
+from tests.tuning.test_launch import ROOT, command, start, wait_for
 
 RESULTS = f"s3://{BUCKET}/team"
 
@@ -107,7 +107,9 @@ def test_of_three_at_once_exactly_one_gets_the_lease_of_a_holder_that_is_gone(re
 
 
 @pytest.mark.slow
-def test_a_driver_killed_on_one_machine_is_continued_on_another(remote: str, tmp_path: Path) -> None:
+def test_a_driver_killed_on_one_machine_is_continued_on_another(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """kill -9, then an empty working folder and cache; then the analysis, the status and an export from the URI."""
     line = command(tmp_path, trials=3, parameters={"search.lr": {"min": 1e-4, "max": 1e-2, "log": True}})
     line += ["--storage", remote]
@@ -116,8 +118,11 @@ def test_a_driver_killed_on_one_machine_is_continued_on_another(remote: str, tmp
     first = start(tmp_path, line, epoch_seconds=0.5)
     place = Remote(f"{remote}/s")
     wait_for(lambda: count(place, "record.json") >= 2, first)
-    with pytest.raises(InputError, match="another process drives the sweep in s3"):
-        launch(elsewhere / "s", SweepSpec.model_validate(SWEEP), uri=f"{remote}/s")
+    with monkeypatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path / "another" / "cache"))
+        second = prepare(tmp_path / "s.yaml", storage=remote)
+        with pytest.raises(InputError, match="another process drives the sweep in s3"):
+            execute(second)
     first.kill()
     first.communicate()
     kept = contents(place, "record.json")

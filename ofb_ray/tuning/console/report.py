@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,86 +12,17 @@ from rich.live import Live
 from rich.text import Text
 
 from ofb_ray.config import Json, SweepSpec, TrialSpec
-from ofb_ray.config.space import expand_all, grid_points
 from ofb_ray.errors import InputError
-from ofb_ray.results.cells import cell_key, cell_label, cell_of, params_label, trial_total
+from ofb_ray.results.cells import params_label
 from ofb_ray.results.facts import TrialFacts
 from ofb_ray.results.files import LOG_FILE, RECORD_FILE, TrialFile
 from ofb_ray.results.folder import results_folder
 from ofb_ray.results.records import Record
 from ofb_ray.results.store import is_uri
-from ofb_ray.tuning.console.live import count, describe_outcome, duration
+from ofb_ray.tuning.console.live import describe_outcome, duration
 
 if TYPE_CHECKING:
-    from ofb_ray.trial.estimate import Estimate
-    from ofb_ray.trial.plan import Plan
-
-
-def dry_run(
-    spec: SweepSpec, plans: Sequence[Plan], estimates: Sequence[Estimate], slots: int, missing: Sequence[str]
-) -> str:
-    """Every trial with its target, what is known of its values, the time, and what this machine lacks.
-
-    Args:
-        plans: of each cell, in the order of `spec.cells`; estimates: the same, or one for all.
-        slots: trials at a time.
-        missing: a line each.
-    """
-    total, first, asked = trial_total(spec), plans[0], spec.resources
-    each = f"each {asked.cpus:g} CPUs and {asked.gpus:g} GPUs"
-    lines = [
-        f"{spec.name}: {total} trials, {slots} at a time, {each}"
-        + (f" ({asked.workers} workers)" if asked.workers > 1 else ""),
-        f"dense: {spec.model.name}, {count(first.dense_macs)} MACs, {count(first.dense_params)} parameters, "
-        f"{first.train_images:,} training images",
-        f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
-    ]
-    cells, turns = spec.cells, Counter[str]()
-    for number in range(total):
-        cell = cell_of(spec, number)
-        plan = plans[cells.index(cell)]
-        dense = plan.dense_macs if plan.resource == "macs" else plan.dense_params
-        turns[cell_key(cell)] += 1
-        values = _values(spec, cell, turns[cell_key(cell)] - 1)
-        target = f"{count(plan.target)} {'MACs' if plan.resource == 'macs' else 'params'}"
-        note = f" ({plan.note})" if plan.note else ""
-        lines.append(
-            f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / dense:6.3f}  {count(plan.minimum):>8}  "
-            f"{cell_label(cell)}{values}{note}"
-        )
-    lines += [f"explored: {', '.join(spec.parameters) or 'nothing'}", _time(spec, estimates, total, slots)]
-    if spec.promote:
-        more, long = spec.promote.best * len({cell_label(cell) for cell in cells}), spec.promote.epochs
-        lines.append(f"promoted: then the best of each budget fine-tune {long} epochs: {more} trials, not counted here")
-    lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in plans) if line]
-    lines += [f"missing: {line}" for line in missing]
-    return "\n".join(lines)
-
-
-def _values(spec: SweepSpec, cell: Json, turn: int) -> str:
-    """What is known of the values of the `turn`-th trial of a cell before it is suggested."""
-    if not spec.parameters:
-        return ""
-    if spec.sampler.name == "grid":
-        return f"; {params_label(expand_all(grid_points(spec.parameters, cell)[turn]))}"
-    if turn == 0:
-        return "; the file's values"
-    point = spec.points[turn - 1] if turn <= len(spec.points) else {}
-    known = f"; {params_label(expand_all(point))}" if point else ""
-    return known if len(point) == len(spec.parameters) else f"{known}; by Optuna"
-
-
-def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int) -> str:
-    networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
-    dense = estimates[0].dense
-    trial = sum(estimate.trial for estimate in estimates) / len(estimates)
-    whole = dense * -(-networks // slots) + trial * total / slots
-    first = f"{networks} dense network(s) of {duration(dense)} each, then " if dense else ""
-    text = f"time: about {duration(whole)}: {first}{duration(trial)} a trial, {estimates[0].how}"
-    if spec.resources.gpus:
-        days = (dense * networks + trial * total) * spec.resources.gpus / 86400
-        text += f"\nGPU days: about {days:.2f} in all, {trial * spec.resources.gpus / 86400:.2f} a trial"
-    return text
+    pass
 
 
 def failures(location: str | Path, facts: Sequence[TrialFacts]) -> list[str]:

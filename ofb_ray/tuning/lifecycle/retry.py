@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from ofb_ray.results import records
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.driver import SweepResults
 from ofb_ray.results.files import (
@@ -15,26 +14,25 @@ from ofb_ray.results.files import (
     RECORD_FILE,
     failed_record,
     trial_folder,
-    trial_folders,
 )
+from ofb_ray.results.index import TrialIndex
 
 
-def failed_trials(results: Path) -> list[int]:
-    """The numbers of the trials whose record says `failed`."""
-    folders = trial_folders(results) if results.exists() else []
-    found = {int(folder.name): records.read_record(folder) for folder in folders}
-    return [number for number, record in found.items() if record is not None and record.status == "failed"]
-
-
-def retry_failed(results: SweepResults) -> list[int]:
-    """Open the failed trials of a results folder, which the caller drives, again; their numbers.
+def retry_failed(results: SweepResults, index: TrialIndex) -> list[int]:
+    """Open the failed trials of a results folder again.
 
     The record is kept as record.failed-1.json (-2, ...) and goes last: until then the trial is settled and nobody looks
     at what else is in its folder, from then on it is open. Where it left a checkpoint (a process that died leaves one,
     a trial that diverged does not) it goes on from there. Optuna's study is put right when it is opened next: it then
     claims an end that no record shows.
+
+    Args:
+        results: which the caller drives.
+        index: its trials.
+    Returns:
+        The numbers of the trials.
     """
-    numbers = failed_trials(results.folder)
+    numbers = index.failed()
     for number in numbers:
         folder = trial_folder(results.folder, number)
         for name in (PROGRESS_FILE, ATTEMPTS_FILE, DEATH_FILE):
@@ -46,11 +44,12 @@ def retry_failed(results: SweepResults) -> list[int]:
         if results.remote is not None:
             results.remote.upload(results.folder, [f"{folder.name}/{kept.name}"])
         _remove(results, folder / RECORD_FILE)
+        index.reopen(number)
     return numbers
 
 
 def _remove(results: SweepResults, path: Path) -> None:
-    """The store's file goes first: it is what the next launch fetches."""
+    """Remove a file; the store's goes first: it is what the next launch fetches."""
     if results.remote is not None:
         results.remote.delete(path.relative_to(results.folder).as_posix())
     path.unlink(missing_ok=True)

@@ -1,37 +1,53 @@
-"""Whether a trial fits on the machines there are: Ray would let it wait for ever without a word."""
+"""Count the trials that fit on the machines there are: Ray would let one that does not wait without a word."""
 
 from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 
 
-def local_gpus(spec: SweepSpec) -> int:
-    """The GPUs of this machine; 0 without looking where the sweep asks for none."""
-    if not spec.resources.gpus:
-        return 0
+@dataclass(frozen=True)
+class Machine:
+    """This machine, as a sweep uses it.
+
+    Args:
+        cpus: logical CPUs.
+        gpus: GPUs; 0 without a look where the sweep asks for none.
+        slots: trials of the sweep at a time.
+    """
+
+    cpus: int
+    gpus: int
+    slots: int
+
+
+def this_machine(spec: SweepSpec) -> Machine:
+    """Look at this machine, and how many trials of a sweep it runs at a time.
+
+    Raises:
+        InputError: not even one fits.
+    """
+    cpus, gpus = os.cpu_count() or 1, _count_gpus() if spec.resources.gpus else 0
+    fits = check_nodes(spec, "this machine", [{"CPU": float(cpus), "GPU": float(gpus)}])
+    return Machine(cpus, gpus, min(spec.resources.concurrent or fits, fits))
+
+
+def _count_gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
 
 
-def local_slots(spec: SweepSpec) -> int:
-    """How many trials of the sweep run at a time on this machine.
-
-    Raises:
-        InputError: not even one fits.
-    """
-    node = {"CPU": float(os.cpu_count() or 1), "GPU": float(local_gpus(spec))}
-    fits = check_nodes(spec, "this machine", [node])
-    return min(spec.resources.concurrent or fits, fits)
-
-
 def check_nodes(spec: SweepSpec, where: str, nodes: list[dict[str, float]]) -> int:
-    """The trials that fit on the nodes at a time; the workers of one may lie on several nodes.
+    """Count the trials that fit on nodes at a time; the workers of one may lie on several nodes.
 
+    Args:
+        where: what the nodes are, for the error.
+        nodes: CPUs and GPUs of each, by Ray's names.
     Raises:
         InputError: not even one does.
     """

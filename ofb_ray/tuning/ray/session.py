@@ -18,7 +18,7 @@ import ray
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
-from ofb_ray.tuning.ray.resources import check_nodes, local_gpus, local_slots
+from ofb_ray.tuning.ray.resources import Machine, check_nodes
 from ofb_ray.tuning.ray.watch import Watch, ping
 
 _TOKEN = (
@@ -28,21 +28,25 @@ _TOKEN = (
 
 
 @contextmanager
-def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
-    """Ray for the time of a launch; yields how many trials run at a time.
+def session(spec: SweepSpec, address: str | None, machine: Machine | None = None) -> Iterator[int]:
+    """Have Ray for the time of a launch; yields how many trials run at a time.
 
+    Args:
+        spec: the sweep.
+        address: of a running cluster; None starts Ray on this machine.
+        machine: this machine; needed where there is no address.
     Raises:
         InputError: the cluster does not answer, lacks our token or runs other versions; or no trial fits on it.
     """
-    gpus = local_gpus(spec) if address is None else 0
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     on_sigterm = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     if address is None:
+        assert machine is not None
         # A trial runs in a thread of its own, for which glibc keeps memory apart: a reused process would grow by it.
         os.environ.setdefault("MALLOC_ARENA_MAX", "1")
         # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
-        options: dict[str, Any] = {"num_cpus": os.cpu_count(), "num_gpus": gpus}
+        options: dict[str, Any] = {"num_cpus": machine.cpus, "num_gpus": machine.gpus}
         options["include_dashboard"] = _dashboard_installed()
         context: Any = ray.init(address="local", **options, **quiet)
         _answer_sigterm(on_sigterm)
@@ -54,7 +58,7 @@ def session(spec: SweepSpec, address: str | None) -> Iterator[int]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         with Watch(ray.get_runtime_context().gcs_address):
-            yield _slots(spec, address)
+            yield machine.slots if machine is not None else _cluster_slots(spec)
             ray.shutdown()
     finally:
         ray.shutdown()
@@ -105,14 +109,12 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
         raise InputError(f"no Ray cluster answers: {str(error).splitlines()[0]}", key="--address") from None
 
 
-def _slots(spec: SweepSpec, address: str | None) -> int:
-    """How many trials run at a time. A cluster may grow while the sweep runs, so there `concurrent` is taken as it is.
+def _cluster_slots(spec: SweepSpec) -> int:
+    """Count the trials that run at a time. A cluster may grow while the sweep runs, so `concurrent` is taken as it is.
 
     Raises:
         InputError: no trial fits, and no `concurrent` says that the cluster will grow.
     """
-    if address is None:
-        return local_slots(spec)
     list_nodes: Any = ray.nodes
     try:
         fits = check_nodes(spec, "the cluster", [node["Resources"] for node in list_nodes() if node["Alive"]])

@@ -12,7 +12,7 @@ from ofb_ray.results.driver import SweepResults
 from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import ATTEMPTS_FILE, PROGRESS_FILE, RECORD_FILE, trial_folder
 from ofb_ray.results.index import TrialIndex
-from ofb_ray.tuning.lifecycle.retry import failed_trials, retry_failed
+from ofb_ray.tuning.lifecycle.retry import retry_failed
 from tests.tuning import test_launch
 from tests.tuning.optuna.studies import FAILED, close, finish, issue, open_sweep, sweep
 
@@ -30,11 +30,15 @@ def with_failures(results: Path) -> SweepSpec:
     return spec
 
 
+def retry(results: Path, spec: SweepSpec) -> list[int]:
+    return retry_failed(SweepResults(results), TrialIndex.read(results, spec))
+
+
 def test_failed_trials_are_tried_again_under_their_numbers(tmp_path: Path) -> None:
     spec = with_failures(tmp_path)
     trees = TrialIndex.read(tmp_path, spec).suggested
     first = (trial_folder(tmp_path, 1) / RECORD_FILE).read_bytes()
-    assert retry_failed(SweepResults(tmp_path)) == [1, 2]
+    assert retry(tmp_path, spec) == [1, 2]
     suggestions = open_sweep(tmp_path, spec)
     assert [issue(suggestions), issue(suggestions), issue(suggestions)] == [1, 2, None]
     here = trial_folder(tmp_path, 1)
@@ -45,7 +49,7 @@ def test_failed_trials_are_tried_again_under_their_numbers(tmp_path: Path) -> No
     close(suggestions, 1)
     close(suggestions, 2)
     assert [trial.state.name for trial in suggestions.study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert retry_failed(SweepResults(tmp_path)) == [1]
+    assert retry(tmp_path, spec) == [1]
     assert (here / "record.failed-1.json").read_bytes() == first
     assert (here / "record.failed-2.json").read_bytes() != first
     assert not (here / RECORD_FILE).exists()
@@ -70,9 +74,9 @@ def test_a_retry_that_was_killed_anywhere_is_taken_up_again(tmp_path: Path, monk
         with monkeypatch.context() as patch:
             patch.setattr(Path, "unlink", cut)
             with pytest.raises(KeyboardInterrupt):
-                retry_failed(SweepResults(results))
-        retry_failed(SweepResults(results))
-        assert failed_trials(results) == []
+                retry(results, spec)
+        retry(results, spec)
+        assert TrialIndex.read(results, spec).failed() == []
         kept = sorted(path.name for path in results.rglob("record.failed*"))
         assert kept == ["record.failed-1.json"] * 2
         suggestions = open_sweep(results, spec)

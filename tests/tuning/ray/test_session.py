@@ -56,12 +56,12 @@ def test_only_a_sweep_that_says_how_many_waits_for_nodes(
     nodes: list[dict[str, Any]] = [{"Alive": True, "Resources": {"CPU": 4.0}}]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     with pytest.raises(InputError, match=r"set resources\.concurrent if the cluster grows by itself"):
-        sessions._slots(SPEC, "auto")
+        sessions._cluster_slots(SPEC)
     resources = SPEC.resources.model_copy(update={"concurrent": 6})
-    assert sessions._slots(SPEC.model_copy(update={"resources": resources}), "auto") == 6
+    assert sessions._cluster_slots(SPEC.model_copy(update={"resources": resources})) == 6
     assert "a trial asks for 1 GPU, the cluster has 0 now: waiting for the cluster to grow" in capsys.readouterr().out
     nodes.append({"Alive": True, "Resources": {"CPU": 4.0, "GPU": 2.0}})
-    assert sessions._slots(SPEC, "auto") == check_nodes(SPEC, "", [nodes[1]["Resources"]]) == 2
+    assert sessions._cluster_slots(SPEC) == check_nodes(SPEC, "", [nodes[1]["Resources"]]) == 2
 
 
 def test_a_lost_head_ends_the_process_with_a_line() -> None:

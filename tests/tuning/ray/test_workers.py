@@ -111,14 +111,17 @@ def test_two_trials_share_a_gpu_by_halves(
     share: float, together: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray is told of one GPU that does not exist: placement is what is tested."""
-    from ofb_ray.tuning import launch as launching
-    from ofb_ray.tuning.ray import resources, session
+    from ofb_ray.tuning.execute import execute
+    from ofb_ray.tuning.prepare import prepare
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for module in (session, resources):
-        monkeypatch.setattr(module, "local_gpus", lambda spec: 1)
-    spec = asked(gpus_per_worker=share, cpus_per_worker=0.5).model_copy(update={"seeds": (0, 1)})
-    assert launching.launch(tmp_path / "s", spec, function="tests.tuning.fake:run_on_gpu")
+    monkeypatch.setattr("ofb_ray.tuning.ray.resources._count_gpus", lambda: 1)
+    model = {"args": {"patch_size": 4, "embed_dim": 64, "depth": 2, "num_heads": 4}}
+    resources = {"gpus_per_worker": share, "cpus_per_worker": 0.5}
+    tree = {"name": "s", "model": model, "budgets": [0.5], "seeds": [0, 1], "resources": resources}
+    (tmp_path / "s.yaml").write_text(json.dumps(tree))
+    launch = prepare(tmp_path / "s.yaml", storage=str(tmp_path), function="tests.tuning.fake:run_on_gpu")
+    assert not execute(launch).interrupted
     seen = [json.loads((tmp_path / "s" / f"0000{number}" / "seen.json").read_text()) for number in (0, 1)]
     assert [trial["gpus"] for trial in seen] == ["0", "0"]
     overlap = min(trial["end"] for trial in seen) - max(trial["start"] for trial in seen)

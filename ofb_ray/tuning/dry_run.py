@@ -1,0 +1,95 @@
+"""Say what a launch would run, how long that takes, and what this machine lacks for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ofb_ray.config import Json, SweepSpec
+from ofb_ray.config.space import expand_all, grid_points
+from ofb_ray.results.cells import cell_key, cell_label, cell_of, params_label, trial_total
+from ofb_ray.trial.estimate import Estimate, estimate_from_tflops, estimate_on_device
+from ofb_ray.trial.plan import Plan
+from ofb_ray.tuning.console.live import count, duration
+from ofb_ray.tuning.prepare import Launch
+
+# Of one GPU in training, in TFLOP/s, where the sweep does not say: an assumption, and called one where it is used.
+DEFAULT_TFLOPS = 40.0
+
+
+def describe_dry_run(launch: Launch) -> str:
+    """List every trial with its target and what is known of its values, then the time, then what this machine lacks."""
+    spec, first, asked = launch.spec, launch.plans[0], launch.spec.resources
+    total = trial_total(spec)
+    slots = min(launch.machine.slots if launch.machine else asked.concurrent or 1, total)
+    each = f"each {asked.cpus:g} CPUs and {asked.gpus:g} GPUs"
+    lines = [
+        f"{spec.name}: {total} trials, {slots} at a time, {each}"
+        + (f" ({asked.workers} workers)" if asked.workers > 1 else ""),
+        f"dense: {spec.model.name}, {count(first.dense_macs)} MACs, {count(first.dense_params)} parameters, "
+        f"{first.train_images:,} training images",
+        f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
+        *_trials(spec, launch.plans, total),
+        f"explored: {', '.join(spec.parameters) or 'nothing'}",
+        _time(spec, _estimates(launch), total, slots),
+    ]
+    if spec.promote:
+        more, long = spec.promote.best * len({cell_label(cell) for cell in spec.cells}), spec.promote.epochs
+        lines.append(f"promoted: then the best of each budget fine-tune {long} epochs: {more} trials, not counted here")
+    lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in launch.plans) if line]
+    lines += [f"missing: {line}" for line in launch.missing]
+    return "\n".join(lines)
+
+
+def _trials(spec: SweepSpec, plans: Sequence[Plan], total: int) -> list[str]:
+    cells, turns, lines = spec.cells, Counter[str](), []
+    for number in range(total):
+        cell = cell_of(spec, number)
+        plan = plans[cells.index(cell)]
+        turns[cell_key(cell)] += 1
+        values = _values(spec, cell, turns[cell_key(cell)] - 1)
+        target = f"{count(plan.target)} {'MACs' if plan.resource == 'macs' else 'params'}"
+        note = f" ({plan.note})" if plan.note else ""
+        lines.append(
+            f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / plan.dense_cost:6.3f}  "
+            f"{count(plan.minimum):>8}  {cell_label(cell)}{values}{note}"
+        )
+    return lines
+
+
+def _estimates(launch: Launch) -> list[Estimate]:
+    """Estimate the time of a trial by a few steps where they can be run here, else of each cell's by arithmetic."""
+    spec = launch.spec
+    trials = [spec.trial(cell, {}) for cell in spec.cells]
+    runs_here = launch.machine is not None or not spec.resources.gpus
+    if runs_here and not any(line.startswith("data:") for line in launch.missing):
+        return [estimate_on_device(trials[0], launch.plans[0])]
+    tflops, workers = spec.resources.gpu_tflops or DEFAULT_TFLOPS, spec.resources.workers
+    pairs = zip(trials, launch.plans, strict=True)
+    return [estimate_from_tflops(trial, planned, tflops, workers) for trial, planned in pairs]
+
+
+def _values(spec: SweepSpec, cell: Json, turn: int) -> str:
+    """Say what is known of the values of the `turn`-th trial of a cell before it is suggested."""
+    if not spec.parameters:
+        return ""
+    if spec.sampler.name == "grid":
+        return f"; {params_label(expand_all(grid_points(spec.parameters, cell)[turn]))}"
+    if turn == 0:
+        return "; the file's values"
+    point = spec.points[turn - 1] if turn <= len(spec.points) else {}
+    known = f"; {params_label(expand_all(point))}" if point else ""
+    return known if len(point) == len(spec.parameters) else f"{known}; by Optuna"
+
+
+def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int) -> str:
+    networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
+    dense = estimates[0].dense
+    trial = sum(estimate.trial for estimate in estimates) / len(estimates)
+    whole = dense * -(-networks // slots) + trial * total / slots
+    first = f"{networks} dense network(s) of {duration(dense)} each, then " if dense else ""
+    text = f"time: about {duration(whole)}: {first}{duration(trial)} a trial, {estimates[0].how}"
+    if spec.resources.gpus:
+        days = (dense * networks + trial * total) * spec.resources.gpus / 86400
+        text += f"\nGPU days: about {days:.2f} in all, {trial * spec.resources.gpus / 86400:.2f} a trial"
+    return text
