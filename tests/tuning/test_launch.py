@@ -81,7 +81,7 @@ def test_failures_are_told_apart_and_only_a_dead_process_is_tried_again(tmp_path
     """Seed 0 is well, 13 diverges, 14 always raises, 15 is killed with -9 once after its first epoch."""
     line = command(tmp_path, seeds=[0, 13, 14, 15], budgets=[0.5], failure={"retries": 1}, loggers=["csv"])
     process = start(tmp_path, line)
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 1, out + error
     results = tmp_path / "results" / "s"
     facts = read_facts(results)
@@ -117,7 +117,7 @@ def test_a_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
         journal.write(b'{"op_code":')
 
     again = start(tmp_path, [*line, "--resume"])
-    out, error = again.communicate(timeout=120)
+    out, error = again.communicate(timeout=300)
     assert again.returncode == 0, out + error
     assert f"resuming: {len(kept)} of 8 finished" in out
     assert finished(results) == 8
@@ -151,7 +151,7 @@ def _rerun_starts_no_ray(tmp_path: Path, line: list[str]) -> None:
         (tmp_path / "hidden" / name).mkdir(parents=True)
         (tmp_path / "hidden" / name / "__init__.py").write_text("raise ImportError('hidden')")
     again = start(tmp_path, line, path=f"{tmp_path / 'hidden'}:")
-    out, error = again.communicate(timeout=120)
+    out, error = again.communicate(timeout=300)
     assert again.returncode == 0, out + error
     assert "all 8 trials are done" in out
 
@@ -166,7 +166,7 @@ def test_a_signal_leaves_a_sweep_that_says_how_to_go_on(tmp_path: Path, number: 
         os.killpg(process.pid, number)  # as a terminal does it on Ctrl-C: to Ray's processes as well
     else:
         process.send_signal(number)
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 1, out + error
     assert "interrupted; to go on: ofb-ray sweep s.yaml" in out
     assert "--resume" in out
@@ -182,6 +182,6 @@ def test_a_signal_while_ray_starts_ends_in_one_line(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert "dashboard" in process.stdout.readline()
     process.terminate()
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 1, error
     assert error == "ofb-ray: interrupted; the same command continues it\n"
