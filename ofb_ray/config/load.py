@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ofb_ray.config import Json, Parameter, SweepSpec, yaml12
 from ofb_ray.config.check import check_cells, check_combinations, check_explored, known_keys
+from ofb_ray.config.modules import make_importable
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.config.space import fields
 from ofb_ray.errors import InputError, nearest
@@ -111,6 +112,7 @@ def read(
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"cannot read it ({reason}): give the path of a YAML file", file=str(path)) from None
+    make_importable(path.parent)  # a function that `data.name` names may stand there
     tree, lines = yaml12.load(text, str(path))
     if not isinstance(tree, dict):
         raise InputError("a sweep file is a mapping of keys such as `name` and `budgets`", file=str(path), line=1)

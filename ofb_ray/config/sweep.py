@@ -46,7 +46,7 @@ class SweepSpec(Strict):
     seeds: tuple[int, ...] = Field(
         (0,),
         min_length=1,
-        json_schema_extra=unit("seed", ">= 0"),
+        json_schema_extra=unit("seed", "≥ 0"),
         description="Seeds that every budget and grid point runs with.",
     )
     parameters: dict[str, Parameter] = Field(

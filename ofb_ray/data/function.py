@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ofb_ray.config.modules import make_importable
 from ofb_ray.data.items import one_line
 from ofb_ray.errors import InputError, nearest
 
@@ -57,7 +57,7 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 def _module(dotted: str) -> ModuleType:
-    importable(os.getcwd())
+    make_importable(os.getcwd())
     importlib.invalidate_caches()
     try:
         return importlib.import_module(dotted)
@@ -71,13 +71,6 @@ def _module(dotted: str) -> ModuleType:
         raise InputError(f"{dotted} cannot be imported: {one_line(error)}{_where(error)}", key=_KEY) from error
     except Exception as error:  # whatever a user's code raises
         raise InputError(f"{dotted} cannot be imported: {one_line(error)}{_where(error)}", key=_KEY) from error
-
-
-def importable(folder: str | Path) -> None:
-    """Let modules in `folder` be imported, after all others."""
-    path = os.path.abspath(folder)
-    if path not in sys.path:
-        sys.path.append(path)
 
 
 def _where(error: BaseException) -> str:

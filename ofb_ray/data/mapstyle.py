@@ -128,14 +128,14 @@ class GreySplit:
     def train_batches(self, plan: EpochPlan, device: Any) -> Iterator[Batch]:
         """See `Split`."""
         for batch in self.split.train_batches(plan, device):
-            yield batch._replace(image=batch.image[:, :1])
+            yield batch._replace(image=batch.image[:, :1].contiguous())
 
     def test_batches(
         self, batch_size: int, device: Any, rank: int = 0, world: int = 1
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Split`."""
         for image, label in self.split.test_batches(batch_size, device, rank, world):
-            yield image[:, :1], label
+            yield image[:, :1].contiguous(), label
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ from pydantic import ValidationError
 from torch.utils.data import Subset
 
 from ofb_ray import data
+from ofb_ray.cli import main
 from ofb_ray.config import DataSpec
 from ofb_ray.data import mapstyle
 from ofb_ray.data.base import EpochPlan
 from ofb_ray.data.items import labels_of
 from ofb_ray.errors import InputError
+from ofb_ray.results.records import read_record
 from ofb_ray.trial import run_trial
 from tests.data import toy
 from tests.data.making import CPU, one_pass, pixels
@@ -188,10 +192,32 @@ def test_a_module_in_the_working_directory_is_found(tmp_path: Path, monkeypatch:
     (tmp_path / "mine_only_here.py").write_text("import tests.data.toy\nsets = tests.data.toy.grey\n")
     (tmp_path / "broken_only_here.py").write_text("import os\nimport nowhere_at_all\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", list(__import__("sys").path))
+    monkeypatch.setattr("sys.path", list(sys.path))
     assert data.facts(DataSpec(name="mine_only_here:sets", image_size=8)).classes == 4
     with pytest.raises(InputError, match=r"cannot be imported: ModuleNotFoundError.*\(broken_only_here.py line 2\)"):
         data.facts(DataSpec(name="broken_only_here:sets"))
+
+
+def test_a_module_beside_the_sweep_file_is_found_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (tmp_path / "beside_the_sweep.py").write_text("import tests.data.toy\nsets = tests.data.toy.grey\n")
+    tree = small_spec(
+        data={"name": "beside_the_sweep:sets", "args": {"size": 90}, "image_size": 8, "train_limit": None},
+        **{phase: {"epochs": 1} for phase in ("dense", "search", "finetune")},
+    ).model_dump(mode="json", exclude={"budget", "seed"})
+    (tmp_path / "s.yaml").write_text(json.dumps({**tree, "name": "s", "budgets": [0.5]}))
+    assert main(["trial", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "trial")]) == 0
+    record = read_record(tmp_path / "trial")
+    assert record is not None
+    assert record.environment["train_images"] + record.environment["val_images"] == 90
+    capsys.readouterr()
+    wrong = ["--set", "data.name=beside_the_sweep:set", "--out", str(tmp_path / "wrong")]
+    assert main(["trial", str(tmp_path / "s.yaml"), *wrong]) == 2
+    line = "--set: data.name: module beside_the_sweep has no 'set'; did you mean 'sets'?"
+    assert capsys.readouterr().err == f"ofb-ray: {line}\n"
+    assert not (tmp_path / "wrong").exists()
 
 
 @pytest.mark.parametrize("function", ["grey", "tensors"])

@@ -14,6 +14,7 @@ import yaml
 
 from docs.tools.command_line import parser_of
 from docs.tools.pages import MAINS, PARTS
+from tests.test_layers import LAYERS
 
 ROOT = Path(__file__).parent.parent.parent
 SITE = ROOT / "docs"
@@ -112,3 +113,10 @@ def test_every_page_is_in_the_navigation_and_every_part_from_the_code_in_a_page(
     assert {path.relative_to(SITE).as_posix() for path in SITE.rglob("*.md")} <= names
     text = "".join(path.read_text() for path in PAGES)
     assert [part for part in PARTS if text.count(part) != 1] == []
+
+
+def test_contributing_shows_the_layers_that_are_tested() -> None:
+    block = FENCED.findall((ROOT / "CONTRIBUTING.md").read_text().partition("## Layers")[2])[0]
+    shown = [set(line.split()) for line in block.splitlines()]
+    tested = [{room.removeprefix("ofb_ray.") for room in rooms} for rooms in LAYERS]
+    assert shown == [rooms for rooms in tested if rooms != {"__main__"}]

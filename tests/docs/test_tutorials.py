@@ -9,8 +9,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from docs.tools.notebook import NOTEBOOK, executed, from_script
 from ofb_ray.results.records import read_record
 from tests.docs.tutorial import ROOT, blocks, run
 
@@ -64,3 +66,37 @@ def test_a_cluster_on_loopback(tmp_path: Path) -> None:
         run(TUTORIALS / "cluster.md", tmp_path)
     records = [read_record(tmp_path / "shared" / "digits" / f"{number:05d}") for number in range(4)]
     assert [record.seed for record in records if record is not None] == [0, 0, 1, 1]
+
+
+def test_the_notebook_shows_the_cells_of_its_script_with_outputs() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in from_script().cells]
+    assert all(cell.outputs for cell in notebook.cells if cell.cell_type == "code" and not _is_silent(cell.source))
+    assert not any(output.output_type == "error" for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def _is_silent(source: str) -> bool:
+    """Whether a cell ends in something that prints nothing: an import, a setting, a loop."""
+    last = source.rstrip().splitlines()[-1]
+    return last.startswith((" ", "torch."))
+
+
+@pytest.mark.slow
+def test_the_notebook(tmp_path: Path) -> None:
+    notebook = executed(tmp_path)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+
+
+@pytest.mark.slow
+def test_a_data_set_from_a_function(tmp_path: Path) -> None:
+    """The example of the how-to page, in a trial."""
+    shown = blocks(ROOT / "docs" / "how-to" / "data.md")
+    section, code = (next(each.text for each in shown if each.language == language) for language in ("yaml", "python"))
+    (tmp_path / "mydata.py").write_text(code)
+    args = "{img_size: 8, patch_size: 4, in_chans: 1, embed_dim: 32, depth: 2, num_heads: 4}"
+    lines = ["name: own", f"model: {{args: {args}}}", section, "dense: {epochs: 1}", "search: {epochs: 1}"]
+    (tmp_path / "own.yaml").write_text("\n".join([*lines, "finetune: {epochs: 1}", "budgets: [0.5]"]))
+    page = tmp_path / "page.md"
+    page.write_text("```bash\nofb-ray trial own.yaml --set data.image_size=8 --set data.channels=1 --out trial\n```\n")
+    run(page, tmp_path)
+    assert finished(tmp_path / "trial")
