@@ -55,6 +55,7 @@ def _add_notebook(notebook: File, files: Files, config: MkDocsConfig) -> None:
     exporter = MarkdownExporter()  # type: ignore[no-untyped-call]
     node = nbformat.reads(notebook.content_string, as_version=4)  # type: ignore[no-untyped-call]
     text, resources = exporter.from_notebook_node(node)
+    text = text.replace('<table border="1" class="dataframe">', "<table>")  # styled like the others
     page = NOTEBOOK.replace(".ipynb", ".md")
     for name, data in resources["outputs"].items():
         files.append(File.generated(config, f"tutorials/library_files/{name}", content=data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pydantic import BaseModel
 
@@ -50,7 +50,7 @@ def sweep_keys() -> str:
     for path, model in keys.sections(SweepSpec):
         title = f"`{path}`" if path else _TOP
         lines += [f"## {title}", "", _first_paragraph(model), ""]
-        lines += [*_table(keys.keys(model, path)), ""]
+        lines += [*_stacked(_table(keys.keys(model, path)))]
     return "\n".join(lines)
 
 
@@ -61,9 +61,8 @@ def command_lines() -> str:
         for command in command_line.commands(command_line.parser_of(main)):
             lines += [f"## {command.name}", "", f"{_sentence(command.purpose)}", ""]
             lines += ["```console", command.usage, "```", ""]
-            lines += ["| argument | meaning |", "|---|---|"]
-            lines += [f"| {_code(each.usage)} | {_cell(_sentence(each.help))} |" for each in command.options]
-            lines.append("")
+            rows = [f"| {_code(each.usage)} | {_cell(_sentence(each.help))} |" for each in command.options]
+            lines += _stacked(["| argument | meaning |", "|---|---|", *rows])
     return "\n".join(lines)
 
 
@@ -76,11 +75,16 @@ def models(*shown: type[BaseModel]) -> str:
     """A section for each model: its docstring and its fields."""
     lines = []
     for model in shown:
-        lines += [f"### {model.__name__}", "", _first_paragraph(model), "", "| key | type | meaning |", "|---|---|---|"]
-        for key in keys.keys(model):
-            lines.append(f"| `{key.name}` | {_cell(key.kind)} | {_cell(_sentence(key.description))} |")
-        lines.append("")
+        shown_keys = keys.keys(model)
+        rows = [f"| `{key.name}` | {_cell(key.kind)} | {_cell(_sentence(key.description))} |" for key in shown_keys]
+        lines += [f"### {model.__name__}", "", _first_paragraph(model), ""]
+        lines += _stacked(["| key | type | meaning |", "|---|---|---|", *rows])
     return "\n".join(lines)
+
+
+def _stacked(table: Iterable[str]) -> Iterator[str]:
+    """A table whose cells are stacked on a phone, where its columns need no headings to be understood."""
+    yield from ('<div class="stacked" markdown="1">', "", *table, "", "</div>", "")
 
 
 def _table(rows: list[keys.Key]) -> Iterator[str]:

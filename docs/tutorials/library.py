@@ -85,9 +85,8 @@ result.widths
 folder = f"{tempfile.mkdtemp()}/subnet"
 result.save(folder)
 small = ofb_ray.load(folder)
-print(
-    sum(each.numel() for each in net.parameters()), "->", sum(each.numel() for each in small.parameters()), "parameters"
-)
+for each in (net, small):
+    print(sum(tensor.numel() for tensor in each.parameters()), "parameters")
 
 # %% [markdown]
 # ## Several budgets
