@@ -20,17 +20,17 @@ from typing import Any, TextIO
 
 # Neither Ray nor Optuna: what they read of the environment is set only in the process that imports them.
 PRELOADED = ["ofb_ray.cli", "ofb_ray.trial.run", "analysis.pareto"]
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(PRELOADED)
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 class Forked:
     """A process with the part of `subprocess.Popen` that tests use; its output is text, its session its own."""
 
     def __init__(self, call: Callable[..., Any], *arguments: Any, cwd: Path, env: Mapping[str, str]) -> None:
-        pipes = [_CONTEXT.Pipe(duplex=False) for _ in range(2)]
+        pipes = [CONTEXT.Pipe(duplex=False) for _ in range(2)]
         writers = tuple(writer for _, writer in pipes)
-        self._process = _CONTEXT.Process(target=_run, args=(call, arguments, str(cwd), dict(env), *writers))
+        self._process = CONTEXT.Process(target=_run, args=(call, arguments, str(cwd), dict(env), *writers))
         self._process.start()
         for writer in writers:
             writer.close()
