@@ -1,126 +1,150 @@
-"""The cost of a grid of candidates as a chain: what the projection's dynamic programming walks along.
+"""The cost of a grid of candidates as a chain: what the projection's dynamic program walks along.
 
-The cost couples axes in pairs: every attention and MLP with the embedding that it reads and writes, and every embedding
+A cost couples axes in pairs: every attention and MLP with the embedding that it reads and writes, and every embedding
 with the next one (Swin's patch merging; a ViT has one embedding). The embeddings are the *coupling* axes: in order,
 they are a chain of which every other axis is a leaf.
+
+Shape suffixes: S sizes of a stage's coupling axis, R of the coupling axis before, I of a free axis, K choices.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofb_ray.method.axis import Width
-from ofb_ray.method.cost import Term, axis_of, units_of
+from ofb_ray.method.cost import Term, axis_of, heads_of
 
 Candidates = Mapping[str, Sequence[Width]]
 Costs = NDArray[np.int64]
+# A cost on a grid: per set of at most two axes, in the grid's order, an array with one dimension an axis.
+Tables = Mapping[tuple[str, ...], Costs]
+_NOTHING = np.zeros((), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One axis of a chain and what its choices cost; all costs >= 0.
+
+    Args:
+        axis: its name.
+        coupling: whether it is a coupling axis, with which a stage begins; else a free axis of that stage.
+        cost_SK: a row for each size of the stage's coupling axis. A free axis has a column for each candidate: what it
+            costs above the cheapest. A coupling axis has a column for each size of the coupling axis before (one in
+            the first stage): what the two sizes cost, together with the cheapest candidates of the stage's free axes.
+    """
+
+    axis: str
+    coupling: bool
+    cost_SK: Costs
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The cost, split along the chain of coupling axes, as `base` plus amounts >= 0.
+    """A cost as `base` plus one choice a layer, in bins of `unit`.
 
     Args:
-        joins: per coupling axis s, (sizes of s - 1, sizes of s): all that the two sizes and the cheapest choice of
-            the stage's free axes cost. The first has one row.
-        extras: per coupling axis, per free axis of its stage, (sizes of s, candidates): what each adds to the cheapest.
-        unit, room, exact: size of a bin, how many of them the target leaves for joins and extras, whether nothing was
-            rounded (after `in_bins`).
+        base: cost of the cheapest choices, in the cost's own unit.
+        layers: the stages one after the other, costs in bins.
+        unit: cost of one bin.
+        exact: whether nothing was rounded to whole bins.
     """
 
     base: int
-    joins: dict[str, Costs]
-    extras: dict[str, dict[str, Costs]]
+    layers: tuple[Layer, ...]
     unit: int = 1
-    room: int = -1
     exact: bool = True
 
 
-def make_chain(terms: Sequence[Term], candidates: Candidates) -> Chain:
-    """The chain of a polynomial on a grid.
+def cost_tables(terms: Iterable[Term], candidates: Candidates) -> Tables:
+    """Evaluate a polynomial on a grid: one array per set of axes that some term names together.
 
+    Args:
+        terms: the cost, in MACs or parameters.
+        candidates: the sizes of every axis.
     Raises:
-        ValueError: a term couples more than two axes, or two coupling axes that are not neighbours.
+        ValueError: a term couples more than two axes.
     """
-    base, single, pair = _pieces(terms, candidates)
-    coupling = _coupling(pair, candidates)
-    owner = dict.fromkeys(candidates, coupling[0])
-    for first, second in pair:
-        if first in coupling and second in coupling:
-            if abs(coupling.index(first) - coupling.index(second)) != 1:
-                raise ValueError(f"the cost couples {first} and {second}, which are not neighbours in the chain")
-        else:
-            owner |= {first: second} if second in coupling else {second: first}
-    joins: dict[str, Costs] = {}
-    extras: dict[str, dict[str, Costs]] = {}
-    for before, name in zip([None, *coupling], coupling, strict=False):
-        join = single[name][None] + (pair.get((before, name), 0) if before else 0)
-        extras[name] = {}
-        for axis in candidates:
-            if owner[axis] == name and axis not in coupling:
-                both = pair[name, axis] if (name, axis) in pair else pair.get((axis, name), np.zeros((1, 1), int)).T
-                amount = np.broadcast_to(single[axis][None] + both, (len(candidates[name]), len(candidates[axis])))
-                extras[name][axis] = amount - amount.min(axis=1, keepdims=True)
-                join = join + amount.min(axis=1)
-        base += int(join.min())
-        joins[name] = join - join.min()
-    return Chain(base, joins, extras)
-
-
-def _pieces(
-    terms: Sequence[Term], candidates: Candidates
-) -> tuple[int, dict[str, Costs], dict[tuple[str, str], Costs]]:
-    """The polynomial evaluated at every candidate: constant, per axis (I,), and per coupled pair (I, J)."""
-    order = {name: place for place, name in enumerate(candidates)}
-    values: dict[str, Costs] = {}
-    for name, sizes in candidates.items():
-        for variable in units_of({name: sizes[0]}):
-            values[variable] = np.array([units_of({name: size})[variable] for size in sizes], dtype=np.int64)
-    constant = 0
-    single = {name: np.zeros(len(sizes), dtype=np.int64) for name, sizes in candidates.items()}
-    pair: dict[tuple[str, str], Costs] = {}
+    order = {name: index for index, name in enumerate(candidates)}
+    counts = {name: np.array([size.units for size in sizes]) for name, sizes in candidates.items()}
+    counts |= {heads_of(name): np.array([size.heads for size in sizes]) for name, sizes in candidates.items()}
+    tables: dict[tuple[str, ...], Costs] = {}
     for term in terms:
         variables = sorted(term.variables, key=lambda variable: order[axis_of(variable)])
-        axes = [axis_of(variable) for variable in variables]
-        if not axes:
-            constant += term.coefficient
-        elif len(axes) == 1:
-            single[axes[0]] = single[axes[0]] + term.coefficient * values[variables[0]]
-        elif len(axes) == 2:
-            amount = term.coefficient * np.outer(values[variables[0]], values[variables[1]])
-            pair[axes[0], axes[1]] = pair.get((axes[0], axes[1]), 0) + amount
-        else:
+        axes = tuple(axis_of(variable) for variable in variables)
+        if len(axes) > 2:
             raise ValueError(f"{term} couples more than two axes")
-    return constant, single, pair
+        table = np.array(term.coefficient, dtype=np.int64)
+        for variable in variables:
+            table = np.multiply.outer(table, counts[variable])
+        tables[axes] = tables.get(axes, _NOTHING) + table
+    return tables
 
 
-def _coupling(pair: Mapping[tuple[str, str], Costs], candidates: Candidates) -> list[str]:
+def make_chain(tables: Tables, candidates: Candidates) -> Chain:
+    """Order the coupling axes of a cost and give every other axis to the one that couples it.
+
+    Args:
+        tables: the cost.
+        candidates: the sizes of every axis.
+    Raises:
+        ValueError: two coupling axes are coupled that are not neighbours.
+    """
+    pairs = [axes for axes in tables if len(axes) == 2]
+    coupling = _coupling(pairs, candidates)
+    owner = {name: coupling[0] for name in candidates if name not in coupling}
+    for first, second in pairs:
+        if first in owner or second in owner:
+            owner |= {first: second} if first in owner else {second: first}
+        elif coupling.index(second) - coupling.index(first) != 1:
+            raise ValueError(f"the cost couples {first} and {second}, which are not neighbours in the chain")
+    base, layers = int(tables.get((), 0)), []
+    for before, axis in zip(["", *coupling], coupling, strict=False):
+        free = {name: _together(tables, candidates, name, axis).T for name in owner if owner[name] == axis}
+        join_SR = _together(tables, candidates, axis, before)
+        join_SR = join_SR + sum(cost_SI.min(axis=1, keepdims=True) for cost_SI in free.values())
+        base += int(join_SR.min())
+        layers.append(Layer(axis, True, join_SR - join_SR.min()))
+        layers += [Layer(name, False, cost_SI - cost_SI.min(axis=1, keepdims=True)) for name, cost_SI in free.items()]
+    return Chain(base, tuple(layers))
+
+
+def _coupling(pairs: Iterable[tuple[str, ...]], candidates: Candidates) -> list[str]:
     """The axes to fix so that no two free ones are coupled, in the order of `candidates`; at least one."""
-    degree = dict.fromkeys(candidates, 0)
-    for first, second in pair:
-        degree[first] += 1
-        degree[second] += 1
+    degree = Counter(name for pair in pairs for name in pair)
     fixed = {name for name, count in degree.items() if count > 1}
-    fixed |= {first for first, second in pair if degree[first] == degree[second] == 1}
+    fixed |= {first for first, second in pairs if degree[first] == degree[second] == 1}
     return [name for name in candidates if name in fixed] or list(candidates)[:1]
 
 
-def in_bins(chain: Chain, high: int, bins: int, *, up: bool = True) -> Chain:
-    """Amounts and room in at most `bins` bins: exact where the amounts' common divisor allows it, else rounded."""
-    room = high - chain.base
-    amounts = [*chain.joins.values(), *(extra for stage in chain.extras.values() for extra in stage.values())]
-    unit = math.gcd(*(int(np.gcd.reduce(amount, axis=None)) for amount in amounts)) or 1
+def _together(tables: Tables, candidates: Candidates, first: str, second: str) -> Costs:
+    """Cost of `first` alone and with `second`, (sizes of `first`, sizes of `second`); one column where that is ""."""
+    columns = len(candidates[second]) if second else 1
+    alone = np.zeros((len(candidates[first]), columns), dtype=np.int64) + tables.get((first,), _NOTHING)[..., None]
+    return alone + (tables[first, second] if (first, second) in tables else tables.get((second, first), _NOTHING).T)
+
+
+def in_bins(chain: Chain, limit: int, bins: int, *, up: bool = True) -> Chain:
+    """Count costs in at most `bins` bins below `limit`: exactly where their common divisor allows it, else rounded.
+
+    What costs more than the limit costs one bin more than there is room for.
+
+    Args:
+        chain: not yet in bins.
+        limit: largest cost of interest, at least the chain's base.
+        bins: largest number of them.
+        up: round every cost up, so that no network above `limit` seems to be below; else down.
+    """
+    room = limit - chain.base
+    unit = math.gcd(*(int(np.gcd.reduce(layer.cost_SK, axis=None)) for layer in chain.layers)) or 1
     exact = room // unit <= bins
     unit = unit if exact else -(-room // bins)
-
-    def rounded(amount: Costs) -> Costs:
-        return -(-amount // unit) if up else amount // unit
-
-    joins = {name: rounded(join) for name, join in chain.joins.items()}
-    extras = {name: {axis: rounded(extra) for axis, extra in stage.items()} for name, stage in chain.extras.items()}
-    return Chain(chain.base, joins, extras, unit, room // unit, exact)
+    sign = -1 if up else 1
+    costs = (np.minimum(sign * (sign * layer.cost_SK // unit), room // unit + 1) for layer in chain.layers)
+    layers = (replace(layer, cost_SK=cost_SK) for layer, cost_SK in zip(chain.layers, costs, strict=True))
+    return Chain(chain.base, tuple(layers), unit, exact)

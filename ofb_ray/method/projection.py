@@ -1,9 +1,10 @@
 """The budget as a promise: which costs the candidate grid can reach, and the best network under the budget.
 
-Both questions are asked on the living candidates, and dynamic programming along the chain of embeddings (`chain.py`)
+Both questions are asked on the living candidates, and one dynamic program along the chain of embeddings (`chain.py`)
 answers both: with the size of an embedding fixed, the cost is a sum over the free axes of its stage, and only the
-merging term looks back to the stage before. Reachable costs are a sumset, kept in the bits of an integer; the best
-network is a multiple-choice knapsack over the cost.
+merging term looks back to the stage before. A table of the program says of every number of bins what the networks that
+take exactly so many are worth: `Reachable`, whether there is one; `Best`, the highest sum of utilities (a
+multiple-choice knapsack).
 
 Costs are counted in bins; after walking back to a network its exact cost decides, so that the budget is never exceeded.
 Where the costs' common divisor allows it the bins are exact, else finer than 1 / 1000 of the budget.
@@ -11,27 +12,39 @@ Where the costs' common divisor allows it the bins are exact, else finer than 1 
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofb_ray.method.axis import Width
-from ofb_ray.method.chain import Candidates, Chain, Costs, in_bins, make_chain
+from ofb_ray.method.chain import Candidates, Chain, cost_tables, in_bins, make_chain
 from ofb_ray.method.cost import Term, cost, units_of
 
 Utility = Mapping[str, Sequence[float]]
-Step = Callable[[int, int, int, int, list[int]], int]
+Values = NDArray[np.float64]
+Table = TypeVar("Table")
+# One choice: the table before it, the bins that it takes, the utility that it adds.
+Move = tuple[Table, int, float]
 PROMISE = 0.99
-_REACH_BINS = 1 << 16
+# The passes in search of the nearest cost: bins, and whether costs are rounded up. The first mostly settles it.
+_REACH_PASSES = ((1 << 13, True), (1 << 16, True), (1 << 16, False))
 _BEST_BINS = 1 << 14
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A budget on one resource: the cost lies in [floor, target]; floor < 0.99 target only if the grid forces it."""
+    """A budget on one resource: the cost lies in [floor, target]; floor < 0.99 target only if the grid forces it.
+
+    Args:
+        terms: the cost as a polynomial, in MACs or parameters.
+        target: largest cost allowed.
+        floor: smallest cost allowed.
+    """
 
     terms: tuple[Term, ...]
     target: int
@@ -46,158 +59,190 @@ class Goal:
 
 
 def make_goal(terms: Sequence[Term], candidates: Candidates, target: int) -> Goal:
-    """The goal for `target`: at least 99 % of it, or the nearest cost below that the whole grid allows.
+    """Set the goal for `target`: at least 99 % of it, or the nearest cost below that the whole grid allows.
 
+    Args:
+        terms: the cost, in MACs or parameters.
+        candidates: the sizes of every axis.
+        target: largest cost allowed.
     Raises:
         ValueError: the smallest network costs more than `target`.
     """
     wanted = math.ceil(PROMISE * target)
-    best = _nearest(terms, candidates, target, wanted)
-    if best is None:
+    _, spent = _nearest(terms, candidates, target, wanted)
+    if spent < 0:
         raise ValueError(f"the smallest network costs more than {target}")
-    return Goal(tuple(terms), target, min(cost(terms, units_of(best)), wanted))
+    return Goal(tuple(terms), target, min(spent, wanted))
 
 
 def is_reachable(terms: Sequence[Term], candidates: Candidates, low: int, high: int) -> bool:
-    """Whether some network of the grid costs between `low` and `high`. A True is certain."""
-    best = _nearest(terms, candidates, high, low)
-    return best is not None and cost(terms, units_of(best)) >= low
+    """Tell whether some network of the grid costs between `low` and `high`. A True is certain.
+
+    Args:
+        terms: the cost, in MACs or parameters.
+        candidates: the sizes of every axis.
+        low: smallest cost allowed.
+        high: largest cost allowed.
+    """
+    return _nearest(terms, candidates, high, low)[1] >= low
 
 
 def project(goal: Goal, candidates: Candidates, utility: Utility) -> dict[str, Width]:
-    """The network with the highest sum of utilities whose cost lies in [floor, target].
+    """Find the network with the highest sum of utilities whose cost lies in [floor, target].
 
     Args:
+        goal: the budget.
+        candidates: the sizes of every axis.
         utility: per axis, one value per candidate (log share of the bi-mask that the candidate keeps).
     Raises:
         ValueError: no network of the grid lies there.
     """
-    nearest = _nearest(goal.terms, candidates, goal.target, goal.floor)
-    if nearest is None or cost(goal.terms, units_of(nearest)) < goal.floor:
+    chain = make_chain(cost_tables(goal.terms, candidates), candidates)
+    if chain.base <= goal.target:
+        chain = in_bins(chain, goal.target, _BEST_BINS)
+        program = Program(chain, Best((goal.target - chain.base) // chain.unit), candidates, utility)
+        first = max(0, (goal.floor - chain.base) // chain.unit)
+        window = np.stack([table[first:] for _, table in program.ends()][::-1])
+        for flat in np.argsort(-window, axis=None, kind="stable")[: np.isfinite(window).sum()].tolist():
+            size, used = divmod(flat, window.shape[1])
+            network = program.network(size, used + first)
+            if goal.floor <= cost(goal.terms, units_of(network)) <= goal.target:
+                return network
+    # Rounding to bins may have lost all networks of a narrow window.
+    network, spent = _nearest(goal.terms, candidates, goal.target, goal.floor)
+    if spent < goal.floor:
         raise ValueError(f"no network costs between {goal.floor} and {goal.target}")
-    return _best(goal, candidates, utility) or nearest
+    return network
 
 
-def _nearest(terms: Sequence[Term], candidates: Candidates, high: int, enough: int) -> dict[str, Width] | None:
-    """The network with the highest cost that is at most `high`, or the first one found that costs `enough`.
+def _nearest(terms: Sequence[Term], candidates: Candidates, high: int, enough: int) -> tuple[dict[str, Width], int]:
+    """Find the network with the highest cost that is at most `high`, or the first that costs `enough`; with its cost.
 
-    None where the smallest network costs more. Bins rounded up find no network above `high`, but may miss the best one
-    where the grid is sparse; then bins rounded down, which miss none below it, are searched too.
+    Bins rounded up find no network above `high`, but may miss the best one where the grid is sparse; then bins rounded
+    down, which miss none below it, are searched too.
+
+    Returns:
+        sizes and cost; no sizes and -1 where the smallest network costs more.
     """
-    best: dict[str, Width] | None = None
-    spent = -1
-    chain = make_chain(terms, candidates)
-    for up in (True, False):
-        binned = in_bins(chain, high, _REACH_BINS, up=up)
-        slack = 0 if up or binned.exact else len(candidates)
-        for used, network in _descending(binned, candidates, enough if up else high):
-            value = cost(terms, units_of(network))
-            if spent < value <= high:
-                best, spent = network, value
-            if spent >= enough or binned.base + (used + slack) * binned.unit <= spent:
-                break
-        if spent >= enough or binned.exact:
+    whole = make_chain(cost_tables(terms, candidates), candidates)
+    no_utility = {axis: [0.0] * len(sizes) for axis, sizes in candidates.items()}
+    nearest, spent = dict[str, Width](), -1
+    for bins, up in _REACH_PASSES if whole.base <= high else ():
+        chain = in_bins(whole, high, bins, up=up)
+        # The bins by which the sum of rounded costs may fall short.
+        slack = 0 if up or chain.exact else len(candidates)
+        program = Program(chain, Reachable((high - chain.base) // chain.unit), candidates, no_utility)
+        for size, reached in program.ends():
+            while reached and chain.base + (reached.bit_length() - 1 + slack) * chain.unit > spent:
+                network = program.network(size, reached.bit_length() - 1)
+                if spent < (value := cost(terms, units_of(network))) <= high:
+                    nearest, spent = network, value
+                if spent >= enough:
+                    return nearest, spent
+                reached ^= 1 << reached.bit_length() - 1
+        if chain.exact:
             break
-    return best
+    return nearest, spent
 
 
-def _descending(chain: Chain, candidates: Candidates, enough: int) -> Iterator[tuple[int, dict[str, Width]]]:
-    """(bins, a network that takes them), from the most expensive reachable one down.
+class TableKind(Protocol[Table]):
+    """What a table knows of every number of bins.
 
-    Sizes of the last coupling axis are left out once a larger one surely reaches `enough`.
+    Args:
+        start: the table before any choice: no bin is taken.
     """
-    done = max(0, (enough - chain.base) // chain.unit + 1 + (0 if chain.exact else len(candidates)))
-    limit = (1 << max(0, chain.room + 1)) - 1
-    tables: list[dict[int, list[int]]] = [{0: [1]}]
-    for name, join in chain.joins.items():
-        stage: dict[int, list[int]] = {}
-        for size in reversed(range(join.shape[1])):
-            stage[size] = [_union(table[-1] << int(join[row, size]) for row, table in tables[-1].items()) & limit]
-            for extra in chain.extras[name].values():
-                stage[size].append(_union(stage[size][-1] << amount for amount in set(extra[size].tolist())) & limit)
-            if len(tables) == len(chain.joins) and stage[size][-1].bit_length() > done:
-                break
-        tables.append(stage)
 
-    def step(place: int, size: int, level: int, used: int, amounts: list[int]) -> int:
-        def before(index: int) -> int:
-            return tables[place + 1][size][level - 1] if level else tables[place][index][-1]
+    start: Table
 
-        fits = (index for index, amount in enumerate(amounts) if amount <= used)
-        return next(index for index in fits if before(index) >> (used - amounts[index]) & 1)
+    def after(self, moves: Iterable[Move[Table]]) -> Table:
+        """The table after one choice among `moves`."""
 
-    ends = {size: table[-1] for size, table in tables[-1].items()}
-    while any(ends.values()):
-        last = max(ends, key=lambda size: ends[size])
-        used = ends[last].bit_length() - 1
-        yield used, _walk_back(chain, candidates, last, used, step)
-        ends[last] ^= 1 << used
+    def explains(self, before: Table, used: int, gain: float, table: Table, total: int) -> bool:
+        """Whether the entry of `table` at `total` bins is that of `before` at `used` bins with `gain` added."""
 
 
-def _best(goal: Goal, candidates: Candidates, utility: Utility) -> dict[str, Width] | None:
-    """The best network whose cost lies in the window and is not lost by rounding."""
-    chain = in_bins(make_chain(goal.terms, candidates), goal.target, _BEST_BINS)
-    start = np.full((1, chain.room + 1), -math.inf)
-    start[0, 0] = 0.0
-    choices: list[list[list[NDArray[np.int16]]]] = []
-    for name, join in chain.joins.items():
-        ends, stage = [], []
-        for size in range(join.shape[1]):
-            value, choice = _combine(start, join[:, size], np.full(len(start), utility[name][size]))
-            stage.append([choice])
-            for axis, extra in chain.extras[name].items():
-                value, choice = _combine(value[None], extra[size], np.asarray(utility[axis]))
-                stage[-1].append(choice)
-            ends.append(value)
-        choices.append(stage)
-        start = np.stack(ends)
+class Reachable:
+    """Whether some network takes exactly so many bins: the bits of an integer.
 
-    def step(place: int, size: int, level: int, used: int, amounts: list[int]) -> int:
-        return int(choices[place][size][level][used])
+    Args:
+        room: largest number of bins of interest.
+    """
 
-    first = max(0, (goal.floor - chain.base) // chain.unit)
-    window = start[:, first:]
-    for flat in np.argsort(-window, axis=None, kind="stable"):
-        last, used = divmod(int(flat), window.shape[1])
-        if window[last, used] == -math.inf:
-            break
-        found = _walk_back(chain, candidates, last, used + first, step)
-        if goal.floor <= cost(goal.terms, units_of(found)) <= goal.target:
-            return found
-    return None
+    def __init__(self, room: int) -> None:
+        self._room, self.start = room, 1
+
+    def after(self, moves: Iterable[Move[int]]) -> int:
+        union = 0
+        for before, amount, _ in moves:
+            union |= before << amount
+        return union & ((1 << self._room + 1) - 1)
+
+    def explains(self, before: int, used: int, gain: float, table: int, total: int) -> bool:
+        return before >> used & 1 == 1
 
 
-def _combine(
-    values: NDArray[np.float64], amounts: Costs, gains: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
-    """One knapsack step: per bin the best values[k or 0] moved up by amounts[k] plus gains[k], and its k."""
-    bins = values.shape[1]
-    best, choice = np.full(bins, -math.inf), np.zeros(bins, dtype=np.int16)
-    for index, (amount, gain) in enumerate(zip(amounts.tolist(), gains.tolist(), strict=True)):
-        if amount < bins:
-            moved = values[index if len(values) > 1 else 0, : bins - amount] + gain
-            np.putmask(choice[amount:], moved > best[amount:], index)
-            np.maximum(best[amount:], moved, out=best[amount:])
-    return best, choice
+class Best:
+    """The highest sum of utilities among networks that take exactly so many bins, -inf where there is none.
+
+    Args:
+        room: largest number of bins of interest.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.start: Values = np.full(room + 1, -math.inf)
+        self.start[0] = 0.0
+
+    def after(self, moves: Iterable[Move[Values]]) -> Values:
+        best = np.full_like(self.start, -math.inf)
+        for before, amount, gain in moves:
+            np.maximum(best[amount:], before[: len(best) - amount] + gain, out=best[amount:])
+        return best
+
+    def explains(self, before: Values, used: int, gain: float, table: Values, total: int) -> bool:
+        return bool(before[used] + gain == table[total])
 
 
-def _walk_back(chain: Chain, candidates: Candidates, size: int, used: int, step: Step) -> dict[str, Width]:
-    """From the last coupling axis at `size` with `used` bins to the sizes of all axes."""
-    found: dict[str, Width] = {}
-    for place, (name, join) in reversed([*enumerate(chain.joins.items())]):
-        found[name] = candidates[name][size]
-        for level, (axis, extra) in reversed([*enumerate(chain.extras[name].items(), start=1)]):
-            index = step(place, size, level, used, extra[size].tolist())
-            found[axis] = candidates[axis][index]
-            used -= int(extra[size, index])
-        index = step(place, size, 0, used, join[:, size].tolist())
-        used -= int(join[index, size])
-        size = index
-    return {name: found[name] for name in candidates}
+class Program(Generic[Table]):
+    """The tables along a chain, made when they are asked for, and the way back from an entry to its network.
 
+    Args:
+        chain: the cost, counted in bins.
+        kind: what the tables know.
+        candidates: the sizes of every axis.
+        utility: per axis, one value per candidate.
+    """
 
-def _union(sets: Iterable[int]) -> int:
-    total = 0
-    for bits in sets:
-        total |= bits
-    return total
+    def __init__(self, chain: Chain, kind: TableKind[Table], candidates: Candidates, utility: Utility) -> None:
+        self._layers, self._kind, self._candidates, self._utility = chain.layers, kind, candidates, utility
+        self._costs = [layer.cost_SK.tolist() for layer in chain.layers]
+        self._table = functools.cache(self._made_table)
+
+    def ends(self) -> Iterator[tuple[int, Table]]:
+        """Every size of the last coupling axis, the largest first, and the table of the networks that have it."""
+        for size in reversed(range(len(self._costs[-1]))):
+            yield size, self._table(len(self._layers), size)
+
+    def network(self, size: int, total: int) -> dict[str, Width]:
+        """Walk back from the entry at `total` bins of the table that ends with `size`; the first of equal choices."""
+        found: dict[str, Width] = {}
+        for depth in range(len(self._layers), 0, -1):
+            table, layer = self._table(depth, size), self._layers[depth - 1]
+            choice, total = next(
+                (choice, total - amount)
+                for choice, (before, amount, gain) in enumerate(self._moves(depth, size))
+                if amount <= total and self._kind.explains(before, total - amount, gain, table, total)
+            )
+            found[layer.axis] = self._candidates[layer.axis][size if layer.coupling else choice]
+            size = choice if layer.coupling else size
+        return {axis: found[axis] for axis in self._candidates}
+
+    def _made_table(self, depth: int, size: int) -> Table:
+        """The table after `depth` layers, the coupling axis of the last one at `size`."""
+        return self._kind.after(self._moves(depth, size)) if depth else self._kind.start
+
+    def _moves(self, depth: int, size: int) -> Iterator[Move[Table]]:
+        """The choices in layer `depth` - 1 that lead to its coupling axis at `size`."""
+        layer, gains = self._layers[depth - 1], self._utility[self._layers[depth - 1].axis]
+        for choice, amount in enumerate(self._costs[depth - 1][size]):
+            before = self._table(depth - 1, choice if layer.coupling else size)
+            yield before, amount, gains[size if layer.coupling else choice]

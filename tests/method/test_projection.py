@@ -9,6 +9,7 @@ import pytest
 
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import ModelSpec, SpaceSpec
+from ofb_ray.method import projection
 from ofb_ray.method.axis import Width
 from ofb_ray.method.chain import Candidates
 from ofb_ray.method.cost import Term, cost, heads_of, units_of
@@ -39,7 +40,7 @@ def all_networks(candidates: Candidates) -> list[dict[str, Width]]:
     return [dict(zip(candidates, sizes, strict=True)) for sizes in itertools.product(*candidates.values())]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(300))
 def test_goal_and_projection_equal_enumeration(seed: int) -> None:
     terms, candidates = grid(seed)
     rng = random.Random(seed + 1000)
@@ -135,3 +136,35 @@ def test_a_rounded_grid_keeps_the_promise_and_nearly_the_best() -> None:
 
         rivals = [value(network) for spent, network in networks if goal.floor <= spent <= 0.999 * target]
         assert value(found) >= max(rivals, default=0.0)
+
+
+def test_the_first_of_equal_networks_is_chosen() -> None:
+    """Without any preference the smallest sizes that meet the goal win, whatever the order of equal candidates."""
+    candidates = {"a": [Width(1, 4), Width(2, 2), Width(4, 1)], "b": [Width(1, 1), Width(1, 2)]}
+    chosen = project(Goal((Term(10, ("a",)), Term(10, ("b",))), 60, 50), candidates, {"a": [0.0] * 3, "b": [0.0] * 2})
+    assert chosen == {"a": Width(1, 4), "b": Width(1, 1)}
+
+
+def test_a_limit_far_below_the_grid_costs_no_memory() -> None:
+    """Costs without a common divisor, one of them a million millions times what the limit leaves."""
+    candidates = {"a": [Width(1, 1), Width(1, 2), Width(1, 10**12)]}
+    assert is_reachable((Term(3, ("a",)),), candidates, 6, 7)
+    assert not is_reachable((Term(3, ("a",)),), candidates, 7, 8)
+    assert make_goal((Term(3, ("a",)),), candidates, 1000).floor == 6
+
+
+@pytest.mark.parametrize("name", ["deit_small_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_what_is_reachable_does_not_depend_on_the_bins(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a real grid, as a search leaves them: the coarse pass in front says what the fine ones say."""
+    backbone = describe_backbone(meta_network(ModelSpec(name=name)), SpaceSpec())
+    full = cost(backbone.macs, units_of(backbone.widths))
+    for seed in range(8):
+        rng = random.Random(seed)
+        candidates = {axis.name: rng.sample(axis.candidates, 1 + rng.randrange(2)) for axis in backbone.axes}
+        costs = [sum(rng.choice((0.4, 0.6)) for _ in range(2)) / 2 * full for _ in range(3)]
+        answers = [is_reachable(backbone.macs, candidates, int(0.99 * target), int(target)) for target in costs]
+        with monkeypatch.context() as patch:
+            patch.setattr(projection, "_REACH_PASSES", projection._REACH_PASSES[1:])
+            assert answers == [
+                is_reachable(backbone.macs, candidates, int(0.99 * target), int(target)) for target in costs
+            ]
