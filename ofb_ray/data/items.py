@@ -206,10 +206,12 @@ def _described(item: Any) -> str:
 
 def _label(dataset: Any, index: int, part: str) -> int:
     label = pair(dataset, index, part)[1]
-    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+    try:
         whole = int(label)
-        if whole == label:  # neither "3" nor 3.5
+        if whole == float(label):
             return whole
+    except (TypeError, ValueError, RuntimeError):
+        pass
     raise InputError(
         f"the label of item {index} of its {part} set is {label!r:.80}, not a whole number from 0 on", key="data.name"
     )

@@ -1,4 +1,4 @@
-"""What may shrink, and what shrinks with it.
+"""Axes: what may shrink, and what shrinks with it.
 
 Shape suffixes: H heads, D channels per head, U = H x D units of one axis (H = 1 for a plain width).
 """
@@ -6,7 +6,7 @@ Shape suffixes: H heads, D channels per head, U = H x D units of one axis (H = 1
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,7 +16,12 @@ Kind = Literal["embedding", "attention", "mlp"]
 
 
 class Width(NamedTuple):
-    """A size: `heads` x `width` units."""
+    """A size of `heads` x `width` units.
+
+    Args:
+        heads: number of heads; 1 for a plain width.
+        width: units in each head.
+    """
 
     heads: int
     width: int
@@ -36,7 +41,8 @@ class Axis:
     Args:
         name: the module that owns it (`embed`, `blocks.3.attn`, ...).
         kind: which loss and which score penalty apply.
-        head_choices, width_choices: ascending candidates; the last of each is the current size.
+        head_choices: candidate numbers of heads, ascending; the last is the current one.
+        width_choices: candidate numbers of units per head, ascending; the last is the current one.
         full: the size in the dense network; attention keeps the softmax scale of `full.width`.
     """
 
@@ -56,12 +62,33 @@ class Axis:
         """All sizes, heads varying slowest: the order of alpha, flattened."""
         return [Width(heads, width) for heads in self.head_choices for width in self.width_choices]
 
+    def living(self, alive_IJ: Tensor) -> list[Width]:
+        """List the candidates whose flag is True.
+
+        Args:
+            alive_IJ: (head choices, width choices) bool.
+        """
+        return [size for size, alive in zip(self.candidates, alive_IJ.flatten().tolist(), strict=True) if alive]
+
+    def restricted(self, rows: Tensor, columns: Tensor) -> Axis:
+        """Keep some of the choices.
+
+        Args:
+            rows: indices into `head_choices`, ascending.
+            columns: indices into `width_choices`, ascending.
+        """
+        heads = tuple(self.head_choices[row] for row in rows.tolist())
+        return replace(self, head_choices=heads, width_choices=tuple(self.width_choices[c] for c in columns.tolist()))
+
 
 @dataclass(frozen=True)
 class Cut:
     """Dimension `dim` of parameter `param` is indexed by the units of `axis`.
 
     Args:
+        param: name of the parameter.
+        dim: its dimension.
+        axis: name of the axis.
         copies: the units stand there that often in a row (3 in a fused qkv).
         per_head: the dimension counts heads, not units.
         gate: this tensor makes the units, so the mask scales it along `dim`.
@@ -81,11 +108,12 @@ class Cut:
 
 @dataclass(frozen=True)
 class Keep:
-    """The units that survive, as indices into the axis before the cut.
+    """Units that survive, as indices into the axis before the cut.
 
     Args:
-        heads_H: kept heads, ascending.
-        units_U: kept units as flat indices h * D + d; head after head, channels ascending, as many in each head.
+        heads_H: kept heads, ascending, (kept heads,).
+        units_U: kept units, (kept units,), as flat indices h * D + d; head after head, channels ascending, as many in
+            each head.
         before: the size that the indices refer to.
     """
 
@@ -94,18 +122,17 @@ class Keep:
     before: Width
 
     def index(self, cut: Cut) -> Tensor:
-        """The indices along the dimension of `cut`."""
-        if cut.per_head:
-            return self.heads_H
-        shift = self.before.units
-        return torch.cat([self.units_U + copy * shift for copy in range(cut.copies)])
+        """Give the kept indices along the dimension of `cut`."""
+        units = [self.units_U + copy * self.before.units for copy in range(cut.copies)]
+        return self.heads_H if cut.per_head else torch.cat(units)
 
 
 def rank_units(score_U: Tensor, size: Width) -> tuple[Tensor, Tensor]:
-    """Ranks by importance, 0 = most important: heads by the sum of sigmoid(score), then channels inside each head.
+    """Rank by importance, 0 = most important: heads by the sum of sigmoid(score), then channels inside each head.
 
     Args:
-        score_U: raw scores s, flat.
+        score_U: raw scores s, (H x D,).
+        size: H heads of D channels.
     Returns:
         head ranks (H,) and channel ranks (H, D). Ties keep the order of the units.
     """
@@ -115,7 +142,13 @@ def rank_units(score_U: Tensor, size: Width) -> tuple[Tensor, Tensor]:
 
 
 def keep_best(score_U: Tensor, before: Width, after: Width) -> Keep:
-    """Keep the `after.heads` best heads and the `after.width` best channels of each (released code's order)."""
+    """Keep the best heads and the best channels of each (released code's order).
+
+    Args:
+        score_U: raw scores s, (units before,).
+        before: the size that `score_U` has.
+        after: the size to keep.
+    """
     head_rank_H, channel_rank_HD = rank_units(score_U, before)
     heads_H = (head_rank_H < after.heads).nonzero().flatten()
     rows, channels = (channel_rank_HD[heads_H] < after.width).nonzero(as_tuple=True)
@@ -123,7 +156,12 @@ def keep_best(score_U: Tensor, before: Width, after: Width) -> Keep:
 
 
 def shrink(tensor: Tensor, indices: Sequence[tuple[int, Tensor]]) -> Tensor:
-    """Select `index` along `dim` for every (dim, index): the one cut for weights and for Adam moments alike."""
+    """Select indices along dimensions: the one cut for weights and for Adam moments alike.
+
+    Args:
+        tensor: of any shape.
+        indices: pairs (dimension, kept indices along it).
+    """
     for dim, index in indices:
         tensor = tensor.index_select(dim, index.to(tensor.device))
     return tensor
@@ -131,6 +169,5 @@ def shrink(tensor: Tensor, indices: Sequence[tuple[int, Tensor]]) -> Tensor:
 
 def _ranks(value: Tensor) -> Tensor:
     order = value.argsort(dim=-1, descending=True, stable=True)
-    return torch.empty_like(order).scatter_(
-        -1, order, torch.arange(value.shape[-1], device=value.device).expand_as(order)
-    )
+    ranks = torch.arange(value.shape[-1], device=value.device)
+    return torch.empty_like(order).scatter_(-1, order, ranks.expand_as(order))

@@ -10,27 +10,34 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ofb_ray.method.axis import Axis, Width, rank_units
+from ofb_ray.method.axis import Axis, rank_units
 
 MaskMode = Literal["both", "importance", "sparsity"]
 
 
 def importance(score_U: Tensor) -> Tensor:
-    """S = sigmoid(s)."""
+    """Compute S = sigmoid(s)."""
     return score_U.sigmoid()
 
 
 def probabilities(alpha_IJ: Tensor, alive_IJ: Tensor) -> Tensor:
-    """p = softmax of alpha over the living candidates; dead ones get exactly 0."""
+    """Compute p = softmax of alpha over the living candidates; dead ones get exactly 0.
+
+    Args:
+        alpha_IJ: logits.
+        alive_IJ: bool, at least one True.
+    """
     masked = alpha_IJ.masked_fill(~alive_IJ, -torch.inf)
     return masked.flatten().softmax(dim=0).view_as(alpha_IJ)
 
 
 def staircase(p_IJ: Tensor, head_steps_IH: Tensor, width_steps_JD: Tensor) -> Tensor:
-    """V_hd = sum_ij p_ij 1[h < n_i] 1[d < c_j] over ranks h, d: falls from 1 to the weight of the largest size.
+    """Compute V_hd = sum_ij p_ij 1[h < n_i] 1[d < c_j] over ranks h, d: from 1 down to the weight of the largest size.
 
     Args:
-        head_steps_IH: 1[h < n_i] as floats; width_steps_JD: 1[d < c_j].
+        p_IJ: probability of n_i heads of c_j channels.
+        head_steps_IH: 1[h < n_i] as floats.
+        width_steps_JD: 1[d < c_j] as floats.
     Returns:
         (H, D), indexed by rank.
     """
@@ -38,7 +45,14 @@ def staircase(p_IJ: Tensor, head_steps_IH: Tensor, width_steps_JD: Tensor) -> Te
 
 
 def bimask(importance_U: Tensor, sparsity_U: Tensor, lam: float, mode: MaskMode = "both") -> Tensor:
-    """m = lambda S + (1 - lambda) V; the ablations keep one of the two."""
+    """Mix m = lambda S + (1 - lambda) V; the ablations keep one of the two.
+
+    Args:
+        importance_U: S in [0, 1].
+        sparsity_U: V in [0, 1].
+        lam: lambda in [0, 1].
+        mode: `importance` and `sparsity` keep one of the two.
+    """
     if mode == "importance":
         return importance_U
     if mode == "sparsity":
@@ -47,45 +61,43 @@ def bimask(importance_U: Tensor, sparsity_U: Tensor, lam: float, mode: MaskMode 
 
 
 class BiMask(nn.Module):
-    """An undecided axis: scores, alpha and the living candidates, all of it in `state_dict()`."""
+    """An undecided axis: scores, alpha and the living candidates, all of it in `state_dict()`.
+
+    Args:
+        axis: its description at the current size.
+    """
 
     alive_IJ: Tensor
     head_steps_IH: Tensor
     width_steps_JD: Tensor
 
     def __init__(self, axis: Axis) -> None:
-        """Random start of the released code: s ~ truncated normal(std 0.2), alpha ~ U[0, 1)."""
+        """Draw the released code's start: s ~ truncated normal(std 0.2), alpha ~ U[0, 1)."""
         super().__init__()
         size = axis.size
         self.axis = axis
         self.score_U = nn.Parameter(nn.init.trunc_normal_(torch.empty(size.units), std=0.2))
         self.alpha_IJ = nn.Parameter(torch.rand(len(axis.head_choices), len(axis.width_choices)))
         self.register_buffer("alive_IJ", torch.ones_like(self.alpha_IJ, dtype=torch.bool))
-        heads, widths = torch.tensor(axis.head_choices), torch.tensor(axis.width_choices)
-        steps = (
-            (torch.arange(size.heads) < heads[:, None]).float(),
-            (torch.arange(size.width) < widths[:, None]).float(),
-        )
-        self.register_buffer("head_steps_IH", steps[0], persistent=False)
-        self.register_buffer("width_steps_JD", steps[1], persistent=False)
+        self.register_buffer("head_steps_IH", _steps(axis.head_choices), persistent=False)
+        self.register_buffer("width_steps_JD", _steps(axis.width_choices), persistent=False)
 
     def probabilities(self) -> Tensor:
         """p (I, J)."""
         return probabilities(self.alpha_IJ, self.alive_IJ)
 
-    def living(self) -> list[Width]:
-        """The sizes that are still possible."""
-        flags = self.alive_IJ.flatten().tolist()
-        return [size for size, alive in zip(self.axis.candidates, flags, strict=True) if alive]
-
     def expected_units(self, p_IJ: Tensor) -> Tensor:
-        """E[n c] under p: what the differentiable cost sees."""
+        """Compute E[n c] under p, a scalar in units: what the differentiable cost sees."""
         return (self.head_steps_IH.sum(dim=1) @ p_IJ) @ self.width_steps_JD.sum(dim=1)
 
     def forward(self, p_IJ: Tensor, lam: float, mode: MaskMode = "both") -> Tensor:
-        """The mask m of every unit (U,), at the unit's place (not by rank)."""
-        if mode == "importance":
-            return importance(self.score_U)
+        """Compute the mask m of every unit (U,), in the order of the units (not by rank).
+
+        Args:
+            p_IJ: probabilities of the candidates.
+            lam: lambda in [0, 1].
+            mode: which parts of the bi-mask to use.
+        """
         head_rank_H, channel_rank_HD = rank_units(self.score_U, self.axis.size)
         by_rank_HD = staircase(p_IJ, self.head_steps_IH, self.width_steps_JD)
         sparsity_U = by_rank_HD[head_rank_H[:, None], channel_rank_HD].flatten()
@@ -93,9 +105,19 @@ class BiMask(nn.Module):
 
 
 class Gate(nn.Module):
-    """A decided axis: one free gate per surviving unit, folded into the weights by `Supernet.fuse`."""
+    """A decided axis: one free gate per surviving unit, folded into the weights by `Supernet.fuse`.
+
+    Args:
+        axis: its description at the decided size.
+        gate_U: initial gates, (units,).
+    """
 
     def __init__(self, axis: Axis, gate_U: Tensor) -> None:
         super().__init__()
         self.axis = axis
         self.gate_U = nn.Parameter(gate_U.detach().clone())
+
+
+def _steps(choices: tuple[int, ...]) -> Tensor:
+    """1[rank < choice] as floats, (choices, ranks)."""
+    return (torch.arange(choices[-1]) < torch.tensor(choices)[:, None]).float()

@@ -33,9 +33,13 @@ def axis_of(variable: str) -> str:
 
 @dataclass(frozen=True)
 class Term:
-    """`coefficient` x the product of `variables`: units of axes, by name, and head counts, by `heads_of`.
+    """`coefficient` x the product of `variables`.
 
     No term names an axis twice, so that the expected cost is the cost of the expected variables.
+
+    Args:
+        coefficient: in MACs or parameters.
+        variables: units of axes, by name, and head counts, by `heads_of`.
     """
 
     coefficient: int
@@ -43,7 +47,14 @@ class Term:
 
 
 def cost(terms: Iterable[Term], values: Mapping[str, Number]) -> Number:
-    """sum_t coefficient_t prod_v values_v: an int for ints, a differentiable scalar for tensors."""
+    """Compute sum_t coefficient_t prod_v values_v: an int for ints, a differentiable scalar for tensors.
+
+    Args:
+        terms: at least one.
+        values: of every variable, in units or heads.
+    Raises:
+        ValueError: there is no term.
+    """
     total: Number | None = None
     for term in terms:
         value: Number | int = term.coefficient
@@ -56,23 +67,18 @@ def cost(terms: Iterable[Term], values: Mapping[str, Number]) -> Number:
 
 
 def units_of(widths: Mapping[str, Width]) -> dict[str, int]:
-    """Every variable of a set of sizes: unit counts and head counts."""
+    """Give every variable of a set of sizes: unit counts and head counts."""
     values = {name: width.units for name, width in widths.items()}
     return values | {heads_of(name): width.heads for name, width in widths.items()}
 
 
 def smallest(axes: Sequence[Axis]) -> dict[str, Width]:
-    """The smallest reachable network."""
+    """Give the sizes of the smallest reachable network."""
     return {axis.name: Width(axis.head_choices[0], axis.width_choices[0]) for axis in axes}
 
 
-def largest(axes: Sequence[Axis]) -> dict[str, Width]:
-    """The network at its current size."""
-    return {axis.name: axis.size for axis in axes}
-
-
 def merge(terms: Iterable[Term]) -> tuple[Term, ...]:
-    """The same polynomial with one term per product of variables: far fewer operations a step."""
+    """Merge the terms with equal variables: far fewer operations a step."""
     total: dict[tuple[str, ...], int] = {}
     for term in terms:
         variables = tuple(sorted(term.variables))
@@ -81,28 +87,30 @@ def merge(terms: Iterable[Term]) -> tuple[Term, ...]:
 
 
 def parameter_terms(shapes: Mapping[str, Sequence[int]], cuts: Iterable[Cut], axes: Sequence[Axis]) -> tuple[Term, ...]:
-    """The parameter count as a polynomial, read off the cuts: a cut dimension becomes copies x units (or heads).
+    """Read the parameter count off the cuts as a polynomial: a cut dimension becomes copies x units (or heads).
 
+    Args:
+        shapes: of every parameter, by name.
+        cuts: what of them follows the axes.
+        axes: with their current sizes.
     Raises:
         ValueError: a dimension is not as long as its cut says, or a tensor is cut twice along one axis.
     """
-    sizes = {axis.name: axis.size for axis in axes}
-    cut_dims: dict[str, dict[int, Cut]] = {}
-    for cut in cuts:
-        cut_dims.setdefault(cut.param, {})[cut.dim] = cut
+    values = units_of({axis.name: axis.size for axis in axes})
+    cut_along = {(cut.param, cut.dim): cut for cut in cuts}
     terms = []
     for name, shape in shapes.items():
         coefficient, variables = 1, []
         for dim, length in enumerate(shape):
-            found = cut_dims.get(name, {}).get(dim)
-            if found is None:
+            cut = cut_along.get((name, dim))
+            if cut is None:
                 coefficient *= length
                 continue
-            count = sizes[found.axis].heads if found.per_head else sizes[found.axis].units
-            if length != count * found.copies:
-                raise ValueError(f"{name} dim {dim} is {length}, not {found.copies} x {count} of {found.axis}")
-            coefficient *= found.copies
-            variables.append(heads_of(found.axis) if found.per_head else found.axis)
+            variables.append(heads_of(cut.axis) if cut.per_head else cut.axis)
+            count = values[variables[-1]]
+            if length != count * cut.copies:
+                raise ValueError(f"{name} dim {dim} is {length}, not {cut.copies} x {count} of {cut.axis}")
+            coefficient *= cut.copies
         if len({axis_of(variable) for variable in variables}) < len(variables):
             raise ValueError(f"{name} is cut twice along one axis: its expected size would not be exact")
         terms.append(Term(coefficient, tuple(variables)))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def living(p_AN: Tensor) -> Tensor:
-    """n (A,): candidates that still have a probability."""
+    """Count the candidates that still have a probability, n (A,)."""
     return (p_AN.detach() > 0).sum(dim=1).to(p_AN.dtype)
 
 
@@ -47,7 +47,8 @@ def adaptive_one_hot_loss(p_AN: Tensor, *, eps: float, use_entropy: bool = True,
     Args:
         p_AN: probabilities, more than one above zero in each row, each row summing to 1.
         eps: distance from the tangent's poles.
-        use_entropy, use_variance: switch the terms on.
+        use_entropy: switches the first term on.
+        use_variance: switches the second term on.
     """
     n_A = living(p_AN)
     loss_A = torch.zeros_like(n_A)
@@ -59,10 +60,16 @@ def adaptive_one_hot_loss(p_AN: Tensor, *, eps: float, use_entropy: bool = True,
 
 
 def score_penalty(importance_U: Tensor, eta: float) -> Tensor:
-    """eta sum S: an unused unit's importance fades."""
+    """Compute eta sum S: an unused unit's importance fades."""
     return eta * importance_U.sum()
 
 
 def budget_loss(cost: Tensor, target: float, dense: float) -> Tensor:
-    """((F(p) - F_target) / F_dense)^2 for the expected cost F(p), in MACs or parameters like the other two."""
+    """Compute ((F(p) - F_target) / F_dense)^2.
+
+    Args:
+        cost: expected cost F(p), a scalar in MACs or parameters.
+        target: F_target in the unit of `cost`.
+        dense: F_dense, the dense network's cost, in the unit of `cost`.
+    """
     return ((cost - target) / dense) ** 2

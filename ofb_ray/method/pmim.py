@@ -11,9 +11,15 @@ from torch.nn import functional as F
 
 
 def token_mask(images: int, patches: int, share: float, generator: torch.Generator) -> Tensor:
-    """A random set of patches per image, (B, N) bool; True = masked.
+    """Draw a random set of patches per image, (B, N) bool; True = masked.
 
     The count is share x N rounded at random up or down, so that its mean is exact where N is small.
+
+    Args:
+        images: B.
+        patches: N.
+        share: masked share in [0, 1].
+        generator: of the device that the mask is drawn on.
     """
     device = generator.device
     wanted = share * patches + torch.rand(images, 1, generator=generator, device=device)
@@ -28,9 +34,13 @@ def replace_tokens(tokens: Tensor, mask_BN: Tensor, mask_token_E: Tensor) -> Ten
 
 
 def local_pixel_target(image: Tensor, window: int = 47) -> Tensor:
-    """The image normalised by mean and variance of its window x window neighbourhood (odd), cut off at the edges.
+    """Normalise the image by mean and variance of its neighbourhood, which is cut off at the edges.
 
     A box mean is one banded matrix product along each side: several times faster than pooling with so large a window.
+
+    Args:
+        image: (B, C, height, width).
+        window: side of the neighbourhood in pixels, odd.
     """
     rows_hh = _window_mean(image.shape[-2], window, image)
     columns_ww = _window_mean(image.shape[-1], window, image).T
@@ -47,7 +57,10 @@ def reconstruction_loss(
     """Masked L1 per pixel and channel against `local_pixel_target`; 0 where nothing is masked.
 
     Args:
-        prediction, image: (B, C, height, width); mask_BN: N = grid[0] x grid[1] patches, row by row.
+        prediction: (B, C, height, width).
+        image: (B, C, height, width).
+        mask_BN: True = masked; N = grid[0] x grid[1] patches, row by row.
+        grid: patches along height and width.
         masked: the number of masked patches to divide by, of a part of a batch whose parts are to add up; by default
             those of `mask_BN`.
     """
@@ -59,7 +72,7 @@ def reconstruction_loss(
 
 
 def balanced_weight(task_loss: Tensor, reconstruction: Tensor) -> Tensor:
-    """w = stop_gradient(L_cls / L_rec): the two losses weigh the same; 0 where there is nothing to reconstruct."""
+    """Compute w = stop_gradient(L_cls / L_rec), which makes both losses weigh the same; 0 where L_rec is 0."""
     ratio = task_loss.detach() / reconstruction.detach().clamp_min(1e-12)
     return torch.where(reconstruction.detach() > 0, ratio, torch.zeros_like(ratio))
 

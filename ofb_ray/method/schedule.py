@@ -6,14 +6,28 @@ import math
 
 
 def linear_then_constant(progress: float, start: float, end: float, warmup: float) -> float:
-    """From `start` to `end` linearly while progress < warmup, then `end`: lambda, and the masked share gamma."""
+    """Go from `start` to `end` linearly while progress < warmup, then stay: lambda, and the masked share gamma.
+
+    Args:
+        progress: in [0, 1].
+        start: value at progress 0.
+        end: value from `warmup` on.
+        warmup: in [0, 1], in the unit of `progress`.
+    """
     if progress >= warmup:
         return end
     return start + (end - start) * progress / warmup
 
 
 def cosine_with_warmup(progress: float, peak: float, floor: float, warmup: float) -> float:
-    """Learning rate: `floor` -> `peak` linearly over `warmup`, then half a cosine back to `floor`."""
+    """Compute a learning rate: `floor` -> `peak` linearly over `warmup`, then half a cosine back to `floor`.
+
+    Args:
+        progress: in [0, 1].
+        peak: highest rate.
+        floor: lowest rate; at most `peak` is used.
+        warmup: in [0, 1], in the unit of `progress`.
+    """
     floor = min(floor, peak)
     if progress < warmup:
         return floor + (peak - floor) * progress / warmup

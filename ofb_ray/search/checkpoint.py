@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from ofb_ray.backbones.base import Backbone, resize
 from ofb_ray.method.axis import Axis
-from ofb_ray.method.bimask import BiMask, Gate
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.checkpoint import State
 
@@ -30,11 +28,7 @@ def restore_supernet(dense: nn.Module, backbone: Backbone, state: State) -> Supe
     """
     axes = list(_axes(backbone.axes, state["axes"]))
     vessel = resize(dense, backbone, {axis.name: axis.size for axis in axes})
-    masks = {
-        axis.name: BiMask(axis) if len(axis.candidates) > 1 else Gate(axis, torch.ones(axis.size.units))
-        for axis in axes
-    }
-    net = Supernet(vessel, backbone.with_axes(axes), masks)
+    net = Supernet(vessel, backbone.with_axes(axes))
     net.load_state_dict(state["tensors"])
     return net
 

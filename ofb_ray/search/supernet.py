@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ofb_ray.backbones.base import Backbone, Tokens, rebuild
-from ofb_ray.method.axis import Cut, Width, Widths
+from ofb_ray.method.axis import Axis, Cut, Width, Widths
 from ofb_ray.method.bimask import BiMask, Gate, MaskMode
 from ofb_ray.method.cost import Term, cost, heads_of, units_of
 from ofb_ray.method.pmim import replace_tokens
@@ -33,7 +34,12 @@ class Output(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """PMIM's own parameters: the mask token and a 1 x 1 convolution E -> C P^2 followed by a pixel shuffle."""
+    """PMIM's own parameters: the mask token and a 1 x 1 convolution E -> C P^2 followed by a pixel shuffle.
+
+    Args:
+        tokens: where the patch tokens are.
+        widths: the current size of every axis.
+    """
 
     def __init__(self, tokens: Tokens, widths: Widths) -> None:
         super().__init__()
@@ -45,11 +51,6 @@ class Decoder(nn.Module):
     def forward(self, features_BEhw: Tensor) -> Tensor:
         image: Tensor = self.shuffle(self.conv(features_BEhw))
         return image
-
-
-def decoder_cuts(tokens: Tokens) -> tuple[Cut, Cut]:
-    """What of the `Decoder` follows the backbone's axes."""
-    return Cut("mask_token_E", 0, tokens.stem_embedding), Cut("conv.weight", 1, tokens.embedding)
 
 
 class _Body(nn.Module):
@@ -76,40 +77,49 @@ class _Body(nn.Module):
         return features, self.net.forward_head(features)  # type: ignore[operator]
 
 
+def mask_key(axis: str) -> str:
+    """The name of an axis in `Supernet.masks`: names of modules have no dots."""
+    return axis.replace(".", "/")
+
+
 class Supernet(nn.Module):
     """A network with one BiMask (undecided) or Gate (decided) per axis. Rebuilt, never mutated, by a cut.
 
     Args:
         net: a timm network; its tensors are the supernet's parameters.
         backbone: its description at the current widths.
-        masks: one per axis, by name; None makes fresh ones (a Gate of ones where an axis has a single candidate).
-        decoder: PMIM's parameters; None makes fresh ones.
+        masks: by axis; an axis without one gets a fresh BiMask, or a Gate of ones where it has a single candidate.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        backbone: Backbone,
-        masks: Mapping[str, BiMask | Gate] | None = None,
-        decoder: Decoder | None = None,
-    ) -> None:
+    def __init__(self, net: nn.Module, backbone: Backbone, masks: Mapping[str, BiMask | Gate] | None = None) -> None:
         super().__init__()
         self.backbone = backbone
         # Replaced by its compiled form once no cut changes the shapes any more.
         self.run: Callable[..., tuple[Tensor, Tensor]] = functional_call
         self.body = _Body(net, backbone.tokens)
-        masks = masks or {axis.name: _fresh_mask(axis.name, backbone) for axis in backbone.axes}
-        self.masks = nn.ModuleDict({axis.name.replace(".", "/"): masks[axis.name] for axis in backbone.axes})
-        self.decoder = decoder or Decoder(backbone.tokens, backbone.widths)
+        given = masks or {}
+        self.masks = nn.ModuleDict({mask_key(a.name): given.get(a.name) or _fresh_mask(a) for a in backbone.axes})
+        self.decoder = Decoder(backbone.tokens, backbone.widths)
 
     @property
     def net(self) -> nn.Module:
         return self.body.net
 
     def mask(self, name: str) -> BiMask | Gate:
-        found = self.masks[name.replace(".", "/")]
+        found = self.masks[mask_key(name)]
         assert isinstance(found, BiMask | Gate)
         return found
+
+    @property
+    def cuts(self) -> list[Cut]:
+        """What of `state_dict()` follows the units of an axis: network, decoder and scores."""
+        tokens = self.backbone.tokens
+        return [
+            *(replace(cut, param=f"body.net.{cut.param}") for cut in self.backbone.cuts),
+            Cut("decoder.mask_token_E", 0, tokens.stem_embedding),
+            Cut("decoder.conv.weight", 1, tokens.embedding),
+            *(Cut(f"masks.{mask_key(name)}.score_U", 0, name) for name in self.undecided),
+        ]
 
     @property
     def undecided(self) -> dict[str, BiMask]:
@@ -118,35 +128,49 @@ class Supernet(nn.Module):
         return {name: mask for name, mask in masks.items() if isinstance(mask, BiMask)}
 
     def probabilities(self) -> dict[str, Tensor]:
-        """p (I, J) of every undecided axis."""
+        """Compute p (I, J) of every undecided axis."""
         return {name: mask.probabilities() for name, mask in self.undecided.items()}
 
     def unit_masks(self, p: Mapping[str, Tensor], lam: float, mode: MaskMode = "both") -> dict[str, Tensor]:
-        """m (U,) of every axis: the bi-mask where it is undecided, the free gate where it is decided."""
-        masks = {}
-        for axis in self.backbone.axes:
-            mask = self.mask(axis.name)
-            masks[axis.name] = mask.gate_U if isinstance(mask, Gate) else mask(p[axis.name], lam, mode)
-        return masks
+        """Compute m (U,) of every axis: the bi-mask where it is undecided, the free gate where it is decided.
+
+        Args:
+            p: probabilities (I, J) of every undecided axis.
+            lam: lambda in [0, 1].
+            mode: which parts of the bi-mask to use.
+        """
+        masks = {axis.name: self.mask(axis.name) for axis in self.backbone.axes}
+        return {
+            name: mask.gate_U if isinstance(mask, Gate) else mask(p[name], lam, mode) for name, mask in masks.items()
+        }
 
     def gated_parameters(self, masks: Masks) -> dict[str, Tensor]:
-        """The parameters that `net` runs with: rows of producing tensors times m, queries and norms corrected.
+        """Compute what `net` runs with: rows of producing tensors times m, queries and norms corrected.
 
         Queries carry sqrt(d / d_full), because timm divides by sqrt(d) while the dense network divided by
         sqrt(d_full). Norm weights carry sqrt(E_full / E): faded channels counted in the dense norm's variance.
+
+        Args:
+            masks: m (U,) of every axis.
+        Returns:
+            the parameters that change, by name.
         """
         params = dict(self.net.named_parameters())
         gated: dict[str, Tensor] = {}
         for cut in self.backbone.cuts:
-            scale = self._scale(cut, masks)
-            if scale is not None:
-                shape = [1] * params[cut.param].dim()
-                shape[cut.dim] = -1
-                gated[cut.param] = gated.get(cut.param, params[cut.param]) * scale.view(shape)
+            if (scale := self._scale(cut, masks)) is not None:
+                param = gated.get(cut.param, params[cut.param])
+                gated[cut.param] = param * scale.view(-1, *[1] * (param.dim() - cut.dim - 1))
         return gated
 
     def forward(self, image: Tensor, masks: Masks, mask_BN: Tensor | None = None) -> Output:
-        """Logits and, where `mask_BN` masks patch tokens (True = masked), the reconstruction."""
+        """Compute the logits and, where patch tokens are masked, the reconstruction.
+
+        Args:
+            image: (B, C, height, width).
+            masks: m (U,) of every axis.
+            mask_BN: True = masked; None masks nothing.
+        """
         tokens = self.backbone.tokens
         params = {f"net.{name}": value for name, value in self.gated_parameters(masks).items()}
         mask_token_E = self.decoder.mask_token_E * masks[tokens.stem_embedding]
@@ -158,7 +182,12 @@ class Supernet(nn.Module):
         return Output(logits, self.decoder(features.permute(0, 3, 1, 2)))
 
     def expected_cost(self, terms: tuple[Term, ...], p: Mapping[str, Tensor]) -> Tensor:
-        """E[cost] under p: exact, because the axes are independent and no term names one twice."""
+        """Compute E[cost] under p: exact, because the axes are independent and no term names one twice.
+
+        Args:
+            terms: the cost, in MACs or parameters.
+            p: probabilities (I, J) of every undecided axis.
+        """
         reference = self.decoder.mask_token_E
         variables = {variable for term in terms for variable in term.variables}
         sizes = units_of(self.backbone.widths)
@@ -170,50 +199,48 @@ class Supernet(nn.Module):
                 values[heads_of(name)] = mask.head_steps_IH.sum(dim=1) @ p[name].sum(dim=1)
         return cost(terms, values)
 
-    def candidates(self) -> dict[str, list[Width]]:
-        """The living sizes of every axis; a decided axis has one."""
-        masks = {axis: self.mask(axis.name) for axis in self.backbone.axes}
-        return {axis.name: mask.living() if isinstance(mask, BiMask) else [axis.size] for axis, mask in masks.items()}
+    def candidates(self, alive: Mapping[str, Tensor] | None = None) -> dict[str, list[Width]]:
+        """List the living sizes of every axis; a decided axis has one.
+
+        Args:
+            alive: by axis, flags (I, J) bool in place of the axis' own.
+        """
+        flags = {name: mask.alive_IJ for name, mask in self.undecided.items()} | dict(alive or {})
+        axes = self.backbone.axes
+        return {axis.name: axis.living(flags[axis.name]) if axis.name in flags else [axis.size] for axis in axes}
 
     def fuse(self) -> nn.Module:
-        """The plain timm network that computes the same function: gates and corrections folded into the weights.
+        """Build the plain timm network of the same function: gates and corrections folded into the weights.
 
         Raises:
             ValueError: some axis is undecided.
         """
         if self.undecided:
-            raise ValueError(
-                f"cannot fuse: {len(self.undecided)} axes are undecided, {next(iter(self.undecided))} first"
-            )
+            raise ValueError(f"cannot fuse: these axes are undecided: {', '.join(self.undecided)}")
         with torch.no_grad():
             return rebuild(self.net, self.gated_parameters(self.unit_masks({}, 0.0)))
 
     def _scale(self, cut: Cut, masks: Masks) -> Tensor | None:
-        """The factors along the dimension of `cut`, or None where there are none."""
-        axis = self.backbone.axis(cut.axis)
+        """Compute the factors along the dimension of `cut`; None where there are none."""
+        axis, mask_U = self.backbone.axis(cut.axis), masks[cut.axis]
+        copies = [mask_U] * cut.copies
         if cut.norm and axis.size != axis.full:
             ratio = math.sqrt(axis.full.units / axis.size.units)
-            factor = masks[cut.axis] * ratio if cut.gate else masks[cut.axis].new_full((axis.size.units,), ratio)
-            return factor.repeat(cut.copies)
-        if not cut.gate:
+            copies = [mask_U * ratio if cut.gate else torch.full_like(mask_U, ratio)] * cut.copies
+        elif not cut.gate:
             return None
-        mask_U = masks[cut.axis]
-        copies = [mask_U] * cut.copies
-        if cut.query and axis.size.width != axis.full.width:
+        elif cut.query and axis.size.width != axis.full.width:
             copies[0] = mask_U * math.sqrt(axis.size.width / axis.full.width)
-        return torch.cat(copies) if cut.copies > 1 else mask_U
+        return torch.cat(copies) if cut.copies > 1 else copies[0]
 
 
 def _at_stem(mask_BN: Tensor, grid: tuple[int, int], tokens: Tensor) -> Tensor:
-    """One flag per token of the stem: (B, N, E), finer than `grid` (B, h, w, E), or a sequence a patch (B N, n, E)."""
+    """Give one flag per token of the stem: (B, N, E), finer than `grid` (B, h, w, E), or a patch's own (B N, n, E)."""
     if tokens.dim() == 4:
-        mask_Bhw = mask_BN.view(-1, *grid)
-        return mask_Bhw.repeat_interleave(tokens.shape[1] // grid[0], 1).repeat_interleave(
-            tokens.shape[2] // grid[1], 2
-        )
+        rows, columns = tokens.shape[1] // grid[0], tokens.shape[2] // grid[1]
+        return mask_BN.view(-1, *grid).repeat_interleave(rows, 1).repeat_interleave(columns, 2)
     return mask_BN if len(tokens) == len(mask_BN) else mask_BN.reshape(-1, 1).expand(tokens.shape[:2])
 
 
-def _fresh_mask(name: str, backbone: Backbone) -> BiMask | Gate:
-    axis = backbone.axis(name)
+def _fresh_mask(axis: Axis) -> BiMask | Gate:
     return BiMask(axis) if len(axis.candidates) > 1 else Gate(axis, torch.ones(axis.size.units))
