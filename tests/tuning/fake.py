@@ -12,6 +12,7 @@ from typing import Any
 
 from ofb_ray.config import TrialSpec
 from ofb_ray.results.atomic import write_atomic, write_json
+from ofb_ray.results.files import trial_folder
 from ofb_ray.results.records import BudgetOutcome, Network, Record, read_record, write_record
 
 EPOCH_SECONDS = "OFB_FAKE_EPOCH_SECONDS"
@@ -82,9 +83,12 @@ def run_trial(
 
 
 def run_on_gpu(spec: TrialSpec, report: Callable[[dict[str, Any]], None], workdir: Path, **others: Any) -> Record:
-    """A second of work that notes when it ran and which GPUs it saw."""
+    """Trial 0 or 1: wait for the other one to begin, for a while; note when it ran and which GPUs it saw."""
     start = time.time()
-    time.sleep(1.0)
+    (workdir / "begun").touch()
+    other = trial_folder(workdir.parent, 1 - others["trial"]) / "begun"
+    while not other.exists() and time.time() < start + 10:
+        time.sleep(0.05)
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     write_json(workdir / "seen.json", {"start": start, "end": time.time(), "gpus": seen})
     record = make_record(spec, others["trial"], others["sweep"], params_explored=others["explored"] or {})
