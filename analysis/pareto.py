@@ -12,7 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from analysis import figures
-from analysis.drawing import growth
+from analysis.drawing import hypervolume_growth
 from analysis.fronts import selected_table
 from analysis.fronts.front_data import FrontData, front_data
 from analysis.fronts.objectives import NAMES, file_part, objective
@@ -142,7 +142,7 @@ def _write(results: Results, out: str | Path, options: FrontOptions) -> str:
     else:
         files |= figures.front_files(results, x, y, name=f"front{pair}")
     with mpl.rc_context(figures.STYLE):
-        grown = growth.growth_figure(results, data.x, data.y)
+        grown = hypervolume_growth.growth_figure(results, data.x, data.y)
         files |= figures.figure_files(grown, f"hypervolume{pair}") if grown else {}
     save(files, out)
     return terminal_summary(results, out, data, list(files), remarks)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ofb_ray.config import TrialSpec
-from ofb_ray.train.address import free_address
+from ofb_ray.train.rendezvous import free_address
 from ofb_ray.train.team import Team, process_group
 
 Job = Callable[[TrialSpec, Team], Any]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.fronts.volume import hypervolume
+from analysis.fronts.hypervolume import hypervolume
 from analysis.trials.compare import spec_value
 from analysis.trials.trial import Results, Trial
 from ofb_ray.results.history import epochs_of

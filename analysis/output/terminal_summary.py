@@ -9,8 +9,8 @@ from textwrap import shorten, wrap
 
 from analysis.fronts.budgets import best_of
 from analysis.fronts.front_data import FrontData
+from analysis.fronts.hypervolume import total
 from analysis.fronts.selected_table import HEAD, counts, human, notes, rows
-from analysis.fronts.volume import total
 from analysis.paper.baselines import backbone_of, is_imagenet
 from analysis.trials.trial import Results, Trial
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis import figures
-from analysis.drawing import growth
+from analysis.drawing import hypervolume_growth
 from analysis.fronts.budgets import budgets
 from analysis.fronts.objectives import objective
 from analysis.report.page import Picture
@@ -50,7 +50,7 @@ def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
     with mpl.rc_context(figures.STYLE):
         drawn: list[tuple[str, str, Figure | None]] = [
             ("The front", FRONT, figures.front_figure(results)),
-            ("Hypervolume", GROWN, growth.growth_figure(results, macs, top1)),
+            ("Hypervolume", GROWN, hypervolume_growth.growth_figure(results, macs, top1)),
             *(("Widths of the subnets", WIDTHS.format(which), widths.figure(same, which)) for same in networks),
             *_selected(results, folders),
         ]

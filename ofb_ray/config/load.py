@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ofb_ray.config import Json, Parameter, SweepSpec, yaml12
-from ofb_ray.config.check import check_cells, check_combinations, check_explored, known_keys
+from ofb_ray.config.check_explored import check_cells, check_combinations, check_explored, known_keys
 from ofb_ray.config.modules import make_importable
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.config.space import fields

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ofb_ray.config import Json, TrialSpec, put
-from ofb_ray.config.check import known_keys
+from ofb_ray.config.check_explored import known_keys
 from ofb_ray.errors import InputError, nearest
 
 PHASES = ("search", "finetune")

@@ -20,7 +20,7 @@ import torch
 from ofb_ray.config import TrialSpec
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.results.files import SHARED_FOLDER
-from ofb_ray.train.address import free_address
+from ofb_ray.train.rendezvous import free_address
 from ofb_ray.train.team import process_group
 from ofb_ray.trial.run import run_trial
 

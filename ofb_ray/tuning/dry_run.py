@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.config.space import expand_all, grid_points
 from ofb_ray.results.cells import cell_key, cell_label, cell_of, params_label, trial_total
-from ofb_ray.trial.estimate import Estimate, estimate_from_tflops, estimate_on_device
 from ofb_ray.trial.plan import Plan
+from ofb_ray.trial.time_estimate import Estimate, estimate_from_tflops, estimate_on_device
 from ofb_ray.tuning.console.live import count, duration
 from ofb_ray.tuning.prepare import Launch
 

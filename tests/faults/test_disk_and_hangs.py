@@ -237,9 +237,9 @@ def test_an_attempt_that_raises_leaves_its_cause_and_the_next_one_removes_it(
 )
 def test_a_silent_process_ends_itself_and_says_where_it_stood(tmp_path: Path, hang: str, reason: str | None) -> None:
     code = (
-        "import re, sys, time; from pathlib import Path; from ofb_ray.tuning.ray import silence\n"
-        "silence.GRACE_SECONDS = 0.5\n"
-        "with silence.ends_when_silent(0.01, Path(sys.argv[1])) as alive:\n"
+        "import re, sys, time; from pathlib import Path; from ofb_ray.tuning.ray import hang_watch\n"
+        "hang_watch.GRACE_SECONDS = 0.5\n"
+        "with hang_watch.ends_when_silent(0.01, Path(sys.argv[1])) as alive:\n"
         "    for _ in range(3): time.sleep(0.4); alive()\n"
         f"    {hang}\n"
     )

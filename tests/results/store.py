@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from ofb_ray.train.address import free_address
+from ofb_ray.train.rendezvous import free_address
 
 BUCKET = "bucket"
 _POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}

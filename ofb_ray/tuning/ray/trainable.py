@@ -17,9 +17,9 @@ from ofb_ray.results.attempt import Attempt, SupersededError, attempt
 from ofb_ray.results.files import DEATH_FILE, LOG_FILE, PROGRESS_FILE, Progress
 from ofb_ray.tuning.lifecycle.early_stop import early_stop
 from ofb_ray.tuning.lifecycle.failures import describe, disk_trouble, repeated, write_death, write_failed
+from ofb_ray.tuning.ray.hang_watch import ends_when_silent
 from ofb_ray.tuning.ray.job import Job
 from ofb_ray.tuning.ray.process import logged, run_function
-from ofb_ray.tuning.ray.silence import ends_when_silent
 from ofb_ray.tuning.ray.workers import team
 
 

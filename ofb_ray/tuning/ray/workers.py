@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ofb_ray.config import Resources
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import LOG_FILE
-from ofb_ray.train.address import free_address
+from ofb_ray.train.rendezvous import free_address
 from ofb_ray.tuning.ray.job import Job
 from ofb_ray.tuning.ray.process import logged, prepare_process, run_worker
 

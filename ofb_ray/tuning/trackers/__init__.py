@@ -96,7 +96,7 @@ class Trackers:
 def _maker(name: str, options: dict[str, str], folder: Path, sweep: str, named: str) -> Callable[[], Tracker]:
     def make() -> Tracker:
         if name == "tensorboard":
-            from ofb_ray.tuning.trackers.board import Board
+            from ofb_ray.tuning.trackers.tensorboard_runs import Board
 
             return Board(folder / name)
         if name == "mlflow":

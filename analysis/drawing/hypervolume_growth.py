@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.drawing.marks import COLOURS
+from analysis.fronts.hypervolume import Growth, growth, reference_of
 from analysis.fronts.objectives import Objective
-from analysis.fronts.volume import Growth, growth, reference_of
 from analysis.trials.trial import Results
 
 LINES = ("-", "--", "-.", ":")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.drawing.growth import growth_figure
+from analysis.drawing.hypervolume_growth import growth_figure
+from analysis.fronts.hypervolume import growth, hypervolume, reference_of, total
 from analysis.fronts.objectives import Objective, objective
-from analysis.fronts.volume import growth, hypervolume, reference_of, total
 from analysis.trials.read import read
 from analysis.trials.trial import Results
 from ofb_ray.results.records import Record
