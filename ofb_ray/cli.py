@@ -1,4 +1,4 @@
-"""The command line `ofb-ray`: reads arguments and files, calls the library, prints, and returns an exit code.
+"""Read the arguments of `ofb-ray`, call the library, print, and return an exit code; policy is the library's.
 
 0: all trials finished. 1: some failed, or the sweep was interrupted. 2: bad input, told in one line.
 Heavy modules are imported inside the commands, so that `--help` and a misspelt key answer at once.
@@ -25,12 +25,12 @@ from ofb_ray.results.store import fetched, is_uri, readable
 if TYPE_CHECKING:
     from ofb_ray.results.facts import TrialFacts
 
-RUN_TRIAL = "ofb_ray.trial:run_trial"
+Commands = argparse._SubParsersAction  # argparse has no public name for what holds its subcommands
 BACKENDS = ("torch", "compile", "onnxruntime")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Bad input is one line on stderr and code 2."""
+    """Run one command and return its exit code. Bad input is one line on stderr and code 2."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -56,6 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=version.Version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_sweep(commands)
+    _add_trial(commands)
+    status = commands.add_parser("status", help="show the state and progress of every trial")
+    status.set_defaults(command=_status)
+    status.add_argument("results", metavar="RESULTS", help="results folder or URI, <storage>/<sweep name>")
+    _add_export(commands)
+    _add_latency(commands)
+    sweeps.add_command(commands)
+    completion.add_command(commands, parser)
+    return parser
+
+
+def _add_sweep(commands: Commands[argparse.ArgumentParser]) -> None:
     sweep = commands.add_parser("sweep", help="run a sweep, or continue it where it stopped")
     sweep.set_defaults(command=_sweep)
     _sweep_arguments(sweep)
@@ -66,15 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--resume", action="store_true", help="insist that the sweep has been started before")
     sweep.add_argument("--extend", action="store_true", help="let the sweep have more budgets or seeds than it had")
     sweep.add_argument("--retry-failed", action="store_true", help="run failed trials again, under their numbers")
-    sweep.add_argument("--trial-function", default=RUN_TRIAL, help=argparse.SUPPRESS)
+    sweep.add_argument("--trial-function", help=argparse.SUPPRESS)
+
+
+def _add_trial(commands: Commands[argparse.ArgumentParser]) -> None:
     trial = commands.add_parser("trial", help="run a sweep's first trial here, without Ray, or a recorded one again")
     trial.set_defaults(command=_trial)
     _sweep_arguments(trial, nargs="?")
     trial.add_argument("--from", dest="record", metavar="RECORD", help="a trial folder or record.json: run it again")
     trial.add_argument("--out", help="folder of the trial (default: results/<name>-trial)")
-    status = commands.add_parser("status", help="show the state and progress of every trial")
-    status.set_defaults(command=_status)
-    status.add_argument("results", metavar="RESULTS", help="results folder or URI, <storage>/<sweep name>")
+
+
+def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
     export = commands.add_parser("export", help="write a finished trial as a plain timm model")
     export.set_defaults(command=_export)
     export.add_argument("trial", metavar="TRIAL", help="trial folder or URI, <storage>/<sweep name>/<number>")
@@ -82,26 +98,33 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--onnx", action="store_true", help="write model.onnx, too, checked for equal outputs")
     export.add_argument("--program", action="store_true", help="write model.pt2 (torch.export), too, checked as well")
     export.add_argument("--measure", action="store_true", help="measure latency first, as `ofb-ray latency` does")
+    _latency_arguments(export)
+
+
+def _add_latency(commands: Commands[argparse.ArgumentParser]) -> None:
     latency = commands.add_parser("latency", help="time subnets against their dense network, in turns")
     latency.set_defaults(command=_latency)
     latency.add_argument("places", nargs="+", metavar="TRIAL_OR_RESULTS", help="trial or results folders or URIs")
-    for command in (export, latency):
-        command.add_argument(
-            "--batch", type=_count, action="append", help="batch size, may be repeated (default: 1 and 16)"
-        )
-        command.add_argument(
-            "--backend", choices=BACKENDS, action="append", help="backend, may be repeated (default: all)"
-        )
-        command.add_argument("--threads", type=_count, help="threads of torch and onnxruntime (default: torch's)")
-        command.add_argument(
-            "--seconds",
-            type=_duration,
-            default=30.0,
-            help="seconds for each backend and batch size, at most (default: 30)",
-        )
-    sweeps.add_command(commands)
-    completion.add_command(commands, parser)
-    return parser
+    _latency_arguments(latency)
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    parser.add_argument("file", metavar="SWEEP", nargs=nargs, help="a YAML file, or the name of a shipped sweep")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as search.epochs=3"
+    )
+
+
+def _latency_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch", type=_count, action="append", help="batch size, may be repeated (default: 1 and 16)")
+    parser.add_argument("--backend", choices=BACKENDS, action="append", help="backend, may be repeated (default: all)")
+    parser.add_argument("--threads", type=_count, help="threads of torch and onnxruntime (default: torch's)")
+    parser.add_argument(
+        "--seconds",
+        type=_duration,
+        default=30.0,
+        help="seconds for each backend and batch size, at most (default: 30)",
+    )
 
 
 def _duration(text: str) -> float:
@@ -116,17 +139,10 @@ def _count(text: str) -> int:
     return value
 
 
-def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
-    parser.add_argument("file", metavar="SWEEP", nargs=nargs, help="a YAML file, or the name of a shipped sweep")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as search.epochs=3"
-    )
-
-
 def _sweep(arguments: argparse.Namespace) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a scheduler says Ctrl-C
-    from ofb_ray.tuning.prepare import prepare
+    from ofb_ray.tuning.prepare import RUN_TRIAL, prepare
 
     launch = prepare(
         arguments.file,
@@ -134,7 +150,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         storage=arguments.storage,
         address=arguments.address,
-        function=arguments.trial_function,
+        function=arguments.trial_function or RUN_TRIAL,
         resume=arguments.resume,
         extend=arguments.extend,
         retry_failed=arguments.retry_failed,

@@ -1,4 +1,4 @@
-"""A recorded trial once more, from its record alone, and how its numbers compare with the record's."""
+"""Run a recorded trial again, from its record alone, and compare its numbers with the record's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ofb_ray.trial.local_workers import local_team
 from ofb_ray.trial.run import run_trial
 from ofb_ray.tuning.console import report
 
-# What decides the bits on a CPU, beside the spec; the rest of the environment is told in the record.
+# What decides the bits on a CPU, beside the spec.
 _BITS = ("torch", "timm", "numpy", "device", "device_name", "threads", "workers")
 _SHOWN = 8
 
@@ -48,27 +48,27 @@ def rerun(location: str, out: Path | None) -> int:
     start = time.monotonic()
     team = local_team(int(environment.get("workers") or 1), spec, folder, record.sweep)
     with report.TrialLine() as line, team:
-        made = run_trial(spec, line.show, folder, shared=folder / SHARED_FOLDER, sweep=record.sweep)
-    print(report.trial_summary(made, folder, time.monotonic() - start))
+        again = run_trial(spec, line.show, folder, shared=folder / SHARED_FOLDER, sweep=record.sweep)
+    print(report.trial_summary(again, folder, time.monotonic() - start))
     if earlier:
         print(f"nothing was run: {folder} holds a trial that has ended, and is compared; remove it to run again")
-    found = [*differences(record, made), *_weights(source, folder)]
-    epochs = len(made.history)
-    if not found:
-        print(f"equal to the record: {epochs} epochs, {len(made.events)} cuts, widths, accuracies, MACs, parameters")
+    lines = [*differences(record, again), *_weights(source, folder)]
+    epochs = len(again.history)
+    if not lines:
+        print(f"equal to the record: {epochs} epochs, {len(again.events)} cuts, widths, accuracies, MACs, parameters")
         return 0
     print(f"differs from the record of trial {record.trial}:")
-    for text in found[:_SHOWN]:
+    for text in lines[:_SHOWN]:
         print(f"  {text}")
-    if len(found) > _SHOWN:
-        print(f"  ... and {len(found) - _SHOWN} more")
-    for text in _other_ground(record, made):
+    if len(lines) > _SHOWN:
+        print(f"  ... and {len(lines) - _SHOWN} more")
+    for text in _explanations(record, again):
         print(f"  {text}")
     return 1
 
 
 def differences(first: Record, second: Record) -> list[str]:
-    """What differs between two records of one trial, a line each, times and places apart; nothing if they are equal."""
+    """List what differs between two records of one trial, apart from times and machines, a line each."""
     found = [f"status: {first.status}, now {second.status}"] if first.status != second.status else []
     for name in ("dense", "subnet", "arch", "budget"):
         before, now = ({} if each is None else _plain(each) for each in (getattr(first, name), getattr(second, name)))
@@ -109,7 +109,7 @@ def _plain(value: Any) -> Any:
 
 
 def _leaves(before: Any, now: Any, name: str) -> Iterator[str]:
-    """A line for each leaf of two trees that is not equal."""
+    """Write a line for each leaf of two trees that is not equal."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in before | now:
             yield from _leaves(before.get(key), now.get(key), f"{name}.{key}")
@@ -118,7 +118,7 @@ def _leaves(before: Any, now: Any, name: str) -> Iterator[str]:
 
 
 def _rows(before: list[dict[str, Any]], now: list[dict[str, Any]], name: str) -> Iterator[str]:
-    """The first row that differs says where two runs parted; the rows behind it follow from it."""
+    """Write a line about the first row that differs: the rows behind it follow from it."""
     for number, (one, other) in enumerate(zip(before, now, strict=False)):
         if lines := list(_leaves(one, other, name)):
             phase = f"{one['phase']} " if "phase" in one else ""
@@ -129,19 +129,19 @@ def _rows(before: list[dict[str, Any]], now: list[dict[str, Any]], name: str) ->
 
 
 def _weights(source: Path, folder: Path) -> list[str]:
-    """Whether the subnet's weights differ, where the original still has them."""
+    """Compare the subnet's weights, where the original still has them."""
     one, other = source / WEIGHTS_FILE, folder / WEIGHTS_FILE
     if one.exists() and other.exists() and one.read_bytes() != other.read_bytes():
         return [f"{WEIGHTS_FILE}: other bits"]
     return []
 
 
-def _other_ground(record: Record, made: Record) -> list[str]:
-    """What may explain a difference."""
-    then, now = record.environment, made.environment
+def _explanations(record: Record, again: Record) -> list[str]:
+    """List what may explain a difference."""
+    then, now = record.environment, again.environment
     lines = [f"{name} was {then.get(name)}, is {now.get(name)}" for name in _BITS if then.get(name) != now.get(name)]
     if record.status == "stopped":
         lines.append("the record's trial was stopped by a gate, which is asked in sweeps alone")
-    if made.environment.get("device") != "cpu":
+    if again.environment.get("device") != "cpu":
         lines.append("on a GPU sums are not repeated bit for bit")
     return lines or ["versions, device and threads are those of the record"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from ofb_ray.config import TrialSpec
 from ofb_ray.train.rendezvous import free_address
 from ofb_ray.train.team import Team, process_group
+from tests.processes import CONTEXT
 
 Job = Callable[[TrialSpec, Team], Any]
 
@@ -19,9 +19,8 @@ Job = Callable[[TrialSpec, Team], Any]
 def in_processes(job: Job, spec: TrialSpec, folder: Path, world: int = 2) -> list[Any]:
     """What `job` returns on every rank of `world` processes."""
     address = free_address("127.0.0.1")
-    context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_joined, args=(job, spec, rank, world, address, folder)) for rank in range(world)
+        CONTEXT.Process(target=_joined, args=(job, spec, rank, world, address, folder)) for rank in range(world)
     ]
     for process in processes:
         process.start()

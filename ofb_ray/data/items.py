@@ -206,12 +206,10 @@ def _described(item: Any) -> str:
 
 def _label(dataset: Any, index: int, part: str) -> int:
     label = pair(dataset, index, part)[1]
-    try:
+    with contextlib.suppress(TypeError, ValueError, RuntimeError):
         whole = int(label)
-        if whole == float(label):
+        if whole == label:  # neither "3" nor 3.5
             return whole
-    except (TypeError, ValueError, RuntimeError):
-        pass
     raise InputError(
         f"the label of item {index} of its {part} set is {label!r:.80}, not a whole number from 0 on", key="data.name"
     )

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 from filelock import FileLock, Timeout
+from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -36,9 +37,9 @@ class DenseFile(JsonFile):
     """`dense.json`, beside the weights that it completes: size, accuracy and training of a dense network."""
 
     NAME: ClassVar[str] = DENSE_FILE
-    network: Network
-    seconds: float
-    history: list[Row]
+    network: Network = Field(description="size and accuracy")
+    seconds: float = Field(description="wall time of its training, in seconds")
+    history: list[Row] = Field(description="one row for each epoch")
 
 
 @dataclass(frozen=True)

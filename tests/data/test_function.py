@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -107,6 +108,14 @@ def test_labels_that_a_dataset_keeps_but_does_not_give_are_not_believed() -> Non
 
     shifted = Shifted(40)
     assert labels_of(shifted, "train").tolist() == [(label + 1) % 4 for label in shifted.targets]
+
+
+@pytest.mark.parametrize("label", ["3", 3.5, None, [0, 1], torch.zeros(4)])
+def test_only_whole_numbers_are_labels(label: Any) -> None:
+    with pytest.raises(InputError, match="not a whole number"):
+        labels_of([(toy.Toy()[0][0], label)], "train")
+    for same in (3, 3.0, torch.tensor(3), np.int64(3)):
+        assert labels_of([(toy.Toy()[0][0], same)], "train").tolist() == [3]
 
 
 def test_datasets_in_memory_are_named_by_what_they_hold() -> None:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# Prints a line a report, so that the test knows where the process is.
-SCRIPT = """
-import json, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from ofb_ray.trial import run_trial
+from ofb_ray.trial.run import run_trial
+from tests.processes import Forked
 from tests.small import small_spec
-spec = small_spec(dense={"epochs": 4}, search={"epochs": 4}, finetune={"epochs": 4})
-folder = Path(sys.argv[1])
-run_trial(spec, lambda report: print(report["phase"], flush=True), folder / "trial", shared=folder / "shared")
-"""
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stdout=subprocess.PIPE, text=True)
+def train(folder: Path) -> None:
+    """Run the trial of `folder`; prints a line a report, so that the test knows where the process is."""
+    spec = small_spec(dense={"epochs": 4}, search={"epochs": 4}, finetune={"epochs": 4})
+    run_trial(spec, lambda report: print(report["phase"], flush=True), folder / "trial", shared=folder / "shared")
+
+
+def start(folder: Path) -> Forked:
+    return Forked(train, folder, cwd=folder, env=os.environ)
 
 
 def comparable(folder: Path) -> dict[str, Any]:
@@ -48,7 +44,6 @@ def test_killed_in_every_phase(uninterrupted: Path, tmp_path: Path, seed: int) -
     killed = 0
     for phase in ("dense", "search", "finetune"):
         process = start(tmp_path)
-        assert process.stdout is not None
         for line in process.stdout:
             if line.strip() == phase:
                 time.sleep(rng.uniform(0, 0.15))

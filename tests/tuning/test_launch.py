@@ -20,6 +20,7 @@ from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, RECORD_FILE, trial_folder
 from ofb_ray.tuning.execute import execute
 from ofb_ray.tuning.prepare import prepare
+from tests.processes import Forked, ofb_ray
 from tests.tuning.fake import EPOCH_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,25 +40,18 @@ def command(tmp_path: Path, *arguments: str, **changes: Any) -> list[str]:
 
 
 def start(
-    tmp_path: Path,
-    line: list[str],
-    epoch_seconds: float = 0.02,
-    path: str = "",
-    environment: dict[str, str] | None = None,
-) -> subprocess.Popen[str]:
-    known = {**os.environ, EPOCH_SECONDS: str(epoch_seconds), "PYTHONPATH": f"{path}{ROOT}", "TERM": "dumb"}
-    return subprocess.Popen(
-        line,
-        cwd=tmp_path,
-        env={**known, **(environment or {})},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    tmp_path: Path, line: list[str], epoch_seconds: float = 0.02, environment: dict[str, str] | None = None
+) -> Forked:
+    """Start a command of `command` in a process that has torch imported, with fake epochs of so many seconds."""
+    return ofb_ray(line[3:], tmp_path, {**known(epoch_seconds), **(environment or {})})
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def known(epoch_seconds: float = 0.02, path: str = "") -> dict[str, str]:
+    """The environment of a command: how long fake epochs take, and where its modules lie."""
+    return {**os.environ, EPOCH_SECONDS: str(epoch_seconds), "PYTHONPATH": f"{path}{ROOT}", "TERM": "dumb"}
+
+
+def wait_for(condition: Callable[[], bool], process: Forked) -> None:
     end = time.monotonic() + 180  # a machine that does other things, too
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -150,10 +144,10 @@ def _rerun_starts_no_ray(tmp_path: Path, line: list[str]) -> None:
     for name in ("ray", "optuna"):
         (tmp_path / "hidden" / name).mkdir(parents=True)
         (tmp_path / "hidden" / name / "__init__.py").write_text("raise ImportError('hidden')")
-    again = start(tmp_path, line, path=f"{tmp_path / 'hidden'}:")
-    out, error = again.communicate(timeout=300)
-    assert again.returncode == 0, out + error
-    assert "all 8 trials are done" in out
+    environment = known(path=f"{tmp_path / 'hidden'}:")
+    again = subprocess.run(line, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "all 8 trials are done" in again.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -179,7 +173,6 @@ def test_a_signal_while_ray_starts_ends_in_one_line(tmp_path: Path) -> None:
     """A scheduler's SIGTERM before any trial runs: Ray alone would print its own stack and abort."""
     pytest.importorskip("aiohttp_cors")  # without the dashboard nothing tells that Ray has started
     process = start(tmp_path, command(tmp_path))
-    assert process.stdout is not None
     assert "dashboard" in process.stdout.readline()
     process.terminate()
     _, error = process.communicate(timeout=300)

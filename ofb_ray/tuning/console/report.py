@@ -1,11 +1,10 @@
-"""What the commands print beside the live display: the dry run, the end of a sweep, one trial without Ray."""
+"""What the commands print beside the live display: the end of a sweep, and one trial without Ray."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -20,9 +19,6 @@ from ofb_ray.results.folder import results_folder
 from ofb_ray.results.records import Record
 from ofb_ray.results.store import is_uri
 from ofb_ray.tuning.console.live import describe_outcome, duration
-
-if TYPE_CHECKING:
-    pass
 
 
 def failures(location: str | Path, facts: Sequence[TrialFacts]) -> list[str]:
@@ -44,7 +40,7 @@ def _failure(fact: TrialFacts, log: str) -> str:
 
 
 def resume_command(file: str, overrides: Sequence[str], address: str | None, spec: SweepSpec) -> str:
-    """The command that continues a sweep."""
+    """Write the command that continues a sweep."""
     parts = ["ofb-ray", "sweep", file, *(part for override in overrides for part in ("--set", override))]
     parts += ["--address", address] if address else []
     parts += ["--storage", spec.storage if is_uri(spec.storage) else str(results_folder(spec).parent)]
@@ -53,7 +49,7 @@ def resume_command(file: str, overrides: Sequence[str], address: str | None, spe
 
 
 def check_trial_folder(folder: Path, spec: TrialSpec) -> None:
-    """The folder of `ofb-ray trial` is new or holds this very trial; its trial.json is written.
+    """Check that the folder of `ofb-ray trial` is new or holds this very trial, and write its trial.json.
 
     Raises:
         InputError: it holds another trial or something else, or nothing can be written there.
@@ -76,7 +72,13 @@ def _check_trial_folder(folder: Path, spec: TrialSpec) -> None:
 
 
 def trial_summary(record: Record, folder: Path, seconds: float) -> str:
-    """How one trial ended and what to do with it."""
+    """Say how one trial ended and what to do with it.
+
+    Args:
+        record: its record.
+        folder: its folder.
+        seconds: wall time that this command took.
+    """
     text = f"{describe_outcome(record.outcome)} in {duration(seconds)}; record: {folder / RECORD_FILE}"
     if record.status == "finished":
         text += f"\nexport it: ofb-ray export {shlex.quote(str(folder))} --to {shlex.quote(folder.name)}-model"
@@ -84,7 +86,7 @@ def trial_summary(record: Record, folder: Path, seconds: float) -> str:
 
 
 class TrialLine:
-    """The progress of one trial: a line that changes on a terminal, a line for each phase elsewhere."""
+    """Show the progress of one trial: a line that changes on a terminal, a line for each phase elsewhere."""
 
     def __init__(self) -> None:
         self._phase = ""
@@ -101,7 +103,7 @@ class TrialLine:
             self._live.stop()
 
     def show(self, progress: Json) -> None:
-        """Take a report of run_trial."""
+        """Show a report of run_trial."""
         known = {key: progress[key] for key in ("loss", "top1_val") if progress.get(key) is not None}
         epoch = f"{progress.get('epoch', 0)}/{progress.get('epochs', 0)}"
         share = 100 * float(progress.get("progress") or 0)

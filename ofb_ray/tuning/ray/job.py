@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ofb_ray.config import GateSpec, Json
+from ofb_ray.config.modules import importable_folders
 from ofb_ray.results.files import TrialFile, trial_folder
 from ofb_ray.results.store import local_copy
 
@@ -24,6 +25,7 @@ class Job:
         silent_minutes: minutes without a report after which a process ends itself; None: never.
         keep_search: keep what the search finds, for trials that are promoted.
         gate: the early stop of the sweep, if it has one.
+        modules: folders in which the driver has found modules of the user's, that of the sweep file among them.
     """
 
     trial: TrialFile
@@ -37,6 +39,7 @@ class Job:
     silent_minutes: float | None
     keep_search: bool
     gate: GateSpec | None
+    modules: tuple[str, ...] = field(default_factory=importable_folders)
 
     @property
     def number(self) -> int:
@@ -55,7 +58,7 @@ class Job:
 
     def config(self) -> Json:
         """Return the plain mapping that Ray Tune takes as a trial's config."""
-        plain: Json = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain: Json = {each.name: getattr(self, each.name) for each in fields(self)}
         plain |= {"trial": self.trial.model_dump(exclude_unset=True), "results": str(self.results)}
         return plain | {"gate": self.gate.model_dump() if self.gate else None}
 

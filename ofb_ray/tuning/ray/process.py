@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ofb_ray.config import Json
+from ofb_ray.config.modules import make_importable
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import LOG_FILE, SHARED_FOLDER
 from ofb_ray.tuning.lifecycle.early_stop import EarlyStop
@@ -29,6 +30,8 @@ def prepare_process(job: Job) -> None:
     """Go to the driver's folder, where relative paths start, import the function, take a torch thread for each CPU."""
     if os.path.isdir(job.here):  # Ray has gone to a folder of its own; another machine may lack the driver's
         os.chdir(job.here)
+    for folder in job.modules:
+        make_importable(folder)
     resolve(job.function)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(max(1, int(job.cpus)))

@@ -18,8 +18,8 @@ import ray
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
+from ofb_ray.tuning.ray.head_watch import HeadWatch, ping
 from ofb_ray.tuning.ray.resources import Machine, check_nodes
-from ofb_ray.tuning.ray.watch import Watch, ping
 
 _TOKEN = (
     "the cluster wants its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) "
@@ -49,23 +49,23 @@ def session(spec: SweepSpec, address: str | None, machine: Machine | None = None
         options: dict[str, Any] = {"num_cpus": machine.cpus, "num_gpus": machine.gpus}
         options["include_dashboard"] = _dashboard_installed()
         context: Any = ray.init(address="local", **options, **quiet)
-        _answer_sigterm(on_sigterm)
+        _restore_sigterm(on_sigterm)
         if context.dashboard_url:
             print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
     else:
         _join(address, quiet)
-        _answer_sigterm(on_sigterm)
+        _restore_sigterm(on_sigterm)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        with Watch(ray.get_runtime_context().gcs_address):
+        with HeadWatch(ray.get_runtime_context().gcs_address):
             yield machine.slots if machine is not None else _cluster_slots(spec)
             ray.shutdown()
     finally:
         ray.shutdown()
-        _answer_sigterm(on_sigterm)
+        _restore_sigterm(on_sigterm)
 
 
-def _answer_sigterm(handler: Any) -> None:
+def _restore_sigterm(handler: Any) -> None:
     """Put the caller's handler back: Ray takes SIGTERM for a crash, whose stack it prints, and leaves the default."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
@@ -88,20 +88,20 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
             "or through `ray job submit`",
             key="--address",
         )
-    said = ""
+    printed = ""
     try:
         if ":" in address:
             ping(address)  # where nothing listens Ray would try for more than a minute
-        with _stderr_kept() as read:
+        with _captured_stderr() as read:
             try:
                 ray.init(address=address, **quiet)
             except Exception:
-                said = read()
+                printed = read()
                 raise
     except ray.exceptions.AuthenticationError:
         raise InputError(_TOKEN, key="--address") from None
     except (OSError, ValueError, RuntimeError) as error:
-        if "InvalidAuthToken" in said:
+        if "InvalidAuthToken" in printed:
             raise InputError(_TOKEN, key="--address") from None
         if str(error).startswith("Version mismatch"):
             versions = " ".join(str(error).split())
@@ -129,7 +129,7 @@ def _cluster_slots(spec: SweepSpec) -> int:
 
 
 @contextmanager
-def _stderr_kept() -> Iterator[Callable[[], str]]:
+def _captured_stderr() -> Iterator[Callable[[], str]]:
     """Keep what is written to stderr, by Ray's C++ parts too, off the terminal; yields what reads it."""
     sys.stderr.flush()
     before = os.dup(2)

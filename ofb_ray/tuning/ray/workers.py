@@ -77,7 +77,7 @@ def team(job: Job) -> Iterator[None]:
 
 
 def _raise_bad_input(references: list[Any]) -> None:
-    """What broke the connection may be a worker's bad input, which its answer tells a moment later."""
+    """Raise a worker's bad input, if that broke the connection: its answer comes a moment later."""
     ready, _ = ray.wait(references, num_returns=len(references), timeout=2)
     for reference in ready:
         try:

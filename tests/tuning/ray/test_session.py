@@ -66,8 +66,9 @@ def test_only_a_sweep_that_says_how_many_waits_for_nodes(
 
 def test_a_lost_head_ends_the_process_with_a_line() -> None:
     code = (
-        "import time; from ofb_ray.tuning.ray import watch; watch.PATIENCE_SECONDS = 1.0; watch.PING_SECONDS = 0.2\n"
-        f"with watch.Watch('127.0.0.1:{free_port()}'): time.sleep(30)"
+        "import time; from ofb_ray.tuning.ray import head_watch as watch\n"
+        "watch.PATIENCE_SECONDS, watch.PING_SECONDS = 1.0, 0.2\n"
+        f"with watch.HeadWatch('127.0.0.1:{free_port()}'): time.sleep(30)"
     )
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=25)
     assert answer.returncode == 1

@@ -1,4 +1,4 @@
-"""Ends a driver whose Ray head is gone, with a line that says how to go on; Ray itself would end it without one."""
+"""End a driver whose Ray head is gone, with a line that says how to go on; Ray itself would end it without one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def ping(address: str, timeout: float = PING_SECONDS) -> None:
     socket.create_connection((host.strip("[]"), int(port)), timeout=timeout).close()
 
 
-class Watch:
-    """Knocks at Ray's head every few seconds while the context lasts.
+class HeadWatch:
+    """Ping Ray's head every few seconds while the context lasts.
 
     After `PATIENCE_SECONDS` without an answer the process ends with exit code 1, from a thread: the main thread waits
     inside Ray, which no exception reaches. What is finished is on file already, and a resume needs nothing else.
@@ -33,9 +33,9 @@ class Watch:
 
     def __init__(self, address: str) -> None:
         self._address, self._done = address, threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="head-watch", daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> HeadWatch:
         self._thread.start()
         return self
 
