@@ -14,6 +14,7 @@ import pytest
 
 from docs.tools.notebook import NOTEBOOK, executed, from_script
 from ofb_ray.results.records import read_record
+from tests.cluster.nodes import wait_for
 from tests.docs.tutorial import ROOT, blocks, run
 
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -57,7 +58,15 @@ def ended(pid_file: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(int(pid_file.read_text()), signal.SIGTERM)
+            pid = int(pid_file.read_text())
+            os.kill(pid, signal.SIGTERM)
+            wait_for(lambda: not alive(pid), what="the head goes on")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.slow
