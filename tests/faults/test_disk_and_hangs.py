@@ -210,6 +210,7 @@ def test_an_attempt_that_raises_leaves_its_cause_and_the_next_one_removes_it(
         gate=None,
     ).config()
     assert json.loads(json.dumps(config)) == config  # nothing but what every version of Ray can send
+    assert Job.of(config).config() == config
 
     def raises(*_: object, **__: object) -> None:
         (own / PROGRESS_FILE).write_text('{"phase": "search", "epoch": 3}')

@@ -60,13 +60,14 @@ class Job:
         """Return the plain mapping that Ray Tune takes as a trial's config."""
         plain: Json = {each.name: getattr(self, each.name) for each in fields(self)}
         plain |= {"trial": self.trial.model_dump(exclude_unset=True), "results": str(self.results)}
-        return plain | {"gate": self.gate.model_dump() if self.gate else None}
+        return plain | {"gate": self.gate.model_dump() if self.gate else None, "modules": list(self.modules)}
 
     @classmethod
     def of(cls, config: Json) -> Job:
         """Read a job back from the config that Ray Tune hands on."""
-        trial, gate = TrialFile.model_validate(config["trial"]), config["gate"]
-        typed = {"trial": trial, "results": Path(config["results"]), "gate": gate and GateSpec.model_validate(gate)}
+        gate, modules = config["gate"], tuple(config["modules"])
+        typed = {"trial": TrialFile.model_validate(config["trial"]), "results": Path(config["results"])}
+        typed |= {"gate": gate and GateSpec.model_validate(gate), "modules": modules}
         return cls(**{**config, **typed})
 
 
