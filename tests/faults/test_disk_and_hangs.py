@@ -20,7 +20,7 @@ from ofb_ray.results import folder, records
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.driver import SweepResults
 from ofb_ray.results.facts import read_facts
-from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, Death, TrialFile, trial_folder
+from ofb_ray.results.files import JOURNAL_FILE, LOG_FILE, PROGRESS_FILE, Death, Progress, TrialFile, trial_folder
 from ofb_ray.tuning.execute import Rounds
 from ofb_ray.tuning.lifecycle.failures import repeated, write_death
 from ofb_ray.tuning.lifecycle.outcome import Outcomes
@@ -176,6 +176,20 @@ def test_why_a_trial_died_is_told_by_itself_or_by_ray_and_not_by_its_log(
     assert record is not None
     assert record.reason == f"{reason} (1 attempts, see {LOG_FILE})"
     assert runner.closed == [record]
+
+
+@pytest.mark.parametrize(("age", "reason"), [(61.0, "no report for 1 minutes"), (20.0, "its process died")])
+def test_a_process_that_could_leave_no_word_is_told_by_the_age_of_its_last_report(
+    tmp_path: Path, age: float, reason: str
+) -> None:
+    suggestions = open_sweep(tmp_path, sweep(sampler="random", failure={"retries": 0, "silent_minutes": 1}))
+    issue(suggestions)
+    own = trial_folder(tmp_path, 0)
+    Progress(phase="search", epoch=2, time=time.time() - age).write(own)
+    Outcomes(SweepResults(tmp_path), suggestions, Stop(), FakeRunner()).close(0)
+    record = records.read_record(own)
+    assert record is not None
+    assert record.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(

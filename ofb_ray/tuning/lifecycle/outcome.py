@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -81,14 +82,24 @@ class Outcomes:
         if self._runner.recovered(number) < retries and not self._last:
             self.given_up.add(number)
             return None
-        cause = _cause(folder, self._runner.last_words(number))
+        cause = _cause(folder, progress, self._spec.failure.silent_minutes, self._runner.last_words(number))
         return write_failed(folder, f"{cause} ({retries + 1} attempts, see {LOG_FILE})")
 
 
-def _cause(folder: Path, last_words: str) -> str:
-    """Say why the last attempt died: by its own word, or else by that of the one who ran it."""
+def _cause(folder: Path, progress: Progress | None, silent_minutes: float | None, last_words: str) -> str:
+    """Say why the last attempt died: by its own word, by its silence, or else by the word of the one who ran it.
+
+    C code that hangs and keeps the interpreter's lock leaves no word: the age of the last report then tells it.
+
+    Args:
+        progress: the attempt's last report, None before the first.
+        silent_minutes: after which an attempt is ended as hung; None never.
+    """
     if (death := Death.read(folder)) is not None:
         return death.reason
+    reported = progress.time if progress is not None else None
+    if silent_minutes and reported is not None and time.time() - reported >= 60 * silent_minutes:
+        return f"no report for {silent_minutes:g} minutes"
     if "low on memory" in last_words:  # Ray's memory monitor kills without a warning
         return "its machine ran out of memory"
     return "its process died (killed, or the machine was lost)"
