@@ -11,8 +11,9 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
-from analysis import figures
 from analysis.drawing import hypervolume_growth
+from analysis.drawing.front import front_files
+from analysis.drawing.style import STYLE, figure_files
 from analysis.fronts import selected_table
 from analysis.fronts.front_data import FrontData, front_data
 from analysis.fronts.objectives import NAMES, file_part, objective
@@ -138,12 +139,12 @@ def _write(results: Results, out: str | Path, options: FrontOptions) -> str:
     }
     if published:
         name = "rivals" if x == X and y == "top1_test" else f"rivals{pair}"
-        files |= figures.front_files(results, x, y, published, name) | {f"{name}.csv": baselines_csv(published)}
+        files |= front_files(results, x, y, published, name) | {f"{name}.csv": baselines_csv(published)}
     else:
-        files |= figures.front_files(results, x, y, name=f"front{pair}")
-    with mpl.rc_context(figures.STYLE):
+        files |= front_files(results, x, y, name=f"front{pair}")
+    with mpl.rc_context(STYLE):
         grown = hypervolume_growth.growth_figure(results, data.x, data.y)
-        files |= figures.figure_files(grown, f"hypervolume{pair}") if grown else {}
+        files |= figure_files(grown, f"hypervolume{pair}") if grown else {}
     save(files, out)
     return terminal_summary(results, out, data, list(files), remarks)
 

@@ -13,7 +13,7 @@ from textwrap import wrap
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from analysis import figures
+from analysis.drawing.style import STYLE, figure_files
 from analysis.fronts.budgets import budgets
 from analysis.output.command import answer, as_given
 from analysis.output.files import default_out, save
@@ -59,15 +59,15 @@ def analyse(folders: Sequence[str | Path], out: str | Path | None = None, option
     shown = _shown(results, options.trial)
     files, facts = _overview(results)
     tried = [(title_of(trial), record) for trial in shown if (record := trial.record) is not None]
-    with mpl.rc_context(figures.STYLE):
-        files |= figures.figure_files(trajectories.figure(tried), "trajectories")
+    with mpl.rc_context(STYLE):
+        files |= figure_files(trajectories.figure(tried), "trajectories")
         traces = {str(trial.name): (trial, trace_of(trial, folders)) for trial in _spread(shown)}
         for name, (trial, trace) in traces.items():
             if trace is not None:
                 picture = maps.figure(
                     trace, f"What the search saw: trial {title_of(trial)}", options.axes, options.order
                 )
-                files |= figures.figure_files(picture, f"maps-{_file_part(name)}")
+                files |= figure_files(picture, f"maps-{_file_part(name)}")
     if missing := [name for name, (_, trace) in traces.items() if trace is None]:
         facts.append(f"No maps of {', '.join(missing)}: no {TRACE_FILE} (an older trial, or its search did not end).")
     facts += [decisions(record, f"Trial {title}") for title, record in tried[:_LINES]]
@@ -98,13 +98,13 @@ def _overview(results: Results) -> tuple[dict[str, bytes], list[str]]:
     by_budget = [importances.importance(group) for group in explored]
     files = {"importances.csv": importances.importances_csv(by_budget).encode()}
     rows, which = widths.subnets(results), widths.chosen(results)[0]
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(STYLE):
         drawn: dict[str, Figure] = {"importances": importances.figure(by_budget), "slices": slices.figure(explored)}
         for number, same in enumerate(rows or [[]], 1):
             drawn["widths" if number == 1 else f"widths-{number}"] = widths.figure(same, which)
             facts += [kept(same, which)] if same else []
         for name, figure in drawn.items():
-            files |= figures.figure_files(figure, name)
+            files |= figure_files(figure, name)
     if any(group.parameters for group in explored):
         facts += [importance_line(each) for each in by_budget[:_LINES]]
     return files, facts

@@ -10,8 +10,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
-from analysis import figures
 from analysis.drawing import hypervolume_growth
+from analysis.drawing.front import front_figure
+from analysis.drawing.style import STYLE
 from analysis.fronts.budgets import budgets
 from analysis.fronts.objectives import objective
 from analysis.report.page import Picture
@@ -47,9 +48,9 @@ def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
         return []
     macs, top1 = objective("macs", results), objective("top1_val", results)
     networks, which = widths.subnets(results)[:MOST_NETWORKS], widths.chosen(results)[0]
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(STYLE):
         drawn: list[tuple[str, str, Figure | None]] = [
-            ("The front", FRONT, figures.front_figure(results)),
+            ("The front", FRONT, front_figure(results)),
             ("Hypervolume", GROWN, hypervolume_growth.growth_figure(results, macs, top1)),
             *(("Widths of the subnets", WIDTHS.format(which), widths.figure(same, which)) for same in networks),
             *_selected(results, folders),

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis import figures
+from analysis.drawing import style
 from tests.analysis.factory import fine_tuned, shifted, write
 
 
 @pytest.fixture
 def only_png(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the formats that take most of the time."""
-    monkeypatch.setattr(figures, "KINDS", figures.KINDS[:1])
+    monkeypatch.setattr(style, "KINDS", style.KINDS[:1])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import figures, search
+from analysis import search
 from ofb_ray.results.files import trial_folder
 from ofb_ray.results.records import Record
 from ofb_ray.results.store import CACHE_VARIABLE, Remote
@@ -28,13 +28,13 @@ def _laid_out(figure: Figure, name: str) -> dict[str, bytes]:
 @pytest.fixture
 def laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are laid out and not rendered three times."""
-    monkeypatch.setattr(figures, "figure_files", _laid_out)
+    monkeypatch.setattr(search, "figure_files", _laid_out)
 
 
 @pytest.fixture
 def only_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are not laid out either: what is tested is which there are."""
-    monkeypatch.setattr(figures, "figure_files", _named)
+    monkeypatch.setattr(search, "figure_files", _named)
 
 
 ALWAYS = {"importances", "slices", "widths", "trajectories"}

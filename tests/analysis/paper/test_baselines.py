@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pytest
 
 from analysis import figures
+from analysis.drawing import style
 from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
 from analysis.output.terminal_summary import terminal_summary
@@ -126,7 +127,7 @@ def test_a_figure_with_many_rivals_has_no_two_labels_over_each_other(tmp_path: P
 def test_the_command_writes_picture_and_sources_and_says_what_it_compares(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "KINDS", figures.KINDS[2:])  # the quickest format
+    monkeypatch.setattr(style, "KINDS", style.KINDS[2:])  # the quickest format
     write(tmp_path / "r", [record(0)])
     text = " ".join(analyse_all([tmp_path / "r"], options=FrontOptions(baselines="auto")).split())
     there = {path.name for path in (tmp_path / "r" / "analysis").iterdir()}
