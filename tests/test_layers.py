@@ -19,7 +19,7 @@ LAYERS = [
     {"ofb_ray.method", "ofb_ray.config"},
     {"ofb_ray.results"},
     {"ofb_ray.backbones", "ofb_ray.data"},
-    {"ofb_ray.train"},
+    {"ofb_ray.train", "ofb_ray.calibration"},
     {"ofb_ray.search"},
     {"ofb_ray.export"},
     {"ofb_ray.trial"},

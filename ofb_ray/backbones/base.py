@@ -42,6 +42,29 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """A layer norm of a residual stream and the linear layers that read nothing but its output.
+
+    Args:
+        name: of the norm module.
+        readers: names of the linear layers behind it; its weight and bias can be folded into them.
+        padded: zeros are put beside its output before it is read, so its bias cannot go into the readers' bias.
+    """
+
+    name: str
+    readers: tuple[str, ...]
+    padded: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A LayerScale: its vector's parameter name, and the name of the linear layer in front of it."""
+
+    param: str
+    writer: str
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A network described as data.
 
@@ -50,6 +73,8 @@ class Backbone:
         cuts: which dimensions of which parameters each axis indexes.
         macs: multiply-accumulates for one image, as a polynomial in the widths.
         params: number of parameters, likewise.
+        norms: every layer norm whose output linear layers alone read.
+        scales: every LayerScale.
         tokens: where its patch tokens are.
         refresh: sets the attributes (head counts, softmax scale, ...) of a network whose tensors were cut.
     """
@@ -58,6 +83,8 @@ class Backbone:
     cuts: tuple[Cut, ...]
     macs: tuple[Term, ...]
     params: tuple[Term, ...]
+    norms: tuple[Norm, ...]
+    scales: tuple[Scale, ...]
     tokens: Tokens
     refresh: Callable[[nn.Module, Widths], None]
 
@@ -80,8 +107,10 @@ def make_backbone(
     axes: Sequence[Axis],
     cuts: Sequence[Cut],
     macs: Sequence[Term],
+    norms: Sequence[Norm],
     tokens: Tokens,
     refresh: Callable[[nn.Module, Widths], None],
+    scales: Sequence[Scale] = (),
 ) -> Backbone:
     """Make a Backbone, its parameter polynomial read off the cuts, and check every cut against the tensors.
 
@@ -91,7 +120,8 @@ def make_backbone(
     shapes = {name: tuple(param.shape) for name, param in net.named_parameters()}
     if unknown := sorted({cut.param for cut in cuts} - shapes.keys()):
         raise ValueError(f"cuts name parameters that the network lacks: {unknown}")
-    return Backbone(tuple(axes), tuple(cuts), tuple(macs), parameter_terms(shapes, cuts, axes), tokens, refresh)
+    params = parameter_terms(shapes, cuts, axes)
+    return Backbone(tuple(axes), tuple(cuts), tuple(macs), params, tuple(norms), tuple(scales), tokens, refresh)
 
 
 def linear_out(name: str, layer: Any, axis: str, *, gate: bool, copies: int = 1, query: bool = False) -> Iterator[Cut]:

@@ -18,6 +18,7 @@ from torch import nn
 
 from ofb_ray.backbones.base import (
     Backbone,
+    Norm,
     Tokens,
     attention_axis,
     embedding_axis,
@@ -65,7 +66,7 @@ def describe_swin(net: Any, space: SpaceSpec) -> Backbone:
     if isinstance(net.head.fc, nn.Linear):
         cuts.append(Cut("head.fc.weight", 1, embed))
         macs.append(Term(net.head.fc.out_features, (embed,)))
-    return make_backbone(net, axes, cuts, merge(macs), _tokens(net), _refresh)
+    return make_backbone(net, axes, cuts, merge(macs), list(_norms(net)), _tokens(net), _refresh)
 
 
 def _check(net: Any) -> None:
@@ -113,6 +114,19 @@ def _block_cuts(block: Any, name: str, embed: str) -> Iterator[Cut]:
     yield Cut(f"{mlp}.fc1.weight", 1, embed)
     yield Cut(f"{mlp}.fc2.weight", 1, mlp)
     yield from linear_out(f"{mlp}.fc2", block.mlp.fc2, embed, gate=True)
+
+
+def _norms(net: Any) -> Iterator[Norm]:
+    for index, stage in enumerate(net.layers):
+        if index:
+            yield Norm(f"layers.{index}.downsample.norm", (f"layers.{index}.downsample.reduction",))
+        for number, block in enumerate(stage.blocks):
+            name = f"layers.{index}.blocks.{number}"
+            sides = zip(block.input_resolution, block.window_size, strict=True)
+            yield Norm(f"{name}.norm1", (f"{name}.attn.qkv",), padded=any(side % window for side, window in sides))
+            yield Norm(f"{name}.norm2", (f"{name}.mlp.fc1",))
+    if isinstance(net.head.fc, nn.Linear):
+        yield Norm("norm", ("head.fc",))
 
 
 def _merging_macs(stage: Any, index: int) -> Term:

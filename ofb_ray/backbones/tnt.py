@@ -13,6 +13,7 @@ from torch import nn
 
 from ofb_ray.backbones.base import (
     Backbone,
+    Norm,
     Tokens,
     attention_axis,
     embedding_axis,
@@ -55,7 +56,7 @@ def describe_tnt(net: Any, space: SpaceSpec) -> Backbone:
     if isinstance(net.head, nn.Linear):
         cuts.append(Cut("head.weight", 1, OUTER))
         macs.append(Term(net.head.out_features, (OUTER,)))
-    return make_backbone(net, axes, cuts, merge(macs), _tokens(net), _refresh)
+    return make_backbone(net, axes, cuts, merge(macs), list(_norms(net)), _tokens(net), _refresh)
 
 
 def _pixels(net: Any) -> int:
@@ -107,6 +108,21 @@ def _layer_cuts(block: Any, name: str, attn: str, norm1: str, mlp: str, norm2: s
     yield Cut(f"{hidden}.fc1.weight", 1, embed)
     yield Cut(f"{hidden}.fc2.weight", 1, hidden)
     yield from linear_out(f"{hidden}.fc2", getattr(block, mlp).fc2, embed, gate=True)
+
+
+def _norms(net: Any) -> Iterator[Norm]:
+    yield Norm("norm1_proj", ("proj",))
+    for index in range(len(net.blocks)):
+        name = f"blocks.{index}"
+        yield Norm(f"{name}.norm1_proj", (f"{name}.proj",))
+        for attn, norm1, mlp, norm2 in (
+            ("attn_in", "norm_in", "mlp_in", "norm_mlp_in"),
+            ("attn_out", "norm_out", "mlp", "norm_mlp"),
+        ):
+            yield Norm(f"{name}.{norm1}", (f"{name}.{attn}.qk", f"{name}.{attn}.v"))
+            yield Norm(f"{name}.{norm2}", (f"{name}.{mlp}.fc1",))
+    if isinstance(net.head, nn.Linear):
+        yield Norm("norm", ("head",))
 
 
 def _layer_macs(tokens: int, seen: int, attn: str, mlp: str, embed: str) -> list[Term]:

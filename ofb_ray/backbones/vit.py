@@ -16,6 +16,8 @@ from torch import nn
 
 from ofb_ray.backbones.base import (
     Backbone,
+    Norm,
+    Scale,
     Tokens,
     attention_axis,
     embedding_axis,
@@ -54,7 +56,7 @@ def describe_vit(net: VisionTransformer, space: SpaceSpec) -> Backbone:
         macs += _block_macs(net, name, copies=mlp.fc1.out_features // hidden)
     cuts += _head_cuts(net)
     macs += [Term(head.out_features, (EMBED,)) for _, head in _heads(net)]
-    return make_backbone(net, axes, cuts, merge(macs), _tokens(net), _refresh)
+    return make_backbone(net, axes, cuts, merge(macs), list(_norms(net)), _tokens(net), _refresh, list(_scales(net)))
 
 
 def _blocks(net: VisionTransformer) -> list[Any]:
@@ -124,6 +126,21 @@ def _head_cuts(net: VisionTransformer) -> Iterator[Cut]:
 def _heads(net: VisionTransformer) -> list[tuple[str, nn.Linear]]:
     named = [(name, getattr(net, name, None)) for name in ("head", "head_dist")]
     return [(name, head) for name, head in named if isinstance(head, nn.Linear)]
+
+
+def _norms(net: VisionTransformer) -> Iterator[Norm]:
+    for index in range(len(net.blocks)):
+        yield Norm(f"blocks.{index}.norm1", (f"blocks.{index}.attn.qkv",))
+        yield Norm(f"blocks.{index}.norm2", (f"blocks.{index}.mlp.fc1",))
+    if heads := tuple(name for name, _ in _heads(net)):
+        yield from (Norm(name, heads) for name in ("norm", "fc_norm") if isinstance(getattr(net, name), nn.LayerNorm))
+
+
+def _scales(net: VisionTransformer) -> Iterator[Scale]:
+    for index, block in enumerate(_blocks(net)):
+        for scale, writer in (("ls1", "attn.proj"), ("ls2", "mlp.fc2")):
+            if isinstance(getattr(block, scale), LayerScale):
+                yield Scale(f"blocks.{index}.{scale}.gamma", f"blocks.{index}.{writer}")
 
 
 def _residual_out(name: str, layer: Any, scale_name: str, scale: nn.Module) -> Iterator[Cut]:
