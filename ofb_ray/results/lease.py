@@ -14,6 +14,8 @@ from ofb_ray.results.files import LeaseFile
 from ofb_ray.results.store import Remote
 
 LEASE_VARIABLE = "OFB_RAY_LEASE_SECONDS"
+# Longer than any writer takes from its last look to the end of its write; who wrote last has the lease after that.
+_SETTLE_SECONDS = 1.0
 
 
 class Lease:
@@ -60,9 +62,11 @@ class Lease:
             if now is not None and now != seen:
                 return False
             seen = now
+        if self.holder() != seen:  # somebody else took it since the last look
+            return False
         self.take()
         if seen is not None or told:
-            time.sleep(min(1.0, self._seconds / 10))
+            time.sleep(min(_SETTLE_SECONDS, self._seconds / 2))
             if not self.mine():
                 self.release(leave=True)
                 return False
