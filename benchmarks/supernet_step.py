@@ -27,7 +27,7 @@ from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import Goal, make_goal
 from ofb_ray.search.losses import SearchLosses
 from ofb_ray.search.optim import make_search_optimizer
-from ofb_ray.search.pruning import eliminate, project_onto_budget, prune
+from ofb_ray.search.pruning import eliminate, mask_utility, project_onto_budget, prune
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.optim import make_optimizer
 from ofb_ray.train.run import Run, autocast, pick_device
@@ -135,7 +135,7 @@ def decided_step(model: str, batch: int, through_compile: bool = False) -> Step:
     with torch.no_grad():
         for mask in net.undecided.values():
             mask.alpha_IJ.normal_(std=3.0)
-    pruned = prune(net, optimizer, project_onto_budget(net, goal, 0.1, "both"), 0.1)
+    pruned = prune(net, optimizer, project_onto_budget(net, goal, mask_utility(net, goal, 0.1, "both")), 0.1)
     net = pruned.net.train()
     if through_compile:
         net.run = torch.compile(functional_call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -177,6 +178,38 @@ def rebuild(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
         elif isinstance(child, nn.Conv2d) and child.groups == 1:
             child.out_channels, child.in_channels = child.weight.shape[:2]
     return new
+
+
+def corrections(cut: Cut, axis: Axis) -> list[float]:
+    """Factors, one a copy, with which a cut tensor computes as if its axis were masked instead of cut.
+
+    Queries carry sqrt(d / d_full), because timm divides by sqrt(d) while the dense network divided by sqrt(d_full).
+    Norm weights carry sqrt(E_full / E): faded channels counted in the dense norm's variance.
+
+    Args:
+        axis: that of the cut, at its current size.
+    """
+    if cut.norm:
+        return [math.sqrt(axis.full.units / axis.size.units)] * cut.copies
+    query = math.sqrt(axis.size.width / axis.full.width) if cut.query else 1.0
+    return [query, *[1.0] * (cut.copies - 1)]
+
+
+def cut_corrected(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep]) -> nn.Module:
+    """Cut a network to the kept units, with its corrections folded into the weights."""
+    sizes = {name: Width(len(keep.heads_H), len(keep.units_U) // len(keep.heads_H)) for name, keep in keeps.items()}
+    small = cut_network(net, backbone, keeps)
+    params, tensors = dict(small.named_parameters()), dict[str, Tensor]()
+    for cut in backbone.cuts:
+        if cut.axis not in keeps:
+            continue
+        size, full = sizes[cut.axis], backbone.axis(cut.axis).size
+        factors = corrections(cut, Axis(cut.axis, "mlp", (size.heads,), (size.width,), full))
+        if set(factors) != {1.0}:
+            old = tensors.get(cut.param, params[cut.param].detach())
+            scale = old.new_tensor(factors).repeat_interleave(old.shape[cut.dim] // cut.copies)
+            tensors[cut.param] = old * scale.view(-1, *[1] * (old.dim() - cut.dim - 1))
+    return rebuild(small, tensors)
 
 
 def cut_network(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep]) -> nn.Module:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ofb_ray.backbones.base import Backbone, cut_network
+from ofb_ray.backbones.base import Backbone, cut_corrected
+from ofb_ray.calibration.assembly import reader_of
 from ofb_ray.calibration.compensation import compensate
 from ofb_ray.calibration.statistics import input_moments
 from ofb_ray.method.axis import Axis, Cut, Width, keep_best
@@ -45,7 +46,8 @@ class Meter:
     ) -> None:
         self._net, self._backbone, self._images, self._scores = net, backbone, images, scores
         self._dense = [_log_probabilities(net, batch) for batch in images]
-        self._readers = {axis.name: _reader(axis, backbone) for axis in backbone.axes if axis.kind != "embedding"}
+        inner = [axis.name for axis in backbone.axes if axis.kind != "embedding"]
+        self._readers = {name: reader_of(name, backbone) for name in inner}
         self._moments = input_moments(net, sorted(set(self._readers.values())), images)
         self._trunk = _Trunk(net, list(dict.fromkeys(map(_block, self._readers))), images)
 
@@ -53,7 +55,7 @@ class Meter:
         """Return mean KL(dense || cut), in nats, with this axis alone at this size."""
         if axis.kind == "embedding":
             keep = keep_best(self._scores[axis.name], axis.size, size)
-            small = cut_network(self._net, self._backbone, {axis.name: keep})
+            small = cut_corrected(self._net, self._backbone, {axis.name: keep})
             return _divergence(self._dense, (_log_probabilities(small, batch) for batch in self._images))
         reader = self._readers[axis.name]
         score_U, moment_GG = self._scores[axis.name], self._moments[reader]
@@ -97,15 +99,6 @@ def _divergence(dense: Sequence[Tensor], cut: Iterator[Tensor]) -> float:
         total += float((one_BC.exp() * (one_BC - other_BC)).sum())
         count += len(one_BC)
     return max(0.0, total / count)
-
-
-def _reader(axis: Axis, backbone: Backbone) -> str:
-    """The linear layer that reads the units of an attention or an MLP."""
-    return next(
-        cut.param.removesuffix(".weight")
-        for cut in backbone.cuts
-        if cut.axis == axis.name and cut.dim == 1 and not cut.gate and not cut.per_head
-    )
 
 
 def _cut_in_place(

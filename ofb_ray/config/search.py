@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -42,8 +42,55 @@ class PmimSpec(Strict):
     )
 
 
+class Parts(NamedTuple):
+    """What a search takes from calibration images: the basis, the start, compensation at every cut."""
+
+    canonical: bool
+    sensitivity: bool
+    compensate: bool
+
+    @property
+    def any(self) -> bool:
+        """Whether calibration images are needed at all."""
+        return any(self)
+
+
 class SearchSpec(PhaseSpec):
     """The OFB search. Every ablation is a field; weights are those of the released code where it has them."""
+
+    recipe: Literal["calibrated", "paper"] = Field(
+        "calibrated",
+        description="`calibrated`: canonical basis, a start from measured sensitivities, compensated cuts. `paper`: "
+        "none of them, as released.",
+    )
+    basis: Literal["canonical", "plain"] | None = Field(
+        None,
+        description="Turn the dense network into its canonical basis first, its function unchanged; null takes the "
+        "recipe's.",
+    )
+    start: Literal["sensitivity", "random"] | None = Field(
+        None,
+        description="Start alpha from what each size costs the dense network, at the budget, or at random; null takes "
+        "the recipe's.",
+    )
+    compensate: bool | None = Field(
+        None,
+        description="Fold what cut units said into the weights that read the others, by least squares; null takes the "
+        "recipe's.",
+    )
+    calibration_images: int = Field(
+        512,
+        ge=1,
+        json_schema_extra=unit("images"),
+        description="Training images that basis, sensitivities and compensation look at.",
+    )
+    doubt: float = Field(
+        1.0,
+        gt=0,
+        json_schema_extra=unit("factor"),
+        description="Temperature of the start: a size that costs this many times the average axis' divergence more "
+        "than the best one is e times less probable.",
+    )
 
     weight_decay: float = Field(
         1e-3,
@@ -152,3 +199,13 @@ class SearchSpec(PhaseSpec):
         "open.",
     )
     space: SpaceSpec = Field(SpaceSpec(), description="Candidate sizes of every axis.")
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of the recipe, single keys before the recipe."""
+        default = self.recipe == "calibrated"
+        return Parts(
+            default if self.basis is None else self.basis == "canonical",
+            default if self.start is None else self.start == "sensitivity",
+            default if self.compensate is None else self.compensate,
+        )

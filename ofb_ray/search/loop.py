@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,15 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ofb_ray.backbones.base import rebuild
+from ofb_ray.calibration.assembly import compensated_readers
 from ofb_ray.config import SearchSpec
 from ofb_ray.data import Dataset, steps
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import Goal
 from ofb_ray.search.budget_weight import BudgetWeight
+from ofb_ray.search.calibrate import Calibration, Prior, begin
 from ofb_ray.search.checkpoint import restore_supernet, supernet_state
 from ofb_ray.search.losses import SearchLosses, aim, current_lambda
 from ofb_ray.search.optim import make_search_optimizer
-from ofb_ray.search.pruning import Alive, eliminate, project_onto_budget, prune
+from ofb_ray.search.pruning import Alive, eliminate, kept_units, mask_utility, project_onto_budget, prune
 from ofb_ray.search.scores import init_scores
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.search.trace import Trace
@@ -37,6 +41,7 @@ class Search:
     """A search in progress: everything that a checkpoint holds.
 
     Args:
+        prior: what sizes were known to cost at the start, if anything.
         epoch: epochs done.
         events: a row for each axis of each cut.
     """
@@ -45,6 +50,7 @@ class Search:
     optimizer: torch.optim.Optimizer
     weight: BudgetWeight
     trace: Trace
+    prior: Prior | None = None
     epoch: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -57,6 +63,7 @@ class Search:
             "budget_weight": self.weight.value,
             "events": list(self.events),
             "trace": self.trace.state(),
+            "prior": None if self.prior is None else self.prior.offset,
         }
 
 
@@ -68,6 +75,7 @@ class Problem:
         goal: the budget on the candidate grid.
         dense_cost: of the dense network, in the goal's resource.
         teacher: network to distil from, if any.
+        images: calibration images in batches, on the device, with which cuts are compensated; none: they are not.
     """
 
     data: Dataset
@@ -75,17 +83,26 @@ class Problem:
     goal: Goal
     dense_cost: int
     teacher: Teacher | None = None
+    images: Sequence[Tensor] = ()
 
 
-def start(net: Supernet, problem: Problem, run: Run) -> Search:
-    """Begin a search: initialise the scores and make the optimizer."""
-    spec = problem.spec
-    if spec.score_init == "taylor":
+def start(net: Supernet, problem: Problem, run: Run, calibration: Calibration | None = None) -> Search:
+    """Begin a search: initialise the scores and make the optimizer.
+
+    Args:
+        calibration: with sensitivities, from which alpha starts; sizes that are out of the question die at once.
+    """
+    spec, prior = problem.spec, None
+    if calibration is not None and calibration.deltas:
+        prior = begin(net, calibration, problem.goal, aim(problem.goal), spec.doubt)
+    elif spec.score_init == "taylor":
         init_scores(net, problem.data.train, run)
     count = spec.epochs * steps(len(problem.data.train), spec.batch_size, run.team.world)
     trace = Trace(net.backbone.axes, spec.epochs)
-    begun = Search(net, make_search_optimizer(net, spec, count), _budget_weight(spec), trace)
+    begun = Search(net, make_search_optimizer(net, spec, count), _budget_weight(spec), trace, prior)
     _take_snapshot(begun, problem)
+    if prior is not None and net.undecided and spec.epochs:
+        _eliminate(begun, problem, 0.0, run)
     return begun
 
 
@@ -100,7 +117,8 @@ def resume(net: Supernet, problem: Problem, run: Run, state: State) -> Search:
     weight.value = state["budget_weight"]
     optimizer = restore_optimizer(state["optimizer"], restored)
     trace = Trace(net.backbone.axes, problem.spec.epochs, state["trace"])
-    return Search(restored, optimizer, weight, trace, state["epoch"], state["events"])
+    prior = None if state["prior"] is None else Prior(state["prior"])
+    return Search(restored, optimizer, weight, trace, prior, state["epoch"], state["events"])
 
 
 def search(current: Search, problem: Problem, run: Run) -> Search:
@@ -115,7 +133,8 @@ def search(current: Search, problem: Problem, run: Run) -> Search:
         _take_snapshot(current, problem)
         run.epoch_done(row, current.state)
     if current.net.undecided:
-        _decide(current, problem, 1.0, run)
+        # Without an epoch the masks leave the network whole: it is cut as it is.
+        _decide(current, problem, 1.0 if problem.spec.epochs else 0.0, run)
         _take_snapshot(current, problem)
     return current
 
@@ -185,8 +204,18 @@ def elimination_steps(steps: int, points: int) -> frozenset[int]:
 def _decide(current: Search, problem: Problem, progress: float, run: Run) -> None:
     """Decide every open axis: take the network that keeps the most of the bi-mask within the budget."""
     lam = current_lambda(problem.spec, progress)
-    alive = project_onto_budget(current.net, problem.goal, lam, problem.spec.mask)
-    _cut(current, alive, problem, lam, run, {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True})
+    if current.prior is None:
+        utility = mask_utility(current.net, problem.goal, lam, problem.spec.mask)
+    else:
+        utility = current.prior.utility(current.net)
+    alive = project_onto_budget(current.net, problem.goal, utility)
+    facts = {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True}
+    # Embeddings first: what is made good for cut units is predicted from what flows then.
+    kinds = {axis.name: axis.kind for axis in current.net.backbone.axes}
+    for streams in (True, False):
+        part = {name: alive_IJ for name, alive_IJ in alive.items() if (kinds[name] == "embedding") == streams}
+        if part:
+            _cut(current, part, problem, lam, run, facts)
 
 
 def _eliminate(current: Search, problem: Problem, progress: float, run: Run) -> None:
@@ -210,11 +239,26 @@ def _cut(current: Search, alive: Alive, problem: Problem, lam: float, run: Run, 
     """Replace network and optimizer by smaller ones, and add an event with the relative change of the logits."""
     image, _ = next(problem.data.val.test_batches(_PROBE, run.device))
     before = _logits(current.net, image, lam, problem.spec)
-    pruned = prune(current.net, current.optimizer, alive, lam, problem.spec.mask)
+    replaced = _compensated(current.net, alive, problem, lam, run)
+    pruned = prune(current.net, current.optimizer, alive, lam, problem.spec.mask, replaced)
     current.net, current.optimizer = pruned.net, pruned.optimizer
     current.trace.cut(pruned.keeps)
     gap = float((_logits(current.net, image, lam, problem.spec) - before).norm() / before.norm().clamp_min(1e-12))
     current.events += [{**facts, **event, "output_gap": round(gap, 6)} for event in pruned.events]
+
+
+def _compensated(net: Supernet, alive: Alive, problem: Problem, lam: float, run: Run) -> dict[str, Tensor]:
+    """Make good what cut units say in the masked network as it is now; all workers get the bits of rank 0."""
+    if not problem.images:
+        return {}
+    found: dict[str, Tensor] = {}
+    if run.team.is_main:
+        with torch.no_grad():
+            gated = net.gated_parameters(net.unit_masks(net.probabilities(), lam, problem.spec.mask))
+            masked = rebuild(net.net, gated).eval()
+            keeps, params = kept_units(net, alive), dict(net.net.named_parameters())
+            found = compensated_readers(masked, net.backbone, keeps, problem.images, params)
+    return run.team.broadcast(found)
 
 
 def _logits(net: Supernet, image: Tensor, lam: float, spec: SearchSpec) -> Tensor:

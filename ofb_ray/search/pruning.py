@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from ofb_ray.backbones.base import Indices, cut_indices, cut_network
 from ofb_ray.method.axis import Keep, keep_best, rank_units, shrink
 from ofb_ray.method.bimask import BiMask, Gate, MaskMode, bimask, importance
 from ofb_ray.method.cost import axis_of, cost, units_of
-from ofb_ray.method.projection import Goal, is_reachable, project
+from ofb_ray.method.projection import Goal, Utility, is_reachable, project
 from ofb_ray.search.supernet import Supernet, mask_key
 from ofb_ray.train.checkpoint import optimizer_state, restore_optimizer
 
@@ -64,11 +65,10 @@ def eliminate(net: Supernet, goal: Goal, threshold: float) -> Alive:
     return kept
 
 
-def project_onto_budget(net: Supernet, goal: Goal, lam: float, mode: MaskMode) -> Alive:
-    """Leave one living candidate per axis: the network that keeps the most of the bi-mask within the budget.
+def mask_utility(net: Supernet, goal: Goal, lam: float, mode: MaskMode) -> dict[str, list[float]]:
+    """Value every living size by what it keeps of the bi-mask: w log(share of the axis' mask mass).
 
-    Maximises sum_axis w log(share of the axis' mask mass that the size keeps); w is the share of the cost that the
-    axis takes part in, so that without any preference all axes shrink alike.
+    w is the share of the cost that the axis takes part in, so that without any preference all axes shrink alike.
 
     Args:
         net: the network.
@@ -85,7 +85,12 @@ def project_onto_budget(net: Supernet, goal: Goal, lam: float, mode: MaskMode) -
     for name, mask in net.undecided.items():
         shares = kept_shares(mask, lam, mode)[mask.alive_IJ].tolist()
         utility[name] = [weight[name] * math.log(max(share, 1e-12)) for share in shares]
-    widths = project(goal, candidates, utility)
+    return utility
+
+
+def project_onto_budget(net: Supernet, goal: Goal, utility: Utility) -> Alive:
+    """Leave one living candidate per axis: the network of the highest utility within the budget."""
+    widths = project(goal, net.candidates(), utility)
     return {
         name: mask.alive_IJ.new_tensor([size == widths[name] for size in mask.axis.candidates]).view_as(mask.alive_IJ)
         for name, mask in net.undecided.items()
@@ -108,7 +113,29 @@ def kept_shares(mask: BiMask, lam: float, mode: MaskMode) -> Tensor:
         return mask.head_steps_IH @ by_rank_HD @ mask.width_steps_JD.T / by_rank_HD.sum()
 
 
-def prune(net: Supernet, optimizer: torch.optim.Optimizer, alive: Alive, lam: float, mode: MaskMode = "both") -> Pruned:
+def kept_units(net: Supernet, alive: Alive) -> dict[str, Keep]:
+    """List the units that stay, by axis, where only these candidates live on."""
+    keeps = {}
+    for name, alive_IJ in alive.items():
+        mask = net.undecided[name]
+        rows, columns = _choices(alive_IJ)
+        keeps[name] = keep_best(mask.score_U, mask.axis.size, mask.axis.restricted(rows, columns).size)
+    return keeps
+
+
+def _choices(alive_IJ: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the head choices and of the width choices that some living candidate has."""
+    return alive_IJ.any(dim=1).nonzero().flatten(), alive_IJ.any(dim=0).nonzero().flatten()
+
+
+def prune(
+    net: Supernet,
+    optimizer: torch.optim.Optimizer,
+    alive: Alive,
+    lam: float,
+    mode: MaskMode = "both",
+    compensated: Mapping[str, Tensor] | None = None,
+) -> Pruned:
     """Cut the units that no living candidate uses; an axis with one candidate left becomes a Gate of value m.
 
     Args:
@@ -117,17 +144,16 @@ def prune(net: Supernet, optimizer: torch.optim.Optimizer, alive: Alive, lam: fl
         alive: living candidates of the changed axes, (I, J) bool each with at least one True.
         lam: the current lambda in [0, 1], for the value of new gates.
         mode: the parts of the bi-mask that the search uses, for the value of new gates.
+        compensated: parameters of `net.net`, by name, that take the place of its own before the cut.
     """
     axes = {axis.name: axis for axis in net.backbone.axes}
     masks: dict[str, BiMask | Gate] = {name: copy.deepcopy(net.mask(name)) for name in axes if name not in alive}
-    keeps: dict[str, Keep] = {}
-    choices: Indices = {}
+    keeps, choices = kept_units(net, alive), Indices()
     events: list[dict[str, Any]] = []
     for name, alive_IJ in alive.items():
         mask, living = net.undecided[name], int(alive_IJ.sum())
-        rows, columns = alive_IJ.any(dim=1).nonzero().flatten(), alive_IJ.any(dim=0).nonzero().flatten()
+        rows, columns = _choices(alive_IJ)
         axis = axes[name] = mask.axis.restricted(rows, columns)
-        keeps[name] = keep_best(mask.score_U, mask.axis.size, axis.size)
         if living == 1:
             score_U = mask.score_U.detach()[keeps[name].units_U]
             masks[name] = Gate(axis, bimask(importance(score_U), torch.ones_like(score_U), lam, mode))
@@ -138,6 +164,7 @@ def prune(net: Supernet, optimizer: torch.optim.Optimizer, alive: Alive, lam: fl
     small = cut_network(net.net, net.backbone, keeps)
     new = Supernet(small, net.backbone.with_axes(list(axes.values())), masks).to(net.decoder.mask_token_E)
     old = net.state_dict() | {f"masks.{mask_key(name)}.alive_IJ": alive_IJ for name, alive_IJ in alive.items()}
+    old |= {f"body.net.{name}": value for name, value in (compensated or {}).items()}
     # A new gate alone is not in the old state.
     state = {name: old.get(name, value) for name, value in new.state_dict().items()}
     new.load_state_dict({name: shrink(value, indices.get(name, [])) for name, value in state.items()})

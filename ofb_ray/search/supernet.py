@@ -8,7 +8,6 @@ Shape suffixes: B images, C channels, E embedding, U units of an axis.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ofb_ray.backbones.base import Backbone, Tokens, rebuild
+from ofb_ray.backbones.base import Backbone, Tokens, corrections, rebuild
 from ofb_ray.method.axis import Axis, Cut, Width, Widths
 from ofb_ray.method.bimask import BiMask, Gate, MaskMode
 from ofb_ray.method.cost import Term, cost, heads_of, units_of
@@ -147,9 +146,6 @@ class Supernet(nn.Module):
     def gated_parameters(self, masks: Masks) -> dict[str, Tensor]:
         """Compute what `net` runs with: rows of producing tensors times m, queries and norms corrected.
 
-        Queries carry sqrt(d / d_full), because timm divides by sqrt(d) while the dense network divided by
-        sqrt(d_full). Norm weights carry sqrt(E_full / E): faded channels counted in the dense norm's variance.
-
         Args:
             masks: m (U,) of every axis.
         Returns:
@@ -222,15 +218,10 @@ class Supernet(nn.Module):
 
     def _scale(self, cut: Cut, masks: Masks) -> Tensor | None:
         """Compute the factors along the dimension of `cut`; None where there are none."""
-        axis, mask_U = self.backbone.axis(cut.axis), masks[cut.axis]
-        copies = [mask_U] * cut.copies
-        if cut.norm and axis.size != axis.full:
-            ratio = math.sqrt(axis.full.units / axis.size.units)
-            copies = [mask_U * ratio if cut.gate else torch.full_like(mask_U, ratio)] * cut.copies
-        elif not cut.gate:
+        mask_U, factors = masks[cut.axis], corrections(cut, self.backbone.axis(cut.axis))
+        if not cut.gate and set(factors) == {1.0}:
             return None
-        elif cut.query and axis.size.width != axis.full.width:
-            copies[0] = mask_U * math.sqrt(axis.size.width / axis.full.width)
+        copies = [(mask_U if cut.gate else torch.ones_like(mask_U)) * factor for factor in factors]
         return torch.cat(copies) if cut.copies > 1 else copies[0]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from ofb_ray.config import TrialSpec
 from ofb_ray.data import Dataset
@@ -22,6 +23,7 @@ from ofb_ray.method.cost import cost, units_of
 from ofb_ray.results.files import STATE_FILE, WORK_LOCK
 from ofb_ray.results.records import Network, Record, now, read_record, write_record
 from ofb_ray.search import loop, trace
+from ofb_ray.search.calibrate import Calibration, calibration_images
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train import checkpoint
 from ofb_ray.train.evaluate import evaluate_splits
@@ -29,6 +31,7 @@ from ofb_ray.train.run import Run, Stopwatch, pick_device, progress
 from ofb_ray.train.supervised import fit
 from ofb_ray.train.team import Team, current_team
 from ofb_ray.trial import phases
+from ofb_ray.trial.calibration import shared_calibration
 from ofb_ray.trial.dense import Dense, dense_network
 from ofb_ray.trial.environment import environment, gpu_seconds, images, peak_memory_bytes, reset_peak_memory
 from ofb_ray.trial.phases import FineTuning, Searched, Searching, TrialState
@@ -164,10 +167,17 @@ class _Trial:
 
         run, planned = Run("search", self.spec.seed, self.device, epoch_done, self.team), self.planned
         teacher = make_teacher(self.spec.search.distill, dense.net, planned, self.device)
-        problem = loop.Problem(data, self.spec.search, planned.goal, planned.dense_cost, teacher)
+        parts, images = self.spec.search.parts, list[Tensor]()
+        if parts.compensate:
+            images = calibration_images(data.train, self.spec.search.calibration_images, self.device)
+        problem = loop.Problem(data, self.spec.search, planned.goal, planned.dense_cost, teacher, images)
+        known = self._calibration(dense, data, run) if state.loop is None else Calibration(dense.net)
         torch.manual_seed(self.spec.seed)
-        net = Supernet(copy.deepcopy(dense.net), planned.backbone).to(self.device)
-        begun = loop.start(net, problem, run) if state.loop is None else loop.resume(net, problem, run, state.loop)
+        net = Supernet(copy.deepcopy(known.net), planned.backbone).to(self.device)
+        if state.loop is None:
+            begun = loop.start(net, problem, run, known)
+        else:
+            begun = loop.resume(net, problem, run, state.loop)
         result = loop.search(begun, problem, run)
         arch = make_arch(planned.model.name, planned.model.args, result.net.backbone.widths, planned.data)
         searched = phases.end_search(state, arch, tensors(result.net.fuse()), result.events, result.trace.state())
@@ -175,6 +185,18 @@ class _Trial:
             plain = phases.to_plain(searched, self.spec.search_key)
             checkpoint.save(checkpoint.kept_search(self.shared, self.spec), plain)
         return self._advance(searched)
+
+    def _calibration(self, dense: Dense, data: Dataset, run: Run) -> Calibration:
+        """What calibration images tell of the dense network, from the sweep's folder if it is there."""
+
+        def show(done: int, total: int, rest: float) -> None:
+            message = f"measuring sensitivities: {done} of {total} axes, {rest:.0f} s left"
+            self.report(progress(self.spec, "search", {"epoch": 0}, message))
+
+        if not self.spec.search.parts.any:
+            return Calibration(dense.net)
+        folder = self.shared / self.spec.dense_key
+        return shared_calibration(dense.net, self.planned.backbone, data.train, self.spec.search, run, folder, show)
 
     def _finetune(self, state: Searched | FineTuning, dense: Dense, data: Dataset) -> Network:
         """Fine-tune the subnet, write it, and return its size and accuracy."""

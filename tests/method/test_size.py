@@ -30,6 +30,6 @@ def test_docstrings_comments_and_blanks_do_not_count() -> None:
     assert lines_of_code('def f():\n    """What."""\n    return """a\nb"""\n') == 3
 
 
-def test_the_heart_has_at_most_680_lines() -> None:
+def test_the_heart_has_at_most_700_lines() -> None:
     assert len(HEART) > 8
-    assert sum(lines_of_code(path.read_text()) for path in HEART) <= 680
+    assert sum(lines_of_code(path.read_text()) for path in HEART) <= 700

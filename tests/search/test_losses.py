@@ -12,7 +12,7 @@ from ofb_ray.data import Batch
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.search.losses import SearchLosses
 from ofb_ray.search.optim import make_search_optimizer
-from ofb_ray.search.pruning import project_onto_budget, prune
+from ofb_ray.search.pruning import mask_utility, project_onto_budget, prune
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run
 from ofb_ray.trial.plan import goal_of, resolve_model
@@ -40,5 +40,7 @@ def test_mixing_begins_in_the_search_when_every_width_is_decided() -> None:
 
     assert loss(supernet, mixup=0.8) == loss(supernet)
     optimizer = make_search_optimizer(supernet, spec.search, 10)
-    decided = prune(supernet, optimizer, project_onto_budget(supernet, goal, 0.1, "both"), 0.1).net.eval()
+    decided = prune(
+        supernet, optimizer, project_onto_budget(supernet, goal, mask_utility(supernet, goal, 0.1, "both")), 0.1
+    ).net.eval()
     assert loss(decided, mixup=0.8) != loss(decided)

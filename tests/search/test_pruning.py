@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ofb_ray.method.projection import is_reachable
-from ofb_ray.search.pruning import eliminate, kept_shares, project_onto_budget
+from ofb_ray.search.pruning import eliminate, kept_shares, mask_utility, project_onto_budget
 from tests.search.making import problem_of
 
 
@@ -47,7 +47,7 @@ def test_the_projection_follows_what_the_masks_keep() -> None:
             mask.score_U.fill_(2.0)
             if name == "blocks.0.mlp":
                 mask.score_U[32:] = -8.0
-    alive = project_onto_budget(net, problem.goal, 1.0, "importance")
+    alive = project_onto_budget(net, problem.goal, mask_utility(net, problem.goal, 1.0, "importance"))
     chosen = {
         name: net.undecided[name].axis.candidates[int(flags.flatten().nonzero())] for name, flags in alive.items()
     }

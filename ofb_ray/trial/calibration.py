@@ -1,0 +1,73 @@
+"""Calibrate a dense network once, and keep what was found beside it for all trials of a sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+from filelock import FileLock
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ofb_ray.backbones.base import Backbone
+from ofb_ray.config import SearchSpec
+from ofb_ray.config.base import Json, digest
+from ofb_ray.data import Split
+from ofb_ray.export import tensors
+from ofb_ray.results.atomic import write_atomic
+from ofb_ray.search.calibrate import Calibration, Progress, calibrate
+from ofb_ray.train.run import Run
+
+# Raised when the same spec would measure something else.
+_VERSION = 1
+
+
+def shared_calibration(
+    dense: nn.Module,
+    backbone: Backbone,
+    split: Split,
+    spec: SearchSpec,
+    run: Run,
+    folder: Path,
+    progress: Progress,
+) -> Calibration:
+    """Load the calibration of a dense network from `folder`, else make it there; rank 0 does, and tells the others.
+
+    Args:
+        dense: trained, on the CPU; it stays as it is.
+        folder: of the dense network.
+        progress: see `sensitivities`; of the process that measures.
+    """
+    path = folder / f"calibration-{_key(spec)}.safetensors"
+    found: dict[str, Tensor] = {}
+    with FileLock(folder / f".{path.name}.lock") if run.team.is_main else contextlib.nullcontext():
+        if run.team.is_main:
+            if not path.exists():
+                write_atomic(path, save(_plain(calibrate(dense, backbone, split, spec, run, progress))))
+            found = load_file(path)
+    return _calibration(dense, run.team.broadcast(found))
+
+
+def _key(spec: SearchSpec) -> str:
+    parts = spec.parts
+    facts: Json = {"images": spec.calibration_images, "canonical": parts.canonical, "sensitivity": parts.sensitivity}
+    if parts.sensitivity:
+        facts |= {"space": spec.space.model_dump(mode="json")}
+    return digest({"version": _VERSION, **facts})
+
+
+def _plain(known: Calibration) -> dict[str, Tensor]:
+    """One flat mapping of contiguous tensors."""
+    parts = {"net": tensors(known.net), "score": known.scores, "delta": known.deltas}
+    return {f"{part}/{name}": value.contiguous() for part, named in parts.items() for name, value in named.items()}
+
+
+def _calibration(dense: nn.Module, plain: Mapping[str, Tensor]) -> Calibration:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)}
+
+    net = copy.deepcopy(dense)
+    net.load_state_dict(part("net/"))
+    return Calibration(net, part("score/"), part("delta/"))
