@@ -33,13 +33,14 @@ demo: $(VENV)/.installed
 	$(BIN)/ofb-ray sweep sweeps/digits.yaml
 	$(BIN)/python -m analysis.report results/digits
 
-# Processes that the quick tests run in. The slow ones kill and time processes: they run alone.
+# Processes that the tests run in; tests/conftest.py says which tests must not meet.
 JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadgroup
+	$(PYTEST) -m "not slow"
 
 test-all: test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -12,7 +12,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests together that share a module's fixture, which would be made once for each process, or a port."""
+    """Keep tests together that share a module's fixture, which would be made once for each process.
+
+    Tests that start clusters of several nodes or on a fixed port are in the group `cluster`: one at a time.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and (group := _group(item)):
             item.add_marker(pytest.mark.xdist_group(group))
@@ -20,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _group(item: pytest.Function) -> str | None:
     module = item.nodeid.partition("::")[0]
-    if module.startswith("tests/cluster/"):  # their ports follow from a job's number
+    if module.startswith("tests/cluster/"):  # others join by a mark
         return "cluster"
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     return module if any(fixture.scope == "module" for each in fixtures for fixture in each) else None

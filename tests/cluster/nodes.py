@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,10 +18,17 @@ ROOT = Path(__file__).parent.parent.parent
 TOKEN = "0123456789abcdef" * 2
 
 
+# Above those that the kernel gives out by itself: no process beside us gets one before its node has started.
+_PORTS = iter(random.SystemRandom().sample(range(61000, 65536), 4536))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was not returned before and is free now."""
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60, what: str = "it did not happen") -> None:

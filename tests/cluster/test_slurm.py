@@ -69,7 +69,7 @@ def test_a_job_that_nears_its_limit_is_queued_again_and_goes_on(tmp_path: Path) 
     def under_way() -> bool:
         return len(epochs(results, 0)) >= 2 and len(epochs(results, 1)) >= 2
 
-    code = finish(tmp_path, start(tmp_path, 0.5), under_way, signal.SIGTERM)
+    code = finish(tmp_path, start(tmp_path, 1.0), under_way, signal.SIGTERM)
     assert code == 1, log.read_text()
     assert "interrupted; to go on: ofb-ray sweep" in log.read_text()
     assert finished(results) == 0

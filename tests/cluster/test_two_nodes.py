@@ -75,7 +75,7 @@ def check_complete(results: Path) -> int:
 def test_a_node_dies_and_the_sweep_ends_complete(tmp_path: Path, temporary: str) -> None:
     results = tmp_path / "results" / "s"
     # Each node has room for both trials, so the one that is left takes over at once.
-    with running(tmp_path, temporary, workers=(2, 2), **{EPOCH_SECONDS: "0.4"}) as nodes:
+    with running(tmp_path, temporary, workers=(2, 2), **{EPOCH_SECONDS: "0.6"}) as nodes:
         driver = drive(tmp_path, nodes)
         wait_for(lambda: len(epochs(results, 0)) >= 3 and len(epochs(results, 1)) >= 3)
         process = epochs(results, 0)[-1][0]

@@ -70,6 +70,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("cluster")
 def test_a_cluster_on_loopback(tmp_path: Path) -> None:
     with ended(tmp_path / "head.pid"):
         run(TUTORIALS / "cluster.md", tmp_path)

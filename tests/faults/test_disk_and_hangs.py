@@ -91,7 +91,7 @@ def test_a_disk_that_is_full_or_read_only_at_the_start_is_refused(
 
 @pytest.mark.slow
 def test_a_trial_that_hangs_is_ended_with_its_stacks_in_the_log(tmp_path: Path) -> None:
-    line = command(tmp_path, seeds=[0, 16], budgets=[0.5], failure={"retries": 1, "silent_minutes": 0.05})
+    line = command(tmp_path, seeds=[0, 16], budgets=[0.5], failure={"retries": 1, "silent_minutes": 0.1})
     process = start(tmp_path, line)
     out, error = process.communicate(timeout=120)
     assert process.returncode == 1, out + error
@@ -99,7 +99,7 @@ def test_a_trial_that_hangs_is_ended_with_its_stacks_in_the_log(tmp_path: Path) 
     good, hung = read_facts(results)
     assert good.state == "finished"
     assert hung.outcome is not None
-    assert hung.outcome.reason == "no report for 0.05 minutes (2 attempts, see trial.log)"
+    assert hung.outcome.reason == "no report for 0.1 minutes (2 attempts, see trial.log)"
     assert 'fake.py", line' in (results / "00001" / LOG_FILE).read_text()
 
 

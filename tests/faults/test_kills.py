@@ -21,6 +21,7 @@ TOTAL = len(BUDGETS) * TRIALS
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("cluster")
 def test_kills_lose_repeat_and_change_nothing(tmp_path: Path) -> None:
     reference = tmp_path / "undisturbed"
     reference.mkdir()
