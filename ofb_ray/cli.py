@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.commands import completion, sweeps, version
+from ofb_ray.commands import completion, preview, sweeps, version
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
 from ofb_ray.results.records import read_record
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        goes_on = arguments.command in (_sweep, _trial)
+        goes_on = arguments.command in (_sweep, _trial, preview.run)
         remedy = "the same command continues it" if goes_on else "the same command starts again"
         print(f"ofb-ray: interrupted; {remedy}", file=sys.stderr)
         return 1
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_sweep(commands)
     _add_trial(commands)
+    preview.add_command(commands)
     status = commands.add_parser("status", help="show the state and progress of every trial")
     status.set_defaults(command=_status)
     status.add_argument("results", metavar="RESULTS", help="results folder or URI, <storage>/<sweep name>")

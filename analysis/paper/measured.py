@@ -15,6 +15,7 @@ from ofb_ray.results.records import Network, Record
 
 # What an ablation changes, with the values of the full method (ofb_ray.config.train).
 FULL_METHOD: dict[str, Any] = {
+    "search.recipe": "paper",
     "search.mask": "both",
     "search.entropy": True,
     "search.variance": True,

@@ -14,10 +14,10 @@ from ofb_ray.config.train import PhaseSpec
 class PmimSpec(Strict):
     """Masked image modelling during the search: share of masked patch tokens, and the weight of its loss."""
 
-    mode: Literal["off", "fixed", "progressive"] = Field(
-        "progressive",
+    mode: Literal["off", "fixed", "progressive"] | None = Field(
+        None,
         description="`off`; `fixed`: always mask the share `end`; `progressive`: the masked share goes from `start` "
-        "to `end`.",
+        "to `end`; null takes the recipe's: `progressive` in `paper`, else `off`.",
     )
     start: float = Field(
         0.05,
@@ -199,6 +199,11 @@ class SearchSpec(PhaseSpec):
         "open.",
     )
     space: SpaceSpec = Field(SpaceSpec(), description="Candidate sizes of every axis.")
+
+    @property
+    def pmim_mode(self) -> Literal["off", "fixed", "progressive"]:
+        """How tokens are masked, the single key before the recipe."""
+        return self.pmim.mode or ("progressive" if self.recipe == "paper" else "off")
 
     @property
     def parts(self) -> Parts:

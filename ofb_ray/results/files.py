@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # In the results folder.
 SWEEP_FILE, JOURNAL_FILE = "sweep.yaml", "study.journal"
 SHARED_FOLDER, LOGGER_FOLDER, ANALYSIS_FOLDER = "shared", "loggers", "analysis"
+PREVIEW_FOLDER = "preview"
 # Sizes and times of a store's files when its local copy was made.
 INDEX_FILE = ".index.json"
 # In a trial's folder.

@@ -59,7 +59,7 @@ class SearchLosses(nn.Module):
         image, label, mask_BN, masked = batch.image, batch.label, None, None
         if not p:
             image, label = apply_mixup(image, label, self.classes, spec)
-        elif spec.pmim.mode != "off":
+        elif spec.pmim_mode != "off":
             mask_BN, masked = self._token_mask(batch, seed, progress)
         with autocast(image.device):
             output = net(image, masks, mask_BN)
@@ -83,7 +83,7 @@ class SearchLosses(nn.Module):
         """
         pmim, (height, width) = self.spec.pmim, self.net.backbone.tokens.grid
         share = pmim.end
-        if pmim.mode == "progressive":
+        if self.spec.pmim_mode == "progressive":
             share = linear_then_constant(progress, pmim.start, pmim.end, self.spec.mask_warmup)
         generator = torch.Generator(batch.image.device).manual_seed(seed)
         mask = token_mask(batch.total, height * width, share, generator)

@@ -44,20 +44,23 @@ def evaluate(
     return Accuracy(round(100 * top1 / images, 4), round(100 * top5 / images, 4))
 
 
-def evaluate_splits(net: nn.Module, data: Dataset, device: torch.device, macs: int, params: int) -> Network:
+def evaluate_splits(
+    net: nn.Module, data: Dataset, device: torch.device, macs: int, params: int, *, test: bool = True
+) -> Network:
     """Measure a trained network on the held-out part of train, which selects, and on the test split, if there is one.
 
     Args:
         macs: multiply-accumulates of `net` for one image.
         params: its parameters.
+        test: whether to look at the test split at all.
     """
     val = evaluate(net, data.val, device)
-    test = evaluate(net, data.test, device) if len(data.test) else None
+    last = evaluate(net, data.test, device) if test and len(data.test) else None
     return Network(
         macs=macs,
         params=params,
         top1_val=val.top1,
         top5_val=val.top5,
-        top1_test=None if test is None else test.top1,
-        top5_test=None if test is None else test.top5,
+        top1_test=None if last is None else last.top1,
+        top5_test=None if last is None else last.top5,
     )

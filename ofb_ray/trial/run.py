@@ -56,6 +56,7 @@ def run_trial(
     explored: dict[str, Any] | None = None,
     gate: EarlyStop | None = None,
     keep_search: bool = False,
+    test: bool = True,
 ) -> Record:
     """Run one trial in `workdir`, or go on with it, or return its record if it is finished.
 
@@ -72,6 +73,7 @@ def run_trial(
         gate: called after the checkpoint of every fine-tune epoch but the last, and for the checkpoint's again when the
             trial is resumed; a string that it returns is the reason to stop, and the record's status then `stopped`.
         keep_search: leave the searched subnet in `shared`, or start from there where an equal search has left its own.
+        test: measure the subnet on the test split, too; a preview does not.
     Raises:
         InputError: the spec cannot be run, or another process is running this trial.
     """
@@ -86,7 +88,7 @@ def run_trial(
                 return stored
             state = _stored_state(spec, workdir, shared, team, keep_search)
             show = report if team.is_main else lambda _: None
-            current = _Trial(spec, plan(spec), state, show, workdir, shared, team, gate, keep_search)
+            current = _Trial(spec, plan(spec), state, show, workdir, shared, team, gate, keep_search, test)
             record = current.run(trial, sweep, explored or {})
             if team.is_main:
                 write_record(workdir, record)
@@ -119,6 +121,7 @@ class _Trial:
     team: Team
     gate: EarlyStop | None
     keep_search: bool
+    test: bool
     device: torch.device = field(default_factory=pick_device)
     dense: Dense | None = None
     subnet: Network | None = None
@@ -219,7 +222,9 @@ class _Trial:
         run = Run("finetune", self.spec.seed, self.device, epoch_done, self.team)
         teacher = make_teacher(self.spec.finetune.distill, dense.net, self.planned, self.device)
         net = fit(net.to(self.device), data, self.spec.finetune, run, resumed, teacher)
-        subnet = evaluate_splits(net, data, self.device, cost(backbone.macs, units), cost(backbone.params, units))
+        subnet = evaluate_splits(
+            net, data, self.device, cost(backbone.macs, units), cost(backbone.params, units), test=self.test
+        )
         if self.team.is_main:
             save_network(net, state.arch, self.workdir)
         return subnet

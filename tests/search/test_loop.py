@@ -20,7 +20,7 @@ def test_elimination_steps_are_spread_and_end_with_the_epoch(steps: int, points:
 
 
 def test_everything_is_decided_at_half_of_the_search_and_masking_ends() -> None:
-    net, problem, history, run = problem_of()
+    net, problem, history, run = problem_of(recipe="paper")
     found = search(start(net, problem, run), problem, run)
     assert not found.net.undecided
     for row in history:

@@ -103,12 +103,15 @@ class TrialLine:
             self._live.stop()
 
     def show(self, progress: Json) -> None:
-        """Show a report of run_trial."""
+        """Show a report of run_trial; of several trials each says in `network` which it is."""
+        name = f"{progress['network']}: " if progress.get("network") else ""
+        message = f"  {progress['message']}" if progress.get("message") else ""
         known = {key: progress[key] for key in ("loss", "top1_val") if progress.get(key) is not None}
         epoch = f"{progress.get('epoch', 0)}/{progress.get('epochs', 0)}"
         share = 100 * float(progress.get("progress") or 0)
         if self._live:
-            self._live.update(Text(f"{progress['phase']} {epoch}, {share:.0f} % of the trial  {params_label(known)}"))
-        elif progress["phase"] != self._phase:
-            print(progress["phase"], flush=True)
-        self._phase = progress["phase"]
+            text = f"{name}{progress['phase']} {epoch}, {share:.0f} % of the trial  {params_label(known)}{message}"
+            self._live.update(Text(text))
+        elif (phase := name + progress["phase"]) != self._phase:
+            print(phase, flush=True)
+            self._phase = phase

@@ -1,0 +1,87 @@
+"""`ofb-ray preview`: the front that needs no training, before anything else is paid for."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ofb_ray.errors import InputError
+
+if TYPE_CHECKING:
+    from ofb_ray.results.records import Record
+    from ofb_ray.tuning.preview import Preview
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `preview` to the commands of the command line."""
+    command = commands.add_parser("preview", help="make the training-free front of a sweep, in minutes, without Ray")
+    command.set_defaults(command=run)
+    command.add_argument("file", metavar="SWEEP", help="a YAML file, or the name of a shipped sweep")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as dense.epochs=3"
+    )
+    command.add_argument(
+        "--budgets", type=_shares, default=(), metavar="SHARES", help="shares of the MACs, such as 0.3,0.5,0.7"
+    )
+    command.add_argument("--storage", help="folder of all results (default: the sweep's `storage`)")
+    command.add_argument("--name", help="name of the sweep and of its results folder (default: the sweep's `name`)")
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    shares = tuple(float(part) for part in text.split(","))
+    if not all(0 < share <= 1 for share in shares):
+        raise argparse.ArgumentTypeError("shares lie above 0 and are at most 1")
+    return tuple(dict.fromkeys(shares))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the preview and print its table; 0 when all of it is there."""
+    from ofb_ray.config.load import load_with_origins
+    from ofb_ray.tuning.console.report import TrialLine
+    from ofb_ray.tuning.preview import prepare_preview, run_preview
+
+    start = time.monotonic()
+    spec, origins = load_with_origins(arguments.file, arguments.set, arguments.name, arguments.storage)
+    preview = prepare_preview(spec, origins, arguments.budgets)
+    for label, reason in preview.passed_over.items():
+        print(f"note: budget {label} is passed over: {reason}")
+    with origins.located(), TrialLine() as line:
+        records = run_preview(preview, line.show)
+    print(table(records))
+    print(_pictures(preview))
+    print(
+        f"{len(records)} networks in {time.monotonic() - start:.0f} s; nothing but the dense network was trained.\n"
+        f"export one: ofb-ray export {shlex.quote(str(preview.results / '00000'))} --to DIR"
+    )
+    return 0
+
+
+def table(records: Sequence[Record]) -> str:
+    """The dense network and the network of each budget: MACs, share, parameters, held-out top-1, and the trial."""
+    dense = records[0].dense
+    assert dense is not None
+    rows = [("dense", dense, "")]
+    rows += [(record.budget.label, record.subnet, f"{record.trial:05d}") for record in records if record.subnet]
+    lines = [f"{'budget':>12}  {'MMACs':>9}  {'share':>6}  {'params':>11}  {'held-out top-1':>14}  trial"]
+    for label, net, trial in rows:
+        lines.append(
+            f"{label:>12}  {net.macs / 1e6:9.2f}  {net.macs / dense.macs:6.3f}  {net.params:11,d}  "
+            f"{net.top1_val:14.2f}  {trial}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _pictures(preview: Preview) -> str:
+    """Write the analysis of the preview, which is a results folder like any other, and name the picture."""
+    from analysis.pareto import analyse
+    from ofb_ray.results.files import ANALYSIS_FOLDER
+
+    try:
+        analyse(preview.results)
+    except InputError as error:
+        return f"no picture: {error}"
+    return f"picture: {Path(preview.results) / ANALYSIS_FOLDER / 'front.png'}"

@@ -1,0 +1,158 @@
+"""Preview a sweep: the front that its dense network gives without any training, in minutes and without Ray.
+
+A preview is a sweep of its own in `<results>/preview`: the sweep's first cell at many budgets, with no epoch of search
+or fine-tuning. Dense network and calibration are those of the sweep, in its folder, where its trials find them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofb_ray.config import Budget, SweepSpec, TrialSpec
+from ofb_ray.config.load import KeyOrigins
+from ofb_ray.errors import InputError, TrialFailed
+from ofb_ray.results.cells import cell_label, plain_cell
+from ofb_ray.results.files import PREVIEW_FOLDER, SHARED_FOLDER, TrialFile, trial_folder
+from ofb_ray.results.folder import check_same_sweep, driver_lock, results_folder, write_sweep
+from ofb_ray.results.records import Record
+from ofb_ray.results.store import is_uri
+from ofb_ray.trial.plan import Plan, plan
+from ofb_ray.trial.run import run_trial
+
+# At least so many budgets; shares of the dense network's cost stand in where the sweep names fewer.
+LEAST = 8
+_NO_TRAINING = {"search": {"epochs": 0}, "finetune": {"epochs": 0}}
+_CALIBRATED = {"recipe": "calibrated", "basis": None, "start": None, "compensate": None}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A preview that can be run.
+
+    Args:
+        spec: as a sweep, one trial to a budget.
+        results: its results folder.
+        shared: the folder in which dense network and calibration are kept.
+        trials: to run, by number.
+        passed_over: budgets that the network cannot reach, by label, with the reason.
+    """
+
+    spec: SweepSpec
+    results: Path
+    shared: Path
+    trials: tuple[TrialSpec, ...]
+    passed_over: dict[str, str]
+
+
+def prepare_preview(spec: SweepSpec, origins: KeyOrigins, budgets: Sequence[float] = ()) -> Preview:
+    """Prepare the preview of a sweep; nothing is written.
+
+    Args:
+        budgets: shares of the MACs; none: those of the sweep, and more between them.
+    Raises:
+        InputError: the sweep cannot be planned, or its folder holds another preview.
+    """
+    if is_uri(spec.storage):
+        raise InputError("a preview is written to a folder: give --storage FOLDER", key="storage")
+    wanted = tuple(Budget(macs_ratio=share) for share in budgets) or _budgets(spec.budgets)
+    whole = _as_sweep(spec, wanted)
+    with origins.located():
+        reachable, passed_over = _reachable(whole, strict=bool(budgets))
+        whole = _as_sweep(spec, reachable)
+        results = results_folder(whole)
+        check_same_sweep(results, whole)
+    trials = tuple(whole.trial(cell, {}) for cell in whole.cells)
+    return Preview(whole, results, results.parent / SHARED_FOLDER, trials, passed_over)
+
+
+def run_preview(preview: Preview, show: Callable[[dict[str, Any]], None]) -> list[Record]:
+    """Train the dense network if it is not there, calibrate it, and make the network of every budget.
+
+    The same call goes on after a crash.
+
+    Args:
+        show: called with each report of `run_trial`.
+    Raises:
+        TrialFailed: the dense network's training diverged.
+    """
+    created = not preview.results.exists()
+    try:
+        preview.results.mkdir(parents=True, exist_ok=True)
+        lock = driver_lock(preview.results)
+        try:
+            write_sweep(preview.results, preview.spec)
+            return [_run(preview, number, trial, show) for number, trial in enumerate(preview.trials)]
+        finally:
+            lock.release()
+    except OSError as error:
+        if created:
+            shutil.rmtree(preview.results, ignore_errors=True)
+        raise InputError(
+            f"cannot write to {preview.results} ({error.strerror}): free space, or give another --storage",
+            key="storage",
+        ) from None
+
+
+def _run(preview: Preview, number: int, trial: TrialSpec, show: Callable[[dict[str, Any]], None]) -> Record:
+    folder = trial_folder(preview.results, number)
+    folder.mkdir(exist_ok=True)
+    label = cell_label(preview.spec.cells[number])
+    spec = trial.model_dump(mode="json")
+    if TrialFile.read(folder) is None:
+        cell = preview.spec.cells[number]
+        file = TrialFile(
+            trial=number, sweep=preview.spec.name, key=trial.key, cell=plain_cell(cell), label=label, spec=spec
+        )
+        file.write(folder)
+    count = f"{number + 1} of {len(preview.trials)}"
+
+    def report(row: dict[str, Any]) -> None:
+        show({**row, "message": row.get("message") or "", "network": f"budget {label} ({count})"})
+
+    record = run_trial(trial, report, folder, shared=preview.shared, trial=number, sweep=preview.spec.name, test=False)
+    if record.status != "finished":
+        raise TrialFailed(record.reason)
+    return record
+
+
+def _as_sweep(spec: SweepSpec, budgets: Sequence[Budget]) -> SweepSpec:
+    """The sweep's sections with no training after the dense network, and nothing explored."""
+    tree = spec.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune", "question"})
+    for section, keys in _NO_TRAINING.items():
+        tree[section] |= keys
+    tree["search"] |= _CALIBRATED
+    tree |= {"name": PREVIEW_FOLDER, "storage": str(results_folder(spec)), "seeds": [spec.seeds[0]], "loggers": []}
+    tree["budgets"] = [budget.model_dump(mode="json", exclude_none=True) for budget in budgets]
+    tree["question"] = f"{spec.question or spec.name} Preview: nothing trained but the dense network"
+    return SweepSpec.model_validate(tree)
+
+
+def _budgets(own: Sequence[Budget]) -> tuple[Budget, ...]:
+    """The sweep's budgets and, up to `LEAST`, evenly spread shares of the MACs."""
+    shares = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
+    have = {budget.macs_ratio for budget in own}
+    more = [Budget(macs_ratio=share) for share in shares if share not in have]
+    missing = max(0, LEAST - len(own))
+    step = len(more) / max(1, missing)
+    return (*own, *(more[int(index * step)] for index in range(missing)))
+
+
+def _reachable(spec: SweepSpec, strict: bool) -> tuple[list[Budget], dict[str, str]]:
+    """The budgets that the network can reach, dearest first, and the others with the reason."""
+    found: list[tuple[Plan, Budget]] = []
+    passed_over: dict[str, str] = {}
+    for cell, budget in zip(spec.cells, spec.budgets, strict=True):
+        try:
+            found.append((plan(spec.trial(cell, {})), budget))
+        except InputError as error:
+            if strict or error.key != "budget":
+                raise
+            passed_over[budget.label] = error.message
+    if not found:
+        raise InputError(next(iter(passed_over.values())), key="budgets")
+    found.sort(key=lambda pair: -pair[0].target / pair[0].dense_cost)
+    return [budget for _, budget in found], passed_over
