@@ -16,7 +16,9 @@ from ofb_ray.results.files import (
     DRIVER_LEASE,
     DRIVER_LOCK,
     INDEX_FILE,
+    PREVIEW_FOLDER,
     RECORD_FILE,
+    SHARED_FOLDER,
     SWEEP_FILE,
     TRIAL_FILE,
     trial_folders,
@@ -26,6 +28,9 @@ from ofb_ray.results.store import is_uri, join, local_copy, read_store_index
 # What may change between two launches of one sweep: it decides no trial's numbers, nor which trial has which number.
 NEUTRAL = ("question", "trials", "warm_start", "resources", "failure", "storage", "loggers", "promote")
 GROWING = ("budgets", "seeds")  # lists that may grow by --extend
+# What may lie there before a sweep begins: the lock of a driver that was killed while it waited for Ray, a preview, and
+# the dense network and calibration that the preview has made.
+EARLY = {DRIVER_LOCK, DRIVER_LEASE, INDEX_FILE, PREVIEW_FOLDER, SHARED_FOLDER}
 Versions = dict[str, tuple[float, ...]]
 
 
@@ -55,8 +60,8 @@ def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False, uri: 
     where = uri or str(results)
     if results.exists() and not results.is_dir():
         raise InputError("is a file: give another --storage or --name", file=where)
-    if not results.exists() or {path.name for path in results.iterdir()} <= {DRIVER_LOCK, DRIVER_LEASE, INDEX_FILE}:
-        return  # a driver that was killed while it waited for Ray leaves no more than its lock
+    if not results.exists() or {path.name for path in results.iterdir()} <= EARLY:
+        return
     before, now = (_identity(sweep) for sweep in (read_sweep(results, uri), spec))
     for key in GROWING:
         if before[key] != now[key] and all(value in now[key] for value in before[key]):

@@ -97,6 +97,9 @@ def test_what_decides_no_number_may_change(tmp_path: Path) -> None:
 def test_a_folder_that_is_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / DRIVER_LOCK).touch()
     folder.check_same_sweep(tmp_path, sweep())  # but not what a driver leaves that was killed while Ray started
+    for early in ("preview", "shared"):
+        (tmp_path / early).mkdir()
+    folder.check_same_sweep(tmp_path, sweep())  # nor what `ofb-ray preview` leaves
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match="no results folder"):
         folder.check_same_sweep(tmp_path, sweep())
