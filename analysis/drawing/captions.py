@@ -35,6 +35,8 @@ def write_captions(axes: Axes, data: FrontData, published: Sequence[Baseline], u
     steps = [unit(*each) for each in data.front]
     lines = [(x, y) for (left, y), (right, _) in pairwise(steps) for x in np.linspace(left, right, 24)]
     lines += [(x, y) for (_, low), (x, high) in pairwise(steps) for y in np.linspace(low, high, 24)]
+    for left, right in (pair for line in data.preview for pair in pairwise(unit(*each) for each in line)):
+        lines += zip(*(np.linspace(*ends, 12) for ends in zip(left, right, strict=True)), strict=True)
     lines += [(x, y) for _, y in stars[:1] for x in np.linspace(*axes.get_xlim(), 48)]
     for mean in data.means:
         (x, y), half = unit(mean.x.mean, mean.y.mean), (mean.y.interval or 0.0) / unit.y

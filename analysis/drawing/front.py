@@ -52,7 +52,8 @@ def front(
     """Draw the front of `y` over `x` on the axes, legend at their right, and say what was drawn.
 
     Trials are dots, over-budget ones hollow, failed and collapsed ones marks at the lower edge. With several seeds the
-    large marks and the front are means (`analysis.fronts.seeds`), with 95 % t intervals.
+    large marks and the front are means (`analysis.fronts.seeds`), with 95 % t intervals. A preview in the results
+    folder is a thin line.
 
     Args:
         x, y: names of objectives (`analysis.fronts.objectives.NAMES`).
@@ -68,6 +69,7 @@ def front(
     marks.draw_points(axes, data, unit)
     marks.draw_means(axes, data, unit)
     marks.draw_front(axes, data, unit)
+    marks.draw_preview(axes, data, unit)
     marks.draw_dense(axes, data, unit)
     marks.draw_bounds(axes, data, unit)
     marks.draw_edge_marks(axes, data, unit)

@@ -23,6 +23,7 @@ BASELINE_MARKERS = ("x", "+", "1", "2", "3", "4", "|")
 RED = "#B00000"
 EDGE = 0.035  # height of the marks at the bottom edge, as a share of the axes
 TIGHT = 0.045  # labels above the axes that are closer than this share of them stand upright
+PREVIEW = "preview (no training)"
 MANY = 60  # above this number of trials the dots are smaller
 
 
@@ -107,6 +108,15 @@ def draw_front(axes: Axes, data: FrontData, unit: Unit) -> None:
         axes.scatter(
             [], [], s=120, c="none", marker="o", edgecolors="black", lw=1.2, ls="--", label="knee of the front"
         )
+
+
+def draw_preview(axes: Axes, data: FrontData, unit: Unit) -> None:
+    """Draw the subnets that were not trained as a thin grey line a results folder."""
+    visible = any(y >= data.floor for line in data.preview for _, y in line)
+    for number, line in enumerate(data.preview):
+        x, y = zip(*(unit(*each) for each in line), strict=True)
+        label = f"{PREVIEW}{'' if visible else ', off the scale'}" if number == 0 else ""
+        axes.plot(x, y, color="0.6", lw=0.8, marker=".", ms=3, zorder=2.2, label=label)
 
 
 def draw_dense(axes: Axes, data: FrontData, unit: Unit) -> None:

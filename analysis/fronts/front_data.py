@@ -10,6 +10,7 @@ from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks
 from analysis.fronts.objectives import Objective
 from analysis.fronts.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
 from analysis.trials.dominance import front_of, knee
+from analysis.trials.preview import previews
 from analysis.trials.trial import Results, Trial
 
 
@@ -47,7 +48,8 @@ class Mean:
 class FrontData:
     """What is drawn. `means` is empty where there is one seed; `collapsed` points are far below the others.
 
-    `dense`: with its x and y. `unmeasured`: how many finished trials lack one of the two values.
+    `dense`: with its x and y. `unmeasured`: how many finished trials lack one of the two values. `preview`: for each
+    results folder that holds one the (x, y) of its subnets in the order of x; empty where they lack a value.
     """
 
     results: Results
@@ -59,6 +61,7 @@ class FrontData:
     collapsed: list[Point] = field(repr=False)
     means: list[Mean] = field(default_factory=list, repr=False)
     unmeasured: int = 0
+    preview: list[list[tuple[float, float]]] = field(default_factory=list, repr=False)
 
     @property
     def goals(self) -> tuple[int, int]:
@@ -106,11 +109,23 @@ class FrontData:
         """Every value that the x axis must show."""
         values = [point.x for point in self.shown] + [x for _, x, _ in self.dense if x is not None]
         values += [mean.x.mean + _drawn(mean.x) for mean in self.means]
+        values += [x for line in self.preview for x, _ in line]
         minimum = self.minimum
         return values + list(self.targets) + ([] if minimum is None else [minimum])
 
     def all_y(self) -> list[float]:
-        """Every value that the y axis must show."""
+        """Every value that the y axis must show: previews only as far down as trained trials are not flattened."""
+        return self._trained_y() + [y for line in self.preview for _, y in line if y >= self.floor]
+
+    @property
+    def floor(self) -> float:
+        """The y below which a preview is off the scale: trained trials keep half of an axis of accuracies."""
+        values = self._trained_y()
+        if self.y.kind != "percent" or not values:
+            return -math.inf
+        return min(values) - max(max(values) - min(values), 1.0)
+
+    def _trained_y(self) -> list[float]:
         values = [point.y for point in self.shown] + [y for _, _, y in self.dense if y is not None]
         for mean in self.means:
             values += [mean.y.mean - _drawn(mean.y), mean.y.mean + _drawn(mean.y)]
@@ -123,7 +138,14 @@ def front_data(results: Results, x: Objective, y: Objective) -> FrontData:
     points, unmeasured = _points(results, groups, x, y)
     shown, collapsed = split_collapsed(points) if y.kind == "percent" else (points, [])
     dense = [(size, size.mean(x.dense), size.mean(y.dense)) for size in dense_networks(results)]
-    return FrontData(results, x, y, groups, dense, shown, collapsed, _means(results, groups, x, y), unmeasured)
+    means, preview = _means(results, groups, x, y), _preview(results, x, y)
+    return FrontData(results, x, y, groups, dense, shown, collapsed, means, unmeasured, preview)
+
+
+def _preview(results: Results, x: Objective, y: Objective) -> list[list[tuple[float, float]]]:
+    values = [[(_number(x.of(trial)), _number(y.of(trial))) for trial in trials] for trials in previews(results)]
+    known = [sorted((a, b) for a, b in line if not math.isnan(a + b)) for line in values]
+    return [line for line in known if line]
 
 
 def _points(results: Results, groups: list[Budget], x: Objective, y: Objective) -> tuple[list[Point], int]:

@@ -28,6 +28,7 @@ from analysis.report.interactive_marks import (
     draw_dense,
     draw_means,
     draw_points,
+    draw_preview,
     front_columns,
     means_columns,
 )
@@ -89,12 +90,13 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
     sources, points = draw_points(plot, results, facts, [*x_axes, *y_axes])
     rings = draw_means(plot, means)
     dense, star = draw_dense(plot, results, [*x_axes, *y_axes])
+    across, up = _choice("Across", x_axes), _choice("Up", y_axes)
+    preview = draw_preview(plot, pairs, first, (across, up))
     name = "front of the means" if rings else "Pareto front"  # two columns in a phone's width
-    _add_legend(plot, [(name, [line]), *points, *rings, ("dense network", [star])])
+    _add_legend(plot, [(name, [line]), *points, *rings, *preview, ("dense network", [star])])
     dots = [renderers[0] for _, renderers in points]
     plot.add_tools(HoverTool(renderers=dots, tooltips=TOOLTIPS))
     plot.add_tools(TapTool(renderers=dots, callback=CustomJS(code=TAPPED)))
-    across, up = _choice("Across", x_axes), _choice("Up", y_axes)
     labels = {each.name: _label(each) for each in (*x_axes, *y_axes)}
     args: dict[str, Any] = {"x": across, "y": up, "sources": sources, "front": front, "means": means}
     args |= {"averages": averages, "dense": dense, "fronts": fronts, "labels": labels, "plot": plot}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import ColumnDataSource, CustomJS, HoverTool
+from bokeh.models.widgets import Select
 from numpy.typing import NDArray
 
-from analysis.drawing.marks import COLOURS
+from analysis.drawing.marks import COLOURS, PREVIEW
 from analysis.fronts.budgets import Budget, budgets
 from analysis.fronts.front_data import FrontData
 from analysis.fronts.objectives import Objective
@@ -56,6 +57,32 @@ def draw_means(plot: Any, means: ColumnDataSource) -> list[Marks]:
     tooltips = [("mean over seeds", "@setting"), ("95 % t interval", "@text (n = @n)")]
     plot.add_tools(HoverTool(renderers=[rings], tooltips=tooltips))
     return [("mean of seeds, 95 % interval", [rings, bars])]
+
+
+def preview_columns(data: FrontData) -> dict[str, list[list[float]]]:
+    """Return a line a results folder with a preview, without the points that would flatten the trained ones."""
+    lines = [[(x, y) for x, y in line if y >= data.floor] for line in data.preview]
+    return {"xs": [[x for x, _ in line] for line in lines], "ys": [[y for _, y in line] for line in lines]}
+
+
+def draw_preview(plot: Any, pairs: Mapping[str, FrontData], first: str, choices: Sequence[Select]) -> list[Marks]:
+    """Draw a thin line a results folder with a preview; nothing where there is none.
+
+    Args:
+        pairs: of each pair of objectives, by the values `up|across` of the choices; `first`: that shown at first.
+        choices: across and up.
+    """
+    columns = {pair: preview_columns(data) for pair, data in pairs.items()}
+    if not any(line for each in columns.values() for line in each["xs"]):
+        return []
+    source = ColumnDataSource(columns[first])
+    line = plot.multi_line("xs", "ys", source=source, color="#999999", line_width=1)
+    x, y = choices
+    code = 'source.data = columns[y.value + "|" + x.value];'
+    follow = CustomJS(args={"x": x, "y": y, "source": source, "columns": columns}, code=code)
+    for choice in choices:
+        choice.js_on_change("value", follow)
+    return [(PREVIEW, [line])]
 
 
 def draw_points(

@@ -13,7 +13,7 @@ from analysis import figures
 from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
 from analysis.trials.read import read
-from ofb_ray.results.records import Record
+from ofb_ray.results.records import Network, Record
 from tests.analysis.factory import failed, record, write
 
 
@@ -110,3 +110,56 @@ def test_collapsed_trials_do_not_set_the_scale_but_selected_ones_do(tmp_path: Pa
     what = front_data(results, objective("macs", results), objective("top1_val", results))
     assert [point.y for point in what.collapsed] == [10.0]
     assert 60.0 in [point.y for point in what.shown]
+
+
+def preview_of(figure: Figure) -> tuple[list[float], list[float]] | None:
+    """The x and y of the preview's line, None where there is none."""
+    for line in figure.axes[0].lines:
+        if str(line.get_label()).startswith("preview"):
+            x, y = (np.asarray(each, dtype=float).tolist() for each in line.get_data())
+            return x, y
+    return None
+
+
+def with_preview(folder: Path, top1: tuple[float, ...]) -> Path:
+    """Trained trials at 97 to 98 %, and a preview at the same two budgets."""
+    preview = [record(number, (0.5, 0.25)[number], each) for number, each in enumerate(top1)]
+    write(folder / "preview", [each.model_copy(update={"subnet": untested(each)}) for each in preview])
+    return write(folder, [record(0, 0.25, 97.0), record(1, 0.5, 98.0)])
+
+
+def untested(trial: Record) -> Network:
+    assert trial.subnet is not None
+    return trial.subnet.model_copy(update={"top1_test": None})
+
+
+def test_a_preview_is_a_line_from_its_smallest_subnet_to_its_largest(tmp_path: Path) -> None:
+    figure = figures.front_figure(read([with_preview(tmp_path, (97.5, 96.0))]))
+    assert "preview (no training)" in texts(figure)
+    assert preview_of(figure) == ([0.24875, 0.4975], [96.0, 97.5])
+    assert figure.axes[0].get_ylim()[0] < 96.0
+
+
+def test_a_preview_far_below_does_not_flatten_the_trained_front(tmp_path: Path) -> None:
+    plain = figures.front_figure(read([write(tmp_path / "a", [record(0, 0.25, 97.0), record(1, 0.5, 98.0)])]))
+    low = figures.front_figure(read([with_preview(tmp_path / "b", (60.0, 20.0))]))
+    assert low.axes[0].get_ylim() == plain.axes[0].get_ylim()
+    assert "preview (no training), off the scale" in texts(low)
+    partly = figures.front_figure(read([with_preview(tmp_path / "c", (97.5, 20.0))]))
+    assert "preview (no training)" in texts(partly)
+    assert partly.axes[0].get_ylim() == plain.axes[0].get_ylim()
+
+
+def test_a_preview_has_no_line_where_nothing_was_measured_of_it(tmp_path: Path) -> None:
+    results = read([with_preview(tmp_path, (97.5, 96.0))])
+    assert preview_of(figures.front_figure(results, x="params")) is not None
+    assert preview_of(figures.front_figure(results, y="top1_test")) is None
+    assert preview_of(figures.front_figure(results, x="latency")) is None
+
+
+def test_a_preview_is_drawn_before_a_trial_has_finished(tmp_path: Path) -> None:
+    write(tmp_path / "preview", [record(0, 0.5, 60.0), record(1, 0.25, 20.0)])
+    figure = figures.front_figure(read([write(tmp_path, [])]))
+    assert "preview (no training)" in texts(figure)
+    low, high = figure.axes[0].get_ylim()
+    assert low < 20.0 < 60.0 < high

@@ -120,6 +120,23 @@ def test_several_seeds_are_a_mean_with_its_interval(chromium: Browser, tmp_path:
     assert shown.complaints == []
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_a_preview_is_a_line_that_follows_the_axes(chromium: Browser, tmp_path: Path) -> None:
+    folder = write(tmp_path / "digits", TRIALS)
+    write(folder / "preview", [record(0, 0.5, 97.5), record(1, 0.3, 96.2), record(2, 0.2, 20.0)])
+    report([folder])
+    shown = opened(chromium, folder / "analysis" / "report.html", 1440, 1000)
+    line = (
+        "() => Bokeh.index.query_one(v => v.model.type == 'Figure').model.renderers"
+        ".map(each => each.data_source.data).find(data => data.xs)"
+    )
+    assert shown.page.evaluate(line) == {"xs": [[298500, 497500]], "ys": [[96.2, 97.5]]}
+    shown.page.locator("select").nth(0).select_option(label="parameters")
+    shown.page.wait_for_function("Bokeh.documents[0].is_idle")
+    assert shown.page.evaluate(line) == {"xs": [[61500, 102500]], "ys": [[96.2, 97.5]]}
+    assert shown.complaints == []
+
+
 def test_the_table_of_trials_sorts_and_filters(chromium: Browser, page: Path) -> None:
     shown = opened(chromium, page, 1440, 1000).page
     names = shown.locator("#all tbody tr:not([hidden]) td:first-child")
