@@ -161,6 +161,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
         from ofb_ray.tuning.dry_run import describe_dry_run
 
         print(describe_dry_run(launch))
+        if line := preview.invitation(launch, arguments.file, arguments.set, arguments.name, arguments.storage):
+            print(line)
         return 0
     for note in launch.notes:
         print(f"note: {note}")

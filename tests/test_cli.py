@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -193,6 +194,32 @@ def test_a_dry_run_prints_every_trial_and_writes_nothing(tmp_path: Path, capsys:
     assert "by Optuna" in out
     assert "time: about" in out
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_a_dry_run_names_the_preview_of_this_very_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    arguments = ["small.yaml", "--set", "question=how small?", "--set", "dense.epochs=3", "--name", "t"]
+    assert main(["sweep", *arguments, "--dry-run"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == f"preview: ofb-ray preview {shlex.join(arguments)} shows the front without training first"
+
+
+@pytest.mark.parametrize("lack", [["resources.gpus_per_worker=1"], ["data.name=cifar10", "data.root=none"]])
+def test_a_dry_run_names_no_preview_where_something_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lack: list[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    sets = [part for each in lack for part in ("--set", each)]
+    assert main(["sweep", "small.yaml", *sets, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "missing: " in out
+    assert "preview" not in out
+
+
+def test_a_dry_run_names_no_preview_of_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    assert main(["sweep", "small.yaml", "--storage", f"file://{tmp_path}/r", "--dry-run"]) == 0
+    assert "preview" not in capsys.readouterr().out
 
 
 def test_a_trial_runs_without_ray_resumes_by_itself_and_is_exported(

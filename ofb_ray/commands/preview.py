@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofb_ray.errors import InputError
+from ofb_ray.results.store import is_uri
 
 if TYPE_CHECKING:
     from ofb_ray.results.records import Record
+    from ofb_ray.tuning.prepare import Launch
     from ofb_ray.tuning.preview import Preview
 
 
@@ -58,6 +60,19 @@ def run(arguments: argparse.Namespace) -> int:
         f"export one: ofb-ray export {shlex.quote(str(preview.results / '00000'))} --to DIR"
     )
     return 0
+
+
+def invitation(launch: Launch, file: str, overrides: Sequence[str], name: str | None, storage: str | None) -> str:
+    """The line of a dry run that names the preview of its sweep; empty where that could not run.
+
+    Args:
+        file, overrides, name, storage: as they were given to the sweep.
+    """
+    if launch.missing or is_uri(launch.spec.storage):
+        return ""
+    parts = ["ofb-ray", "preview", file, *(part for each in overrides for part in ("--set", each))]
+    parts += [part for flag, each in (("--name", name), ("--storage", storage)) if each for part in (flag, each)]
+    return f"preview: {shlex.join(parts)} shows the front without training first"
 
 
 def table(records: Sequence[Record]) -> str:
