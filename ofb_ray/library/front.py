@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ofb_ray.config import Budget
+from ofb_ray.config import Budget, TrialSpec
 from ofb_ray.errors import InputError
-from ofb_ray.library.compress import kept_random_state, prepare
+from ofb_ray.library.compress import Work, kept_random_state, prepare
+from ofb_ray.library.keywords import make_spec
 from ofb_ray.library.result import Compressed
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+# Shares of the MACs where no budgets are given.
+_TRAINED = (0.75, 0.5, 0.3)
+_UNTRAINED = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,12 @@ class Front:
 
         Args:
             column: of `frame`, in percent.
+        Raises:
+            InputError: it was not measured.
         """
         rows = self.frame().sort_values("macs")
+        if rows[column].isna().any():
+            raise InputError(f"{column} was not measured: `front` needs `test` for accuracies on it", key="column")
         subnets = rows[rows["budget"] != "dense"]
         axes.plot(subnets["macs"] / 1e6, subnets[column], marker="o", label="compressed")
         axes.axhline(float(rows.loc[rows["budget"] == "dense", column].iloc[0]), linestyle="--", label="dense")
@@ -70,7 +79,7 @@ def front(
     val: Any = None,
     test: Any = None,
     *,
-    budgets: Sequence[float | Mapping[str, float]] = (0.75, 0.5, 0.3),
+    budgets: Sequence[float | Mapping[str, float]] | None = None,
     epochs: int | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
@@ -78,20 +87,27 @@ def front(
 ) -> Front:
     """Compress a network to each of several budgets. The dense network is evaluated once, images are decoded once.
 
-    All budgets are checked before the first is begun.
+    All budgets are checked before the first is begun. With `epochs=0` the front needs no training: calibration images
+    give the widths and the compensated weights of every budget, and neither search nor fine-tuning has an epoch.
 
     Args:
-        budgets: as `budget` of `compress`. The other arguments are those of `compress`; in the folder `out` every
-            budget has a folder of its own.
+        budgets: as `budget` of `compress`. None: 0.75, 0.5 and 0.3 of the MACs; without training 0.9, 0.8, ..., 0.2,
+            as far as the network can reach them. The other arguments are those of `compress`; in the folder `out`
+            every budget has a folder of its own.
     Raises:
         InputError: network, data, keys or a budget do not fit; one line.
         TrialFailed: training diverged.
     """
-    if not budgets:
+    if budgets is not None and not budgets:
         raise InputError("needs at least one budget", key="budgets")
     with kept_random_state():
         work = prepare(net, train, val, test, epochs=epochs, out=out, **keys)
-        specs = [work.spec(budget) for budget in budgets]
+        spec = make_spec({**work.tree, "budget": 1.0})
+        trained = spec.search.epochs or spec.finetune.epochs
+        if budgets is None and not trained:
+            specs = _reachable(work, _UNTRAINED)
+        else:
+            specs = [work.spec(budget) for budget in budgets or _TRAINED]
         names = [folder_name(spec.budget) for spec in specs]
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(f"{twice[0]} stands twice", key="budgets")
@@ -100,6 +116,25 @@ def front(
             title = f"budget {spec.budget.label} ({count} of {len(specs)}) "
             results.append(work.run(spec, work.folder / name, title, quiet))
         return Front(tuple(results))
+
+
+def _reachable(work: Work, budgets: Sequence[float]) -> list[TrialSpec]:
+    """The specs of the budgets that the network can reach.
+
+    Raises:
+        InputError: it can reach none.
+    """
+    specs, reason = [], InputError("needs at least one budget", key="budgets")
+    for budget in budgets:
+        try:
+            specs.append(work.spec(budget))
+        except InputError as error:
+            if error.key != "budget":
+                raise
+            reason = error
+    if not specs:
+        raise reason
+    return specs
 
 
 def folder_name(budget: Budget) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,6 +37,34 @@ def test_a_front_without_training_shows_what_the_cut_alone_costs() -> None:
     assert [line.get_label() for line in axes.get_lines()] == ["compressed", "dense"]
     assert np.asarray(axes.get_lines()[0].get_xdata()).tolist() == [each.macs / 1e6 for each in reversed(front.results)]
     plt.close(figure)
+
+
+def test_a_front_without_training_has_eight_budgets_of_one_dense_network() -> None:
+    front = ofb_ray.front(tiny(), Toy(), epochs=0, dense={"epochs": 8}, quiet=True)
+    assert [each.record.budget.label for each in front] == ["0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3", "0.2"]
+    for each in front:
+        assert {row["phase"] for row in each.record.history} == {"dense"}
+        assert "search" not in each.record.seconds
+        assert 0.97 < each.record.budget.used <= 1
+    frame = front.frame()
+    assert frame["share"].is_monotonic_decreasing
+    assert frame["top1_val"][5] > 0.8 * frame["top1_val"][0]  # half of the MACs, beside the dense network
+    with pytest.raises(InputError, match="top1_test was not measured"):
+        front.draw(plt.figure().add_subplot(), "top1_test")
+    plt.close()
+
+
+def test_budgets_out_of_reach_are_left_out_where_none_were_given() -> None:
+    large: dict[str, Any] = {"search__space__embedding": False, "search__space__channel_min": 0.9}
+    front = ofb_ray.front(tiny(), Toy(), epochs=0, quiet=True, **large)
+    assert [each.record.budget.label for each in front] == ["0.9", "0.8", "0.7", "0.6", "0.5", "0.4"]
+    with pytest.raises(InputError, match="below the smallest"):
+        ofb_ray.front(tiny(), Toy(), epochs=0, quiet=True, search__space__keep=["*"])
+
+
+def test_a_trained_front_has_three_budgets_where_none_were_given() -> None:
+    front = ofb_ray.front(tiny(), Toy(), epochs=0, search={"epochs": 1}, quiet=True)
+    assert [each.record.budget.label for each in front] == ["0.75", "0.5", "0.3"]
 
 
 def test_all_budgets_are_checked_before_the_first_is_begun(tmp_path: Path) -> None:
