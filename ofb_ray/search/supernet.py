@@ -221,7 +221,8 @@ class Supernet(nn.Module):
         mask_U, factors = masks[cut.axis], corrections(cut, self.backbone.axis(cut.axis))
         if not cut.gate and set(factors) == {1.0}:
             return None
-        copies = [(mask_U if cut.gate else torch.ones_like(mask_U)) * factor for factor in factors]
+        base_U = mask_U if cut.gate else torch.ones_like(mask_U)
+        copies = [base_U if factor == 1.0 else base_U * factor for factor in factors]
         return torch.cat(copies) if cut.copies > 1 else copies[0]
 
 

@@ -13,6 +13,7 @@ from ofb_ray.config import TrialSpec
 from ofb_ray.data import load
 from ofb_ray.errors import TrialFailed
 from ofb_ray.method.cost import cost, units_of
+from ofb_ray.search.calibrate import calibrate, calibration_images
 from ofb_ray.search.loop import Problem, Search, search, start
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.checkpoint import optimizer_state
@@ -33,9 +34,14 @@ def searched(spec: TrialSpec, team: Team) -> dict[str, Any]:
     net = create(resolve_model(spec))
     backbone = describe_backbone(net, spec.search.space)
     goal = goal_of(spec, backbone)
-    problem = Problem(load(spec.data), spec.search, goal, cost(goal.terms, units_of(backbone.widths)))
+    data = load(spec.data)
+    images = calibration_images(data.train, 64, CPU) if spec.search.parts.compensate else []
+    dense_cost = cost(goal.terms, units_of(backbone.widths))
+    problem = Problem(data, spec.search, goal, dense_cost, images=images)
     run = Run("search", 0, CPU, lambda row, state: rows.append(row), team)
-    found: Search = search(start(Supernet(net, backbone), problem, run), problem, run)
+    known = team.broadcast(calibrate(net, backbone, data.train, spec.search, run) if team.is_main else None)
+    torch.manual_seed(0)
+    found: Search = search(start(Supernet(net, backbone), problem, run, known), problem, run)
     moments = optimizer_state(found.optimizer, found.net)["moments"]
     gradients = {name: value["exp_avg"] for name, value in moments.items()}
     return {
@@ -66,8 +72,9 @@ def drifting(spec: TrialSpec, team: Team) -> str:
     return ""
 
 
-def test_ranks_stay_equal_bit_for_bit_through_many_cuts(tmp_path: Path) -> None:
-    spec = small_spec(search={"epochs": 6, "alpha_travel": 12.0})
+@pytest.mark.parametrize("recipe", ["calibrated", "paper"])
+def test_ranks_stay_equal_bit_for_bit_through_many_cuts(recipe: str, tmp_path: Path) -> None:
+    spec = small_spec(search={"epochs": 6, "alpha_travel": 12.0, "recipe": recipe, "doubt": 10.0})
     first, second = in_processes(searched, spec, tmp_path)
     assert first["net_changes"] >= 5
     assert first["rows"] == second["rows"]
@@ -78,7 +85,7 @@ def test_ranks_stay_equal_bit_for_bit_through_many_cuts(tmp_path: Path) -> None:
 
 def test_two_workers_take_the_steps_of_one(tmp_path: Path) -> None:
     """Three steps of the search, masked image modelling and an uneven last batch included."""
-    changes = {"epochs": 1, "decide_by": 1.0, "eliminations_per_epoch": 1, "threshold": 1e-6}
+    changes = {"epochs": 1, "decide_by": 1.0, "eliminations_per_epoch": 1, "threshold": 1e-6, "recipe": "paper"}
     spec = small_spec(data={"train_limit": 75}, search=changes)
     alone = searched(spec, Team())
     shared = in_processes(searched, spec, tmp_path)[0]
