@@ -91,9 +91,16 @@ for each in (net, small):
 # %% [markdown]
 # ## Several budgets
 #
-# `front` compresses to several budgets and draws what each MAC buys. For more than a handful of runs, for
-# hyperparameters, several machines or recovery from crashes, write a sweep file: [Write a sweep
-# file](../how-to/sweep-file.md).
+# `front` compresses to several budgets and draws what each MAC buys. With `epochs=0` it needs no training: calibration
+# images give the widths and the weights of each budget, and there are eight budgets unless you name them.
+
+# %%
+untrained = ofb_ray.front(net, train, val, epochs=0, quiet=True)
+untrained.frame()[["budget", "share", "macs", "params", "top1_val"]].round(3)
+
+# %% [markdown]
+# The same with four epochs of search and four of fine-tuning. For more than a handful of runs, for hyperparameters,
+# several machines or recovery from crashes, write a sweep file: [Write a sweep file](../how-to/sweep-file.md).
 
 # %%
 front = ofb_ray.front(net, train, val, test, budgets=[0.3, 0.5, 0.7], epochs=4, quiet=True)
