@@ -56,7 +56,8 @@ def front(
     folder is a thin line.
 
     Args:
-        x, y: names of objectives (`analysis.fronts.objectives.NAMES`).
+        x: name of an objective (`analysis.fronts.objectives.NAMES`).
+        y: the same.
         baselines: published results to show beside, in the units of `x` and `y`.
 
     Raises:
