@@ -85,7 +85,7 @@ class SearchSpec(PhaseSpec):
         description="Training images that basis, sensitivities and compensation look at.",
     )
     doubt: float = Field(
-        1.0,
+        0.5,
         gt=0,
         json_schema_extra=unit("factor"),
         description="Temperature of the start: a size that costs this many times the average axis' divergence more "
@@ -128,11 +128,12 @@ class SearchSpec(PhaseSpec):
         json_schema_extra=unit("per step"),
         description="Peak learning rate of alpha; null derives it from `alpha_travel`.",
     )
-    alpha_travel: float = Field(
-        4.0,
+    alpha_travel: float | None = Field(
+        None,
         gt=0,
         json_schema_extra=unit("logits"),
-        description="Distance that one logit of alpha can move over the whole search.",
+        description="Distance that one logit of alpha can move over the whole search; null is 4 from a random start and 1 "
+        "from sensitivities, which noise would drown.",
     )
     score_travel: float = Field(
         4.0,
@@ -190,13 +191,13 @@ class SearchSpec(PhaseSpec):
         json_schema_extra=unit("factor"),
         description="A candidate is eliminated at a probability of at most `threshold` / number of living candidates.",
     )
-    decide_by: float = Field(
-        0.5,
+    decide_by: float | None = Field(
+        None,
         gt=0,
         le=1,
         json_schema_extra=unit("share"),
         description="Part of the search after which the projection onto the budget decides the axes that are still "
-        "open.",
+        "open; null is 0.5 from a random start and 0.25 from sensitivities.",
     )
     space: SpaceSpec = Field(SpaceSpec(), description="Candidate sizes of every axis.")
 
@@ -204,6 +205,16 @@ class SearchSpec(PhaseSpec):
     def pmim_mode(self) -> Literal["off", "fixed", "progressive"]:
         """How tokens are masked, the single key before the recipe."""
         return self.pmim.mode or ("progressive" if self.recipe == "paper" else "off")
+
+    @property
+    def travel(self) -> float:
+        """`alpha_travel`, in logits."""
+        return self.alpha_travel or (1.0 if self.parts.sensitivity else 4.0)
+
+    @property
+    def decided_at(self) -> float:
+        """`decide_by`, as a share of the search."""
+        return self.decide_by or (0.25 if self.parts.sensitivity else 0.5)
 
     @property
     def parts(self) -> Parts:

@@ -223,7 +223,7 @@ def _eliminate(current: Search, problem: Problem, progress: float, run: Run) -> 
 
     The later part of the search belongs to the weights of the decided network (released code: fuse at 50 of 100).
     """
-    if progress >= problem.spec.decide_by:
+    if progress >= problem.spec.decided_at:
         _decide(current, problem, progress, run)
         return
     run.team.all_reduce_mean_(mask.alpha_IJ for mask in current.net.undecided.values())

@@ -20,7 +20,7 @@ def make_search_optimizer(net: Supernet, spec: SearchSpec, steps: int) -> torch.
     Args:
         steps: optimizer steps of the whole search.
     """
-    alpha_lr = spec.alpha_lr or 2 * spec.alpha_travel / max(1, steps)
+    alpha_lr = spec.alpha_lr or 2 * spec.travel / max(1, steps)
     score_lr = 2 * spec.score_travel / max(1, steps)
     masks = list(net.masks.named_parameters())
 

@@ -49,7 +49,7 @@ def estimate_from_tflops(spec: TrialSpec, planned: Plan, tflops: float, workers:
         workers: GPUs of a trial.
     """
     share = planned.target / planned.dense_cost
-    search = spec.search.epochs * (spec.search.decide_by + (1 - spec.search.decide_by) * share)
+    search = spec.search.epochs * (spec.search.decided_at + (1 - spec.search.decided_at) * share)
     images = planned.train_images * (1 - spec.data.val_share)
     epoch = images * planned.dense_macs * _FLOPS_PER_MAC / (tflops * 1e12 * workers)
     return Estimate(
