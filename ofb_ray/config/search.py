@@ -132,8 +132,8 @@ class SearchSpec(PhaseSpec):
         None,
         gt=0,
         json_schema_extra=unit("logits"),
-        description="Distance that one logit of alpha can move over the whole search; null is 4 from a random start, and "
-        "1 from sensitivities, which noise would drown.",
+        description="Distance that one logit of alpha can move over the whole search; null is 4 from a random start "
+        "and 1 from sensitivities, which noise would drown.",
     )
     score_travel: float = Field(
         4.0,
