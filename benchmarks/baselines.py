@@ -1,4 +1,7 @@
-"""What OFB is compared with at an equal budget: narrowing, random subnets, magnitude pruning, Taylor pruning."""
+"""What OFB is compared with at an equal budget: narrowing, random subnets, magnitude pruning, Taylor pruning.
+
+The last two want Torch-Pruning, which is imported where they are called: a machine may lack it and run the others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-import torch_pruning as tp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -76,6 +78,7 @@ def magnitude_network(dense: nn.Module, target: int, image: Shape) -> nn.Module:
     Head counts stay, channels inside heads are pruned, as in that library's own Vision Transformer example. Few
     channels a head make coarse steps, so the MLPs' ratio is lowered afterwards until the budget is used up.
     """
+    import torch_pruning as tp
 
     def pruned(ratio: float, mlp_ratio: float) -> nn.Module:
         net = copy.deepcopy(dense).train(False)
@@ -135,6 +138,8 @@ def taylor_network(dense: nn.Module, target: int, batches: Iterable[tuple[Tensor
 def _taylor_pruned(
     dense: nn.Module, gradients: list[Tensor | None], ratio: float, mlp_ratio: float, image: Shape
 ) -> nn.Module:
+    import torch_pruning as tp
+
     net: Any = copy.deepcopy(dense).train(False)
     for parameter, gradient in zip(net.parameters(), gradients, strict=True):
         parameter.grad = gradient

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.baselines import magnitude_network, taylor_network
 from ofb_ray.backbones.flops import operator_macs
 from ofb_ray.config import TrialSpec
 from ofb_ray.data import Dataset, EpochPlan, load
@@ -166,9 +167,6 @@ def _rival(job: Job, folder: Path) -> Row:
 
 
 def _pruned(method: str, dense: nn.Module, target: int, data: Dataset, image: tuple[int, int, int]) -> nn.Module:
-    # OFB's methods need no Torch-Pruning.
-    from benchmarks.baselines import magnitude_network, taylor_network
-
     if method == "magnitude":
         return magnitude_network(dense, target, image)
     batch = min(BATCH, len(data.train))
