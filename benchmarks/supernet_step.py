@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -57,10 +59,7 @@ def main() -> None:
     median = {kind: statistics.median(times[kind] for times in rounds) for kind in steps}
     ratios = [times["search"] / times["dense"] for times in rounds]
     del steps
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        memory = {
-            kind: pool.submit(peak, kind, args.model, args.batch).result() for kind in ("none", "dense", "search")
-        }
+    memory = {kind: apart(kind, args.model, args.batch) for kind in ("none", "dense", "search")}
     used = {kind: memory[kind] - memory["none"] for kind in ("dense", "search")}
     cut = cut_seconds(args.model)
     figures = {
@@ -103,7 +102,7 @@ def dense_step(model: str, batch: int, through_compile: bool = False) -> Step:
     device, spec = pick_device(), DenseSpec()
     net = create(ModelSpec(name=model)).to(device).train()
     optimizer = make_optimizer(net, spec)
-    image, label = torch.randn(batch, 3, 224, 224, device=device), torch.randint(1000, (batch,), device=device)
+    image, label = batch_of(net, batch)
     run = compiled(net) if through_compile else net
 
     def step() -> None:
@@ -146,7 +145,7 @@ def _losses_step(net: Supernet, optimizer: torch.optim.Optimizer, goal: Goal, ba
     device, spec = pick_device(), SearchSpec()
     full = cost(goal.terms, {axis.name: axis.full.units for axis in net.backbone.axes})
     losses = SearchLosses(net, spec, goal, full, 1000, Run("search", 0, device, lambda row, state: None))
-    image, label = torch.randn(batch, 3, 224, 224, device=device), torch.randint(1000, (batch,), device=device)
+    image, label = batch_of(net.net, batch)
     part = Batch(image, label, 0, batch, True)
 
     def step() -> None:
@@ -171,6 +170,19 @@ def cut_seconds(model: str) -> float:
     took = time.perf_counter() - start
     assert pruned.events
     return took
+
+
+def batch_of(net: nn.Module, batch: int) -> tuple[Tensor, Tensor]:
+    """Noise of the size that the network's weights were made for, and labels, on the device."""
+    config: Any = net.pretrained_cfg
+    device = pick_device()
+    return torch.randn(batch, *config["input_size"], device=device), torch.randint(1000, (batch,), device=device)
+
+
+def apart(kind: str, model: str, batch: int) -> int:
+    """`peak` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(peak, kind, model, batch).result()
 
 
 def peak(kind: str, model: str, batch: int) -> int:
