@@ -159,7 +159,7 @@ def made_folder(root: Path, images: int) -> Path:
             (draw.ellipse if width % 2 else draw.rectangle)((x, y, x + width // 3, y + height // 3), fill=colour)
         noisy = np.asarray(picture).astype(np.int16) + rng.normal(0, 14, (375, 500, 1)).astype(np.int16)
         path = root / str(index % 2) / f"{index:05d}.jpg"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=90)
     return root
 
