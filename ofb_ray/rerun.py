@@ -91,8 +91,11 @@ def _original(location: str) -> tuple[Path, Record]:
 
 
 def _spec(record: Record, location: str) -> TrialSpec:
+    search = record.spec.get("search", {})
+    # Before there were recipes, every search was the released one.
+    recipe = {"recipe": "paper"} if isinstance(search, dict) and "recipe" not in search else {}
     try:
-        return TrialSpec.model_validate(record.spec)
+        return TrialSpec.model_validate({**record.spec, "search": {**search, **recipe}} if recipe else record.spec)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

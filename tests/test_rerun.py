@@ -54,6 +54,17 @@ def test_the_numbers_come_again(trial: Path, tmp_path: Path, capsys: pytest.Capt
     assert (tmp_path / "again" / WEIGHTS_FILE).read_bytes() == (trial / WEIGHTS_FILE).read_bytes()
 
 
+def test_a_record_from_before_recipes_is_run_as_released(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = small_spec(dense={"epochs": 1}, search={"epochs": 2, "recipe": "paper"}, finetune={"epochs": 1})
+    run_trial(spec, lambda report: None, tmp_path / "new", shared=tmp_path / "shared")
+    path = tmp_path / "new" / RECORD_FILE
+    tree = json.loads(path.read_text())
+    for key in ("recipe", "basis", "start", "compensate", "calibration_images", "doubt"):
+        del tree["spec"]["search"][key]
+    path.write_text(json.dumps(tree))
+    assert main(["trial", "--from", str(tmp_path / "new"), "--out", str(tmp_path / "again")]) == 0, capsys.readouterr()
+
+
 def test_other_numbers_are_told_where_they_part_and_what_else_is_different(
     trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
