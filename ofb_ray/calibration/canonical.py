@@ -147,7 +147,9 @@ def _writes(cut: Cut, backbone: Backbone) -> bool:
 def _rotate(params: Params, axis: Axis, backbone: Backbone, moments: dict[str, Tensor]) -> None:
     """Turn a stream into its principal directions: writers <- R writer, readers <- reader R^T, with R 1 = 1."""
     size = axis.size.width
-    norms = {cut.param.removesuffix(".weight") for cut in backbone.cuts if cut.axis == axis.name and cut.norm}
+    found = [cut.param.removesuffix(".weight") for cut in backbone.cuts if cut.axis == axis.name and cut.norm]
+    # In the order of the cuts: that of a set of names is another in every process, and with it the sum's last bits.
+    norms = list(dict.fromkeys(found))
     total_EE = torch.zeros(size, size, dtype=torch.float64)
     for name in norms:
         total_EE += _diagonal_blocks(moments[name], size)
