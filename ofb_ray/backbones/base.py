@@ -180,18 +180,19 @@ def rebuild(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     return new
 
 
-def corrections(cut: Cut, axis: Axis) -> list[float]:
+def corrections(cut: Cut, size: Width, full: Width) -> list[float]:
     """Factors, one a copy, with which a cut tensor computes as if its axis were masked instead of cut.
 
     Queries carry sqrt(d / d_full), because timm divides by sqrt(d) while the dense network divided by sqrt(d_full).
     Norm weights carry sqrt(E_full / E): faded channels counted in the dense norm's variance.
 
     Args:
-        axis: that of the cut, at its current size.
+        size: of the axis after the cut.
+        full: of the axis whose function is to be kept.
     """
     if cut.norm:
-        return [math.sqrt(axis.full.units / axis.size.units)] * cut.copies
-    query = math.sqrt(axis.size.width / axis.full.width) if cut.query else 1.0
+        return [math.sqrt(full.units / size.units)] * cut.copies
+    query = math.sqrt(size.width / full.width) if cut.query else 1.0
     return [query, *[1.0] * (cut.copies - 1)]
 
 
@@ -203,8 +204,7 @@ def cut_corrected(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep])
     for cut in backbone.cuts:
         if cut.axis not in keeps:
             continue
-        size, full = sizes[cut.axis], backbone.axis(cut.axis).size
-        factors = corrections(cut, Axis(cut.axis, "mlp", (size.heads,), (size.width,), full))
+        factors = corrections(cut, sizes[cut.axis], backbone.axis(cut.axis).size)
         if set(factors) != {1.0}:
             old = tensors.get(cut.param, params[cut.param].detach())
             scale = old.new_tensor(factors).repeat_interleave(old.shape[cut.dim] // cut.copies)

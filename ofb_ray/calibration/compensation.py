@@ -6,8 +6,14 @@ G = U + 1 (units and a constant 1).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from ofb_ray.backbones.base import Backbone
+from ofb_ray.calibration.statistics import input_moments
+from ofb_ray.method.axis import Keep
 
 # Relative to the mean variance of a unit: keeps the regression stable where units are nearly dependent.
 _RIDGE = 1e-8
@@ -41,3 +47,47 @@ def compensate(
     change = weight_OU[:, cut_P.to(weight_OU.device)].double().cpu() @ fit
     weight_OS = weight_OU[:, kept_S.to(weight_OU.device)] + change[:, : len(kept_S)].to(weight_OU)
     return weight_OS, None if bias_O is None else bias_O + change[:, -1].to(bias_O)
+
+
+def compensated_readers(
+    net: nn.Module,
+    backbone: Backbone,
+    keeps: Mapping[str, Keep],
+    images: Sequence[Tensor],
+    params: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Make good in the readers of attentions and MLPs what their cut units said.
+
+    Args:
+        net: the network before the cut, in eval mode.
+        keeps: the units that stay, by axis; embeddings are passed over.
+        images: calibration images in batches, on the network's device.
+        params: to compensate where they are not those of `net`, such as a supernet's before their rows are masked.
+    Returns:
+        weight and bias of each reader, at their old sizes; the columns of cut units are as they were.
+    """
+    readers = {
+        name: reader_of(name, backbone)
+        for name, keep in keeps.items()
+        if backbone.axis(name).kind != "embedding" and len(keep.units_U) < keep.before.units
+    }
+    moments = input_moments(net, list(readers.values()), images) if readers else {}
+    params, result = params or dict(net.named_parameters()), dict[str, Tensor]()
+    for name, reader in readers.items():
+        weight_OU, bias = params[f"{reader}.weight"].detach(), params.get(f"{reader}.bias")
+        kept_S = keeps[name].units_U.to(weight_OU.device)
+        bias_O = None if bias is None else bias.detach()
+        weight_OS, new_O = compensate(weight_OU, bias_O, kept_S, moments[reader])
+        result[f"{reader}.weight"] = weight_OU.index_copy(1, kept_S, weight_OS)
+        if new_O is not None:
+            result[f"{reader}.bias"] = new_O
+    return result
+
+
+def reader_of(axis: str, backbone: Backbone) -> str:
+    """Name the linear layer that reads the units of an attention or an MLP."""
+    return next(
+        cut.param.removesuffix(".weight")
+        for cut in backbone.cuts
+        if cut.axis == axis and cut.dim == 1 and not cut.gate and not cut.per_head
+    )

@@ -21,8 +21,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ofb_ray.backbones.base import Backbone, cut_corrected
-from ofb_ray.calibration.assembly import reader_of
-from ofb_ray.calibration.compensation import compensate
+from ofb_ray.calibration.compensation import compensate, reader_of
 from ofb_ray.calibration.statistics import input_moments
 from ofb_ray.method.axis import Axis, Cut, Width, keep_best
 

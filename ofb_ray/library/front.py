@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ofb_ray.config import Budget, TrialSpec
+from ofb_ray.config import Budget
 from ofb_ray.errors import InputError
-from ofb_ray.library.compress import Work, kept_random_state, prepare
+from ofb_ray.library.compress import kept_random_state, prepare
 from ofb_ray.library.keywords import make_spec
 from ofb_ray.library.result import Compressed
+from ofb_ray.trial.plan import UNTRAINED_SHARES, reachable
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# Shares of the MACs where no budgets are given.
+# Shares of the MACs where no budgets are given and something is trained.
 _TRAINED = (0.75, 0.5, 0.3)
-_UNTRAINED = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def front(
         spec = make_spec({**work.tree, "budget": 1.0})
         trained = spec.search.epochs or spec.finetune.epochs
         if budgets is None and not trained:
-            specs = _reachable(work, _UNTRAINED)
+            found, _ = reachable(make_spec({**work.tree, "budget": share}) for share in UNTRAINED_SHARES)
+            specs = [spec for spec, _ in found]
         else:
             specs = [work.spec(budget) for budget in budgets or _TRAINED]
         names = [folder_name(spec.budget) for spec in specs]
@@ -116,25 +117,6 @@ def front(
             title = f"budget {spec.budget.label} ({count} of {len(specs)}) "
             results.append(work.run(spec, work.folder / name, title, quiet))
         return Front(tuple(results))
-
-
-def _reachable(work: Work, budgets: Sequence[float]) -> list[TrialSpec]:
-    """The specs of the budgets that the network can reach.
-
-    Raises:
-        InputError: it can reach none.
-    """
-    specs, reason = [], InputError("needs at least one budget", key="budgets")
-    for budget in budgets:
-        try:
-            specs.append(work.spec(budget))
-        except InputError as error:
-            if error.key != "budget":
-                raise
-            reason = error
-    if not specs:
-        raise reason
-    return specs
 
 
 def folder_name(budget: Budget) -> str:

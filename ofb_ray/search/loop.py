@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ofb_ray.backbones.base import rebuild
-from ofb_ray.calibration.assembly import compensated_readers
+from ofb_ray.calibration.compensation import compensated_readers
 from ofb_ray.config import SearchSpec
 from ofb_ray.data import Dataset, steps
 from ofb_ray.method.cost import cost, units_of

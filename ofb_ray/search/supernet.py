@@ -218,7 +218,8 @@ class Supernet(nn.Module):
 
     def _scale(self, cut: Cut, masks: Masks) -> Tensor | None:
         """Compute the factors along the dimension of `cut`; None where there are none."""
-        mask_U, factors = masks[cut.axis], corrections(cut, self.backbone.axis(cut.axis))
+        mask_U, axis = masks[cut.axis], self.backbone.axis(cut.axis)
+        factors = corrections(cut, axis.size, axis.full)
         if not cut.gate and set(factors) == {1.0}:
             return None
         base_U = mask_U if cut.gate else torch.ones_like(mask_U)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,9 @@ from ofb_ray.errors import InputError
 from ofb_ray.method.cost import cost, smallest, units_of
 from ofb_ray.method.projection import Goal, make_goal
 from ofb_ray.results.records import BudgetOutcome, Network
+
+# Of the MACs: a front that needs no training has many budgets, as each costs seconds.
+UNTRAINED_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,26 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
         missing=tuple(missing),
         warning=warning,
     )
+
+
+def reachable(specs: Iterable[TrialSpec]) -> tuple[list[tuple[TrialSpec, Plan]], dict[str, str]]:
+    """Plan the trials whose budgets their networks can reach, and give the reason for the others, by budget.
+
+    Raises:
+        InputError: none is reached, or something else is wrong with one.
+    """
+    found: list[tuple[TrialSpec, Plan]] = []
+    passed_over: dict[str, str] = {}
+    for spec in specs:
+        try:
+            found.append((spec, plan(spec)))
+        except InputError as error:
+            if error.key != "budget":
+                raise
+            passed_over[spec.budget.label] = error.message
+    if not found:
+        raise InputError(next(iter(passed_over.values()), "needs at least one budget"), key="budgets")
+    return found, passed_over
 
 
 def _check_image_size(spec: TrialSpec, backbone: Backbone) -> None:

@@ -20,11 +20,9 @@ from ofb_ray.results.files import PREVIEW_FOLDER, SHARED_FOLDER, TrialFile, tria
 from ofb_ray.results.folder import check_same_sweep, driver_lock, results_folder, write_sweep
 from ofb_ray.results.records import Record
 from ofb_ray.results.store import is_uri
-from ofb_ray.trial.plan import Plan, plan
+from ofb_ray.trial.plan import UNTRAINED_SHARES, reachable
 from ofb_ray.trial.run import run_trial
 
-# At least so many budgets; shares of the dense network's cost stand in where the sweep names fewer.
-LEAST = 8
 _NO_TRAINING = {"search": {"epochs": 0}, "finetune": {"epochs": 0}}
 _CALIBRATED = {"recipe": "calibrated", "basis": None, "start": None, "compensate": None}
 
@@ -61,8 +59,11 @@ def prepare_preview(spec: SweepSpec, origins: KeyOrigins, budgets: Sequence[floa
     wanted = tuple(Budget(macs_ratio=share) for share in budgets) or _budgets(spec.budgets)
     whole = _as_sweep(spec, wanted)
     with origins.located():
-        reachable, passed_over = _reachable(whole, strict=bool(budgets))
-        whole = _as_sweep(spec, reachable)
+        found, passed_over = reachable(whole.trial(cell, {}) for cell in whole.cells)
+        if budgets and passed_over:
+            raise InputError(next(iter(passed_over.values())), key="budgets")
+        found.sort(key=lambda pair: -pair[1].target / pair[1].dense_cost)  # the dearest first
+        whole = _as_sweep(spec, [trial.budget for trial, _ in found])
         results = results_folder(whole)
         check_same_sweep(results, whole)
     trials = tuple(whole.trial(cell, {}) for cell in whole.cells)
@@ -111,7 +112,7 @@ def _run(preview: Preview, number: int, trial: TrialSpec, show: Callable[[dict[s
     count = f"{number + 1} of {len(preview.trials)}"
 
     def report(row: dict[str, Any]) -> None:
-        show({**row, "message": row.get("message") or "", "network": f"budget {label} ({count})"})
+        show({**row, "network": f"budget {label} ({count})"})
 
     record = run_trial(trial, report, folder, shared=preview.shared, trial=number, sweep=preview.spec.name, test=False)
     if record.status != "finished":
@@ -132,27 +133,9 @@ def _as_sweep(spec: SweepSpec, budgets: Sequence[Budget]) -> SweepSpec:
 
 
 def _budgets(own: Sequence[Budget]) -> tuple[Budget, ...]:
-    """The sweep's budgets and, up to `LEAST`, evenly spread shares of the MACs."""
-    shares = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
+    """The sweep's budgets and, as many as `UNTRAINED_SHARES` has, evenly spread shares of the MACs."""
     have = {budget.macs_ratio for budget in own}
-    more = [Budget(macs_ratio=share) for share in shares if share not in have]
-    missing = max(0, LEAST - len(own))
+    more = [Budget(macs_ratio=share) for share in UNTRAINED_SHARES if share not in have]
+    missing = max(0, len(UNTRAINED_SHARES) - len(own))
     step = len(more) / max(1, missing)
     return (*own, *(more[int(index * step)] for index in range(missing)))
-
-
-def _reachable(spec: SweepSpec, strict: bool) -> tuple[list[Budget], dict[str, str]]:
-    """The budgets that the network can reach, dearest first, and the others with the reason."""
-    found: list[tuple[Plan, Budget]] = []
-    passed_over: dict[str, str] = {}
-    for cell, budget in zip(spec.cells, spec.budgets, strict=True):
-        try:
-            found.append((plan(spec.trial(cell, {})), budget))
-        except InputError as error:
-            if strict or error.key != "budget":
-                raise
-            passed_over[budget.label] = error.message
-    if not found:
-        raise InputError(next(iter(passed_over.values())), key="budgets")
-    found.sort(key=lambda pair: -pair[0].target / pair[0].dense_cost)
-    return [budget for _, budget in found], passed_over

@@ -1,4 +1,4 @@
-"""A network assembled without training: what redundant units said is kept, and compensation does no harm."""
+"""Corrected and compensated cuts: what redundant units said is kept, and compensation does no harm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.base import Backbone, cut_corrected, rebuild
 from ofb_ray.backbones.flops import operator_macs
-from ofb_ray.calibration.assembly import assemble, compensated_readers, reader_of
+from ofb_ray.calibration.compensation import compensated_readers, reader_of
 from ofb_ray.method.axis import Keep, Width, keep_best
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.search.supernet import Supernet
@@ -52,11 +52,13 @@ def test_a_corrected_cut_gives_the_outputs_of_the_masked_network(kind: str) -> N
 
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize("compensated", [True, False])
-def test_an_assembled_network_costs_what_its_widths_say(kind: str, compensated: bool) -> None:
+def test_a_corrected_cut_costs_what_its_widths_say(kind: str, compensated: bool) -> None:
     net = network(kind)
     backbone = describe_backbone(net, SPACE)
-    widths = half(backbone)
-    small = assemble(net, backbone, scores_of(backbone), widths, BATCHES, compensated)
+    widths, scores = half(backbone), scores_of(backbone)
+    keeps = {axis.name: keep_best(scores[axis.name], axis.size, widths[axis.name]) for axis in backbone.axes}
+    mended = rebuild(net, compensated_readers(net, backbone, keeps, BATCHES)) if compensated else net
+    small = cut_corrected(mended, backbone, keeps)
     assert operator_macs(small, SHAPE) == cost(backbone.macs, units_of(widths))
     assert bool(outputs(small).isfinite().all())
 
