@@ -202,6 +202,20 @@ class SearchSpec(PhaseSpec):
     space: SpaceSpec = Field(SpaceSpec(), description="Candidate sizes of every axis.")
 
     @property
+    def effective(self) -> SearchSpec:
+        """The same search with nothing left to the recipe."""
+        parts, pmim = self.parts, self.pmim.model_copy(update={"mode": self.pmim_mode})
+        stated = {
+            "basis": "canonical" if parts.canonical else "plain",
+            "start": "sensitivity" if parts.sensitivity else "random",
+            "compensate": parts.compensate,
+            "alpha_travel": self.travel,
+            "decide_by": self.decided_at,
+            "pmim": pmim,
+        }
+        return self.model_copy(update=stated)
+
+    @property
     def pmim_mode(self) -> Literal["off", "fixed", "progressive"]:
         """How tokens are masked, the single key before the recipe."""
         return self.pmim.mode or ("progressive" if self.recipe == "paper" else "off")

@@ -210,10 +210,10 @@ def _decide(current: Search, problem: Problem, progress: float, run: Run) -> Non
         utility = current.prior.utility(current.net)
     alive = project_onto_budget(current.net, problem.goal, utility)
     facts = {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True}
-    # Embeddings first: what is made good for cut units is predicted from what flows then.
-    kinds = {axis.name: axis.kind for axis in current.net.backbone.axes}
-    for streams in (True, False):
-        part = {name: alive_IJ for name, alive_IJ in alive.items() if (kinds[name] == "embedding") == streams}
+    # Embeddings first where cuts are compensated: what cut units said is predicted from what flows then.
+    streams = {axis.name for axis in current.net.backbone.axes if axis.kind == "embedding"} if problem.images else set()
+    first = {name: alive_IJ for name, alive_IJ in alive.items() if name in streams}
+    for part in (first, {name: alive_IJ for name, alive_IJ in alive.items() if name not in first}):
         if part:
             _cut(current, part, problem, lam, run, facts)
 

@@ -152,7 +152,9 @@ class Suggestions:
         if spec.sampler.name == "grid":
             return next(self._untried(cell))
         if cell.count == 0:
-            tree = spec.trial(cell.values, {}).model_dump(mode="json")
+            first = spec.trial(cell.values, {})
+            # What the file leaves to the recipe has a value, too.
+            tree = first.model_copy(update={"search": first.search.effective}).model_dump(mode="json")
             own = {key: value_at(tree, key) for key in self._order}
             return {key: value for key, value in own.items() if inside(spec.parameters[key], value)}
         return spec.points[cell.count - 1] if cell.count <= len(spec.points) else {}

@@ -32,6 +32,13 @@ def test_own_values_outside_the_range_are_left_to_optuna(tmp_path: Path) -> None
     assert params["search.eliminations_per_epoch"] == 3
 
 
+@pytest.mark.parametrize(("recipe", "travel"), [("paper", 4.0), ("calibrated", 1.0)])
+def test_what_the_file_leaves_to_the_recipe_is_its_own_value(tmp_path: Path, recipe: str, travel: float) -> None:
+    parameters = {"search.alpha_travel": {"min": 0.5, "max": 8.0}}
+    trials = run_all(tmp_path, sweep(search={"recipe": recipe}, parameters=parameters, trials=1))
+    assert [trial["params"] for trial in trials] == [{"search.alpha_travel": travel}] * 2
+
+
 def test_without_parameters_there_is_one_trial_for_each_cell(tmp_path: Path) -> None:
     trials = run_all(tmp_path, sweep(parameters={}))
     assert [trial["cell"]["budget"]["macs_ratio"] for trial in trials] == [0.5, 0.75]
