@@ -8,16 +8,17 @@ from ofb_ray.config.base import Json, Strict, put
 from ofb_ray.config.data import AugmentSpec, DataSpec
 from ofb_ray.config.explore import Constraint, Objective, Parameter, Sampler
 from ofb_ray.config.model import ModelSpec, SpaceSpec
-from ofb_ray.config.schedule import Failure, GateSpec, Resources
+from ofb_ray.config.schedule import Chain, Failure, GateSpec, Resources
 from ofb_ray.config.search import PmimSpec, SearchSpec
 from ofb_ray.config.sweep import SweepSpec
 from ofb_ray.config.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec
-from ofb_ray.config.trial import PHASES, Budget, Phase, TrialSpec
+from ofb_ray.config.trial import PHASES, Budget, Link, Phase, TrialSpec
 
 __all__ = [
     "PHASES",
     "AugmentSpec",
     "Budget",
+    "Chain",
     "Constraint",
     "DataSpec",
     "DenseSpec",
@@ -27,6 +28,7 @@ __all__ = [
     "FitSpec",
     "GateSpec",
     "Json",
+    "Link",
     "ModelSpec",
     "Objective",
     "Parameter",

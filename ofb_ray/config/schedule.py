@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,6 +46,29 @@ class Scheduler(Strict):
         if isinstance(value, str) and value != "fifo":
             raise ValueError(f"is `fifo` or has a `gate`, such as {{gate: {{epochs: 3, keep: 0.5}}}}, not {value!r}")
         return {} if value == "fifo" else value
+
+
+class Chain(Strict):
+    """One search for all budgets: from each budget's decided network it goes on to the next one below."""
+
+    epochs: int = Field(
+        ge=0,
+        json_schema_extra=unit("epochs"),
+        description="Search epochs from one budget to the next one below; `search.epochs` lead to the first.",
+    )
+    tell: Literal["hypervolume", "trials"] = Field(
+        "hypervolume",
+        description="What the sampler learns: `hypervolume`, one value for each chain, the area that its front "
+        "dominates in shares of the dense network's cost and of 100 % top-1 on held-out images; `trials`, each trial's "
+        "`objectives`.",
+    )
+    reference_top1: float = Field(
+        0.0,
+        ge=0,
+        lt=100,
+        json_schema_extra=unit("percent"),
+        description="Held-out top-1 of the hypervolume's reference point; its cost is the dense network's.",
+    )
 
 
 class Promote(Strict):

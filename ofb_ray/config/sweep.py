@@ -11,11 +11,11 @@ from ofb_ray.config.data import DataSpec
 from ofb_ray.config.explore import Constraint, Objective, Parameter, Sampler
 from ofb_ray.config.loggers import Loggers
 from ofb_ray.config.model import ModelSpec
-from ofb_ray.config.schedule import Failure, Promote, Resources, Scheduler
+from ofb_ray.config.schedule import Chain, Failure, Promote, Resources, Scheduler
 from ofb_ray.config.search import SearchSpec
 from ofb_ray.config.space import expand, grid_points
 from ofb_ray.config.train import DenseSpec, FinetuneSpec
-from ofb_ray.config.trial import Budget, TrialSpec
+from ofb_ray.config.trial import Budget, TrialSpec, descent_fault
 
 
 class SweepSpec(Strict):
@@ -75,6 +75,11 @@ class SweepSpec(Strict):
     warm_start: tuple[str, ...] = Field(
         (), description="Earlier results folders or URIs whose finished records the sampler learns from."
     )
+    chain: Chain | None = Field(
+        None,
+        description="Go down through `budgets` in one search, each budget still a trial with its own fine-tuning; null "
+        "searches for each budget from the dense network.",
+    )
     scheduler: Scheduler = Field(
         Scheduler(), description="`fifo`: every trial runs to its end; or a mapping with a `gate`."
     )
@@ -116,6 +121,20 @@ class SweepSpec(Strict):
             raise ValueError(f"promote.epochs must be above finetune.epochs ({self.finetune.epochs})")
         return self
 
+    @model_validator(mode="after")
+    def _chain_descends(self) -> SweepSpec:
+        if self.chain is None:
+            return self
+        if (fault := descent_fault(self.budgets)) is not None:
+            raise ValueError(f"a chain {fault}")
+        if self.chain.tell == "hypervolume":
+            single = {"constraints", "warm_start", "objectives"} & self.model_fields_set
+            if self.objectives == SweepSpec.model_fields["objectives"].default:
+                single -= {"objectives"}
+            if used := sorted(key for key in single if getattr(self, key)):
+                raise ValueError(f"{used[0]} judges single trials, a chain its front: set chain.tell: trials")
+        return self
+
     @property
     def cells(self) -> list[Json]:
         """The exhaustive part, in order: one `{"budget": ..., "seed": ..., dotted grid key: ...}` per cell."""
@@ -134,9 +153,21 @@ class SweepSpec(Strict):
             return min(size, self.trials or size)
         return self.trials or 1
 
+    def leads(self, cell: Json) -> bool:
+        """Whether a trial of `cell` starts from the dense network: all but those of a chain's later budgets."""
+        return self.chain is None or cell["budget"] == self.budgets[0]
+
+    def below(self, cell: Json) -> Json | None:
+        """The cell of the next budget in the chain of `cell`; None at its end, and where there is no chain."""
+        at = self.budgets.index(cell["budget"]) + 1
+        return {**cell, "budget": self.budgets[at]} if self.chain is not None and at < len(self.budgets) else None
+
     def trial(self, cell: Json, params: Json) -> TrialSpec:
         """The spec of one trial: the sweep's sections with `cell` and Optuna's `params` (dotted keys) put in."""
         tree = self.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune"})
+        if self.chain is not None and (at := self.budgets.index(cell["budget"])):
+            above = [budget.model_dump(exclude_unset=True) for budget in self.budgets[:at]]
+            tree["chain"] = {"above": above, "epochs": self.chain.epochs}
         for key, value in {**cell, **params}.items():
             put(tree, key, value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value)
         return TrialSpec.model_validate(tree)

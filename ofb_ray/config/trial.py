@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import itertools
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,6 +19,8 @@ Phase = Literal["dense", "search", "finetune"]
 PHASES: tuple[Phase, ...] = ("dense", "search", "finetune")
 # What changes how fast a trial runs and none of its numbers is no part of its identity.
 _SPEED: Any = {"data": {"workers"}}
+# Budgets of one kind compare at any size of the dense network.
+_DENSE = 10**12
 
 
 class Budget(Strict):
@@ -81,9 +85,34 @@ class Budget(Strict):
         return f"{self.params / 1e6:g}M params" if self.params is not None else f"sparsity {self.sparsity:g}"
 
 
+def descent_fault(budgets: Sequence[Budget]) -> str | None:
+    """Say why a search cannot go down through `budgets` in their order; None where it can."""
+    if len(budgets) < 2:
+        return "needs at least two budgets"
+    for before, after in itertools.pairwise(budgets):
+        kinds = [set(budget.model_dump(exclude_none=True)) for budget in (before, after)]
+        if kinds[0] != kinds[1]:
+            return f"needs budgets of one kind: {before.label} and {after.label} do not compare"
+        if after.target(_DENSE, _DENSE) >= before.target(_DENSE, _DENSE):
+            return f"goes down: budget {after.label} is not below {before.label} before it"
+    return None
+
+
+class Link(Strict):
+    """A trial's place in a chain of budgets: its search goes on from the decided network of the budget above."""
+
+    above: tuple[Budget, ...] = Field(
+        min_length=1, description="Budgets that the search has gone through before, the largest first."
+    )
+    epochs: int = Field(
+        ge=0, json_schema_extra=unit("epochs"), description="Search epochs from one budget to the next one below."
+    )
+
+
 class TrialSpec(Strict):
     """All that decides a trial's numbers. Two trials with equal specs give equal records on one kind of machine."""
 
+    absent: ClassVar[frozenset[str]] = frozenset({"chain"})
     model: ModelSpec = Field(ModelSpec(), description="The network.")
     data: DataSpec = Field(DataSpec(), description="The data set and its preprocessing.")
     dense: DenseSpec = Field(DenseSpec(), description="Training of the dense network.")
@@ -91,6 +120,27 @@ class TrialSpec(Strict):
     finetune: FinetuneSpec = Field(FinetuneSpec(), description="Training of the fused subnet.")
     budget: Budget = Field(description="The compute target.")
     seed: int = Field(0, ge=0, json_schema_extra=unit("seed"), description="Seed of everything random in the trial.")
+    chain: Link | None = Field(
+        None, description="The budgets above in a chain; null where the search starts from the dense network."
+    )
+
+    @property
+    def searching(self) -> SearchSpec:
+        """The search as this trial runs it: in a chain it has that many epochs from the budget above."""
+        return self.search if self.chain is None else self.search.model_copy(update={"epochs": self.chain.epochs})
+
+    @property
+    def above(self) -> TrialSpec | None:
+        """The trial from whose decided network this one's search starts; None where that is the dense network."""
+        if self.chain is None:
+            return None
+        *rest, budget = self.chain.above
+        chain = self.chain.model_copy(update={"above": tuple(rest)}) if rest else None
+        return self.model_copy(update={"budget": budget, "chain": chain})
+
+    def epochs(self, phase: Phase) -> int:
+        """Epochs of one of the trial's phases."""
+        return int(self.searching.epochs if phase == "search" else getattr(self, phase).epochs)
 
     @property
     def key(self) -> str:

@@ -33,6 +33,8 @@ ATTEMPTS_FILE, GATE_FILE, DEATH_FILE = "attempts.json", "gate.json", "death.json
 ARCH_FILE, WEIGHTS_FILE, TRACE_FILE, LATENCY_FILE = "arch.json", "model.safetensors", "search.npz", "latency.json"
 # In the folder of a trial, of a dense network or of a kept search: the checkpoint while it is worked on.
 STATE_FILE = "state.pt"
+# In the folder of a trial of a chain: the search of the budget above, where its own trial has not left it.
+ABOVE_FOLDER = "above"
 # In shared/<dense key>/ and shared/search-<search key>/.
 DENSE_FILE, DENSE_WEIGHTS_FILE, KEPT_SEARCH = "dense.json", "dense.safetensors", "search-"
 # Locks of one machine or file system; WORK_LOCK is run_trial's own, and a process that took a file's lock twice would
@@ -100,6 +102,7 @@ class TrialFile(JsonFile):
     label: str = Field("", description="the cell without its seed as short text, such as `0.5, search.mask=both`")
     params: Json = Field({}, description="explored values by dotted key")
     spec: Json = Field(description="the resolved spec; see the sweep's keys")
+    follows: int | None = Field(None, description="number of the trial of the budget above in its chain")
     promotes: int | None = Field(None, description="number of the trial whose search a promoted trial takes over")
 
     @property

@@ -87,7 +87,7 @@ def progress(spec: TrialSpec, phase: Phase, row: dict[str, Any], message: str = 
     Args:
         row: the epoch's row of history; its top1_val, loss and expected_macs are passed on where it has them.
     """
-    epochs = {name: int(getattr(spec, name).epochs) for name in PHASES}
+    epochs = {name: spec.epochs(name) for name in PHASES}
     before = sum(epochs[name] for name in PHASES[: PHASES.index(phase)])
     known: dict[str, Any] = {key: row[key] for key in ("top1_val", "loss", "expected_macs") if key in row}
     facts = {"phase": phase, "epoch": row["epoch"], "epochs": epochs[phase], "message": message}

@@ -1,4 +1,4 @@
-"""Calibrate a dense network once, and keep what was found beside it for all trials of a sweep."""
+"""Calibrate a network once, and keep what was found beside it for all trials of a sweep."""
 
 from __future__ import annotations
 
@@ -36,18 +36,33 @@ def shared_calibration(
     """Load the calibration of a dense network from `folder`, else make it there; rank 0 does, and tells the others.
 
     Args:
-        dense: trained, on the CPU; it stays as it is.
-        folder: of the dense network.
+        dense: trained, on the CPU; it stays as it is. In a chain it is what the budget above has left.
+        folder: of the dense network, or of the one trial of a chain that needs it.
         progress: see `sensitivities`; of the process that measures.
     """
-    path = folder / f"calibration-{_key(spec)}.safetensors"
+    path = _path(folder, spec)
     found: dict[str, Tensor] = {}
-    with FileLock(folder / f".{path.name}.lock") if run.team.is_main else contextlib.nullcontext():
+    with FileLock(_lock(path)) if run.team.is_main else contextlib.nullcontext():
         if run.team.is_main:
             if not path.exists():
                 write_atomic(path, save(_plain(calibrate(dense, backbone, split, spec, run, progress))))
             found = load_file(path)
     return _calibration(dense, run.team.broadcast(found))
+
+
+def remove_calibration(folder: Path, spec: SearchSpec) -> None:
+    """Remove the calibration that `shared_calibration` has made in a folder, if it has."""
+    path = _path(folder, spec)
+    for each in (path, _lock(path)):
+        each.unlink(missing_ok=True)
+
+
+def _path(folder: Path, spec: SearchSpec) -> Path:
+    return folder / f"calibration-{_key(spec)}.safetensors"
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _key(spec: SearchSpec) -> str:

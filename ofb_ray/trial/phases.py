@@ -45,6 +45,8 @@ class Searched:
         events: a row for each cut of the search.
         trace: what `search.npz` is written from.
         history, seconds: as in `Searching`.
+        note: in a chain, why the candidates that were left cannot come within 1 % of the target, or empty.
+        start: in a chain, the sizes (heads, width) of the axes that the search started from.
     """
 
     arch: Arch
@@ -53,6 +55,8 @@ class Searched:
     trace: State
     history: Sequence[Row]
     seconds: Mapping[str, float]
+    note: str = ""
+    start: Mapping[str, tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class FineTuning:
     """The subnet has been fine-tuned for at least one epoch.
 
     Args:
-        arch, events, history, seconds, loop: as in `Searched` and `Searching`.
+        arch, events, history, seconds, loop, note: as in `Searched` and `Searching`.
     """
 
     arch: Arch
@@ -68,6 +72,7 @@ class FineTuning:
     history: Sequence[Row]
     seconds: Mapping[str, float]
     loop: State | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,8 @@ def end_search(
 
 def finetune_epoch(state: Searched | FineTuning, row: Row, seconds: float) -> FineTuning:
     """Add an epoch of fine-tuning; weights and trace of the search are of no more use."""
-    return FineTuning(state.arch, state.events, [*state.history, row], {**state.seconds, "finetune": seconds}, None)
+    history, spent = [*state.history, row], {**state.seconds, "finetune": seconds}
+    return FineTuning(state.arch, state.events, history, spent, None, state.note)
 
 
 def to_plain(state: DenseTraining | TrialState, key: str, loop: State | None = None) -> State:

@@ -58,7 +58,7 @@ def test_the_released_recipe_looks_at_no_calibration_image(tmp_path: Path, monke
     def never(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ofb_ray.trial.run.calibration_images", never)
+    monkeypatch.setattr("ofb_ray.trial.searching.calibration_images", never)
     record = run(tmp_path / "t", tmp_path / "s", search={"epochs": 1, "recipe": "paper"}, finetune={"epochs": 0})
     assert record.status == "finished", record.reason
     assert not list((tmp_path / "s").glob("*/calibration-*"))
