@@ -155,19 +155,23 @@ class SweepSpec(Strict):
 
     def leads(self, cell: Json) -> bool:
         """Whether a trial of `cell` starts from the dense network: all but those of a chain's later budgets."""
-        return self.chain is None or cell["budget"] == self.budgets[0]
+        return self.chain is None or self._place(cell) == 0
 
     def below(self, cell: Json) -> Json | None:
         """The cell of the next budget in the chain of `cell`; None at its end, and where there is no chain."""
-        at = self.budgets.index(cell["budget"]) + 1
+        at = self._place(cell) + 1
         return {**cell, "budget": self.budgets[at]} if self.chain is not None and at < len(self.budgets) else None
 
     def trial(self, cell: Json, params: Json) -> TrialSpec:
         """The spec of one trial: the sweep's sections with `cell` and Optuna's `params` (dotted keys) put in."""
         tree = self.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune"})
-        if self.chain is not None and (at := self.budgets.index(cell["budget"])):
+        if self.chain is not None and (at := self._place(cell)):
             above = [budget.model_dump(exclude_unset=True) for budget in self.budgets[:at]]
             tree["chain"] = {"above": above, "epochs": self.chain.epochs}
         for key, value in {**cell, **params}.items():
             put(tree, key, value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value)
         return TrialSpec.model_validate(tree)
+
+    def _place(self, cell: Json) -> int:
+        """The number of the budget of a cell, also as trial.json has it."""
+        return self.budgets.index(Budget.model_validate(cell["budget"]))

@@ -67,6 +67,9 @@ def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False, uri: 
         if before[key] != now[key] and all(value in now[key] for value in before[key]):
             if not extend:
                 raise InputError(f"the sweep in {where} has others: add --extend to extend it, or --name", key=key)
+            if key == "budgets" and spec.chain is not None and now[key][: len(before[key])] != before[key]:
+                last = read_sweep(results, uri).budgets[-1].label
+                raise InputError(f"the chain in {where} goes on from its end: new budgets come after {last}", key=key)
             before[key] = now[key]
     old, new = _flat(before), _flat(now)
     for key in [*new, *(key for key in old if key not in new)]:

@@ -76,7 +76,10 @@ class TrialIndex:
             label.lacking += cell.wanted
         self._lacking = sum(cell.wanted for cell in self._cells.values())
         # Cells by the trials they have, then by their order; entries whose count is no longer true are passed over.
-        self._turns = [(0, position, cell) for position, cell in enumerate(self._cells.values())]
+        # A chain's later budgets have none: their trials come as the searches above them end.
+        self._turns = [
+            (0, position, cell) for position, cell in enumerate(self._cells.values()) if spec.leads(cell.values)
+        ]
         self._positions = {cell.key: position for position, cell in enumerate(self._cells.values())}
         self._suggested: dict[int, str] = {}  # number -> label, of issued and reserved trials
         self._open = self._free = self._after = 0
@@ -159,7 +162,10 @@ class TrialIndex:
         return self._facts[number].outcome if number in self._facts else None
 
     def next_cell(self) -> Cell | None:
-        """Return the cell whose turn it is, the first of those with the fewest trials; None where none lacks any."""
+        """Return the cell whose turn it is, the first of those with the fewest trials; None where none lacks any.
+
+        In a sweep with a chain it is one of the first budget's.
+        """
         while self._turns:
             count, _, cell = self._turns[0]
             if count == cell.count and cell.count < cell.wanted:
@@ -199,7 +205,8 @@ class TrialIndex:
                 group.lacking -= 1
                 self._lacking -= 1
             cell.count += 1
-            heapq.heappush(self._turns, (cell.count, self._positions[key], cell))
+            if self.spec.leads(cell.values):
+                heapq.heappush(self._turns, (cell.count, self._positions[key], cell))
         outcome = self.outcome(number)
         if outcome is None:
             group.open += 1

@@ -91,7 +91,7 @@ class Record(BaseModel):
     @property
     def outcome(self) -> Outcome:
         """How the trial ended, without its history."""
-        return Outcome(self.status, self.reason, self.budget, self.subnet, self.seconds)
+        return Outcome(self.status, self.reason, self.budget, self.subnet, self.seconds, self.dense)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class Outcome:
         budget: what was promised, and how it was kept.
         subnet: size and accuracy; None where the trial did not come so far.
         seconds: wall time by phase.
+        dense: size and accuracy of the dense network, if it came so far.
     """
 
     status: Literal["finished", "failed", "stopped"]
@@ -110,6 +111,7 @@ class Outcome:
     budget: BudgetOutcome
     subnet: Network | None
     seconds: dict[str, float]
+    dense: Network | None = None
 
     @property
     def merit(self) -> tuple[float, int] | None:

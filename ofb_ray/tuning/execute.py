@@ -59,7 +59,7 @@ def execute(launch: Launch) -> Executed:
     ):
         index = current_index(launch)
         rounds = Rounds(held, index, slots, _jobs(launch, here))
-        suggestions = _open(launch, held, index)
+        suggestions = _open(launch, held, index, slots)
         if index.done:
             print(f"resuming: {index.done} of {index.total} finished", flush=True)
         finished = rounds.run_all(suggestions) and (launch.spec.promote is None or rounds.promote())
@@ -74,7 +74,7 @@ def current_index(launch: Launch) -> TrialIndex:
     return found if found.results == results.folder else TrialIndex(results.folder, launch.spec, found.facts)
 
 
-def _open(launch: Launch, held: SweepResults, index: TrialIndex) -> Suggestions:
+def _open(launch: Launch, held: SweepResults, index: TrialIndex, slots: int) -> Suggestions:
     """Write the sweep's own files, reopen failed trials, and open the study.
 
     Raises:
@@ -85,7 +85,7 @@ def _open(launch: Launch, held: SweepResults, index: TrialIndex) -> Suggestions:
         write_sweep(held.folder, launch.spec)
         if launch.retry:
             print(f"trying again: trials {', '.join(map(str, retry_failed(held, index)))}", flush=True)
-        suggestions = Suggestions.open(index)
+        suggestions = Suggestions.open(index, slots)
     except OSError as error:
         trouble = disk_trouble(error, held.folder) or f"cannot write to {held.folder}: {error.strerror}"
         raise InputError(trouble, key="storage") from None
@@ -109,7 +109,7 @@ def _jobs(launch: Launch, here: str) -> Callable[[TrialFile], Job]:
             cpus=asked.cpus_per_worker,
             gpus=asked.gpus_per_worker,
             silent_minutes=spec.failure.silent_minutes,
-            keep_search=spec.promote is not None,
+            keep_search=spec.promote is not None or spec.chain is not None,
             gate=spec.scheduler.gate,
         )
 
@@ -175,7 +175,7 @@ class Rounds:
             stop,
         ):
             self.results.note = display.note
-            events = Events(self.index, display, trackers)
+            events = Events(self.index, display, trackers, source.searched)
             outcomes = Outcomes(self.results, source, stop, events, last)
             searcher = StudySearcher(source, self.job, self.results, stop, outcomes.close)
             run_tune(spec, searcher, events, stop, source.left, self.slots)

@@ -53,6 +53,13 @@ class Promotions:
         self.index.issue(trial)
         return trial
 
+    def searched(self, number: int) -> None:
+        """Pass over it: no trial waits for the search of a promoted one."""
+
+    def barred(self, number: int) -> str:
+        """Return nothing: the donor of a promoted trial has finished."""
+        return ""
+
     def close(self, number: int, outcome: Outcome | None) -> None:
         """Take in how trial `number` ended; without an outcome it stays open for a later launch."""
         self.index.close(number, outcome)
@@ -62,8 +69,8 @@ class Promotions:
         self._waiting = sorted({*self._waiting, *numbers})
 
     def remove_searches(self) -> None:
-        """Remove the kept searches if no trial is left that could use them."""
-        if self.index.done == self.index.total:
+        """Remove the kept searches if no trial is left that could use them; a chain may be extended."""
+        if self.index.done == self.index.total and self.spec.chain is None:
             for folder in (self.index.results / SHARED_FOLDER).glob(f"{KEPT_SEARCH}*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -71,5 +78,11 @@ class Promotions:
         assert self.spec.promote is not None
         number, epochs = self.index.last_number(), self.spec.promote.epochs
         spec = {**donor.spec, "finetune": {**donor.spec["finetune"], "epochs": epochs}}
-        changes = {"trial": number, "key": TrialSpec.model_validate(spec).key, "spec": spec, "promotes": donor.trial}
+        changes = {
+            "trial": number,
+            "key": TrialSpec.model_validate(spec).key,
+            "spec": spec,
+            "promotes": donor.trial,
+            "follows": None,
+        }
         return donor.model_copy(update={**changes, "params": {**donor.params, "finetune.epochs": epochs}})

@@ -22,11 +22,17 @@ class TrialSource(Protocol):
         """Trials of this source that have no record yet, issued or not."""
 
     def next(self) -> TrialFile | None:
-        """Issue the next trial to run, its trial.json written; None when all are issued.
+        """Issue the next trial to run, its trial.json written; None when all are issued, or wait for running ones.
 
         Raises:
             OSError: it cannot be written.
         """
+
+    def searched(self, number: int) -> None:
+        """Take in that the search of trial `number`, which runs, is done: others may go on from it."""
+
+    def barred(self, number: int) -> str:
+        """Say why a trial that `next` has issued cannot run at all; empty where it can."""
 
     def close(self, number: int, outcome: Outcome | None) -> None:
         """Take in how trial `number` ended; without an outcome it stays open for a later launch."""

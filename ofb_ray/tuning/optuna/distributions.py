@@ -9,14 +9,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from ofb_ray.config import Json, Parameter, SweepSpec
 from ofb_ray.results.cells import cell_label
+from ofb_ray.tuning.optuna.ends import has_cell
 
 CELL = "cell"
 _PLAIN = (bool, int, float, str, type(None))
 
 
 def labels(spec: SweepSpec) -> list[str]:
-    """Return the labels of the sweep's cells, each once: the choices of the categorical `CELL`."""
-    return list(dict.fromkeys(cell_label(cell) for cell in spec.cells))
+    """Return the labels of the cells that the study knows, each once: the choices of the categorical `CELL`."""
+    return list(dict.fromkeys(cell_label(cell) for cell in spec.cells if has_cell(spec, cell)))
 
 
 def as_choice(value: Any) -> Any:

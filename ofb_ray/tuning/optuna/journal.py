@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from ofb_ray.config import Json, SweepSpec
+from ofb_ray.config.space import collect, suggestion_order
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import JOURNAL_FILE
 from ofb_ray.results.index import TrialIndex
-from ofb_ray.results.records import Outcome
-from ofb_ray.tuning.optuna.distributions import CELL, as_choice, distributions
-from ofb_ray.tuning.optuna.metrics import objective_values, violations
+from ofb_ray.tuning.optuna.distributions import CELL, as_choice, distributions, labels
+from ofb_ray.tuning.optuna.ends import RUNNING, End, directions, is_told
+from ofb_ray.tuning.optuna.samplers import with_generations
 
-# Of a study's trial: the number of its folder and its cell, or the folder of another sweep that it comes from.
-NUMBER, PLACE, FROM = "trial", "place", "from"
+# Of a study's trial: the number of its folder and its cell, or the folder of another sweep that it comes from; in a
+# chain the number of the trial that it follows.
+NUMBER, PLACE, FROM, FOLLOWS = "trial", "place", "from", "follows"
 
 
 def open_study(results: Path, spec: SweepSpec) -> optuna.Study | None:
@@ -73,7 +75,7 @@ def _study(path: Path, spec: SweepSpec) -> optuna.Study:
     return optuna.create_study(
         storage=_storage(path),
         study_name=spec.name,
-        directions=[objective.goal for objective in spec.objectives],
+        directions=directions(spec),
         sampler=RandomSampler(seed=0),
         load_if_exists=True,
     )
@@ -105,7 +107,7 @@ def rebuild(results: Path, spec: SweepSpec, trials: Sequence[FrozenTrial]) -> op
     return _study(path, spec)
 
 
-def agrees(study: optuna.Study, index: TrialIndex, warm: set[str]) -> bool:
+def agrees(study: optuna.Study, index: TrialIndex, warm: set[str], ends: Callable[[int], End]) -> bool:
     """Whether a study tells what the trial folders tell: else it is derived from them anew.
 
     It may know trials that were given out and have no folder yet, and miss how a trial ended, but not claim an end that
@@ -115,11 +117,13 @@ def agrees(study: optuna.Study, index: TrialIndex, warm: set[str]) -> bool:
         study: the one to judge.
         index: what the trial folders tell.
         warm: the folders of the trials to start warm from.
+        ends: says how a trial that the study knows ended for it.
     """
-    if [direction.name.lower() for direction in study.directions] != [each.goal for each in index.spec.objectives]:
+    spec = index.spec
+    if [direction.name.lower() for direction in study.directions] != directions(spec):
         return False
     numbers: set[int] = set()
-    choices = index.labels
+    choices = labels(spec)
     for trial in study.get_trials(deepcopy=False):
         cell = trial.distributions.get(CELL)
         if cell is not None and list(getattr(cell, "choices", ())) != choices:
@@ -129,39 +133,40 @@ def agrees(study: optuna.Study, index: TrialIndex, warm: set[str]) -> bool:
         number = trial.user_attrs.get(NUMBER)
         if not isinstance(number, int) or number in numbers:
             return False
-        if trial.state.is_finished() and index.outcome(number) is None:
+        if trial.state.is_finished() and ends(number) == RUNNING:
             return False
         numbers.add(number)
     taken = {trial.user_attrs[FROM] for trial in study.get_trials(deepcopy=False) if FROM in trial.user_attrs}
-    return {trial.trial for trial in index.suggested} <= numbers and taken == warm
+    return {trial.trial for trial in index.suggested if is_told(spec, trial)} <= numbers and taken == warm
 
 
-def frozen(spec: SweepSpec, outcome: Outcome | None, label: str, values: Json, attributes: Json) -> FrozenTrial:
+def frozen(spec: SweepSpec, end: End, label: str, values: Json, attributes: Json) -> FrozenTrial:
     """Make a trial as it would stand in the study had it been asked for and told there.
 
     Args:
         spec: the sweep.
-        outcome: how it ended, None while it runs.
+        end: how it ended for the study.
         label: of its cell.
         values: of its parameters, keyed as in the sweep file.
         attributes: user attributes.
     """
-    state, objectives = end_of(spec, outcome)
     return optuna.create_trial(
-        state=state,
-        values=objectives,
+        state=end.state,
+        values=end.values,
         params={CELL: label, **{key: as_choice(value) for key, value in values.items()}},
         distributions=distributions(spec, values),
         user_attrs=attributes,
-        constraints=violations(spec, outcome) if objectives is not None and outcome else None,
+        constraints=end.violations,
     )
 
 
-def end_of(spec: SweepSpec, outcome: Outcome | None) -> tuple[TrialState, list[float] | None]:
-    """Return what to tell Optuna of a trial: its state and, where it is complete, its objectives."""
-    if outcome is None:
-        return TrialState.RUNNING, None
-    objectives = objective_values(spec, outcome)
-    if objectives is not None:
-        return TrialState.COMPLETE, objectives
-    return (TrialState.PRUNED if outcome.status == "stopped" else TrialState.FAIL), None
+def derive(index: TrialIndex, end: Callable[[int], End], warm: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Make the study's trials from those of a warm start and from the index."""
+    trials, order = list(warm), list(suggestion_order(index.spec.parameters))
+    for trial in index.suggested:
+        if not is_told(index.spec, trial):
+            continue
+        values = collect(trial.params, order)
+        attributes = {NUMBER: trial.trial, PLACE: trial.cell}
+        trials.append(frozen(index.spec, end(trial.trial), trial.label, values, attributes))
+    return with_generations(index.spec, trials)

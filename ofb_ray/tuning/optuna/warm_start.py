@@ -15,6 +15,7 @@ from ofb_ray.results.files import TrialFile, trial_folders
 from ofb_ray.results.folder import results_uri
 from ofb_ray.results.records import read_record
 from ofb_ray.results.store import readable, same
+from ofb_ray.tuning.optuna.ends import end_of
 from ofb_ray.tuning.optuna.journal import FROM, frozen
 from ofb_ray.tuning.optuna.metrics import objective_values
 
@@ -77,4 +78,4 @@ def _warm(spec: SweepSpec, cells: dict[str, Json], folder: Path, source: str) ->
                 return f"with {key} outside its range"
     if objective_values(spec, record.outcome) is None:
         return "without an objective"
-    return frozen(spec, record.outcome, label, values, {FROM: source})
+    return frozen(spec, end_of(spec, record.outcome), label, values, {FROM: source})

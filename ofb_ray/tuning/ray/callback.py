@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,23 @@ from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.ray.job import number_in
 from ofb_ray.tuning.trackers import Trackers
 
+AFTER_SEARCH = ("finetune", "done")
+
 
 class Events(tune.Callback):
-    """Pass what Ray says about trials on to display and trackers, and note deaths in the trial's folder."""
+    """Pass what Ray says about trials on to display and trackers, and note deaths in the trial's folder.
 
-    def __init__(self, index: TrialIndex, display: Display, trackers: Trackers) -> None:
+    Args:
+        index: the sweep's trials.
+        display: shows their progress.
+        trackers: log it.
+        searched: called with the number of a trial whose search is done, at every report from then on.
+    """
+
+    def __init__(
+        self, index: TrialIndex, display: Display, trackers: Trackers, searched: Callable[[int], None]
+    ) -> None:
+        self._searched = searched
         self._index, self._display, self._trackers = index, display, trackers
         self._attempted: dict[int, Any] = {}  # Ray's own object of each trial that has begun
         self._recovered: Counter[int] = Counter()
@@ -52,6 +65,8 @@ class Events(tune.Callback):
         progress = Progress.model_validate(result)
         self._display.progress(self._index.trial(number), progress)
         self._trackers.progress(number, progress)
+        if progress.phase in AFTER_SEARCH:
+            self._searched(number)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Take note of a death after which the trial goes on."""

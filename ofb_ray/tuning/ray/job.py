@@ -23,7 +23,7 @@ class Job:
         here: the driver's working folder, where relative paths of the sweep file start.
         workers: processes of the trial; cpus, gpus: of each of them.
         silent_minutes: minutes without a report after which a process ends itself; None: never.
-        keep_search: keep what the search finds, for trials that are promoted.
+        keep_search: keep what the search finds, for trials that are promoted or go on from it.
         gate: the early stop of the sweep, if it has one.
         modules: folders in which the driver has found modules of the user's, that of the sweep file among them.
     """

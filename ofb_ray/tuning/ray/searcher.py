@@ -10,8 +10,8 @@ from ray.tune.search import Searcher
 
 from ofb_ray.config import Json
 from ofb_ray.results.driver import SweepResults
-from ofb_ray.results.files import TrialFile
-from ofb_ray.tuning.lifecycle.failures import disk_trouble
+from ofb_ray.results.files import TrialFile, trial_folder
+from ofb_ray.tuning.lifecycle.failures import disk_trouble, write_failed
 from ofb_ray.tuning.lifecycle.source import TrialSource
 from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.ray.job import Job
@@ -45,18 +45,23 @@ class StudySearcher(Searcher):
         return {}  # Ray pickles what it is given, for a restore that never happens here
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the config of the next trial; Searcher.FINISHED when there is none."""
+        """Return the config of the next trial; None while one may come, Searcher.FINISHED when there is none."""
         trial = None if self._stop.is_set() else self._next()
         if trial is None:
-            return str(Searcher.FINISHED)
+            # What is left may wait for a search that is running: Ray asks again.
+            waits = self._numbers and self._source.left > len(self._numbers) and not self._stop.is_set()
+            return None if waits else str(Searcher.FINISHED)
         self._numbers[trial_id] = trial.trial
         return self._job(trial).config()
 
     def _next(self) -> TrialFile | None:
         try:
-            trial = self._source.next()
-            if trial is not None:
+            while (trial := self._source.next()) is not None:
                 self._results.send_issued(trial.trial)
+                if not (reason := self._source.barred(trial.trial)):
+                    break
+                write_failed(trial_folder(self._results.folder, trial.trial), reason)
+                self._close(trial.trial)
         except OSError as error:
             self._stop.set(disk_trouble(error, self._results.folder) or f"the results cannot be written: {error}")
             return None
