@@ -41,7 +41,13 @@ class SupersededError(Exception):
 
 @contextlib.contextmanager
 def attempt(
-    folder: Path, note: Callable[[str], None], *, uri: str | None = None, dense_key: str = ""
+    folder: Path,
+    note: Callable[[str], None],
+    *,
+    uri: str | None = None,
+    dense_key: str = "",
+    search: str = "",
+    above: str = "",
 ) -> Iterator[Attempt]:
     """Take a trial's lock, in a store its lease too, and fetch its files from there.
 
@@ -50,6 +56,8 @@ def attempt(
         note: writes a line into the trial's log.
         uri: of the store that holds the results, if one does.
         dense_key: of the dense network that the trial starts from; only a store needs it.
+        search: folder below shared/ in which the trial leaves its search for others; empty: it leaves none.
+        above: folder below shared/ of the search that this one goes on from; empty: there is none.
     Raises:
         TimeoutError: a process of this node keeps the trial's lock.
         SupersededError: another attempt has taken the trial.
@@ -59,7 +67,7 @@ def attempt(
         if not uri:
             yield Attempt(folder, note)
             return
-        files = RemoteAttempt(folder, note, uri, dense_key)
+        files = RemoteAttempt(folder, note, uri, dense_key, search, above)
         try:
             files.fetch()
             yield files
@@ -90,8 +98,11 @@ class Attempt:
 class RemoteAttempt(Attempt):
     """An attempt whose files belong to a store."""
 
-    def __init__(self, folder: Path, note: Callable[[str], None], uri: str, dense_key: str) -> None:
+    def __init__(
+        self, folder: Path, note: Callable[[str], None], uri: str, dense_key: str, search: str = "", above: str = ""
+    ) -> None:
         super().__init__(folder, note)
+        self._search, self._above = (f"{SHARED_FOLDER}/{name}" if name else "" for name in (search, above))
         self._results, self._remote = folder.parent, Remote(uri)
         self._trial = folder.name
         self._dense = f"{SHARED_FOLDER}/{dense_key}"
@@ -106,6 +117,7 @@ class RemoteAttempt(Attempt):
         patiently(self._lease.take, self.note)
         patiently(self._fetch_trial, self.note)
         patiently(self._fetch_dense, self.note)
+        patiently(self._fetch_above, self.note)
 
     def discard(self, name: str) -> None:
         """Remove a file of the trial here and in the store."""
@@ -186,6 +198,11 @@ class RemoteAttempt(Attempt):
         self._remote.download(self._results, wanted)
         self._mark(wanted)
 
+    def _fetch_above(self) -> None:
+        """Fetch the search to go on from; one that the store lacks is searched again."""
+        if self._above and not (self._results / self._above / STATE_FILE).exists():
+            self._remote.download(self._results, sorted(self._remote.list(self._above)))
+
     def _check_fence(self) -> None:
         if self._lease.lost.is_set() or not self._lease.mine():
             raise SupersededError(f"another attempt has taken trial {self._trial}")
@@ -205,7 +222,11 @@ class RemoteAttempt(Attempt):
                     self._sent[name] = (stat.st_mtime_ns, stat.st_size)
 
     def _files(self) -> list[str]:
-        folders = [self._trial] + ([self._dense] if self._holds_dense else [])
+        folders = [
+            self._trial,
+            *([self._dense] if self._holds_dense else []),
+            *([self._search] if self._search else []),
+        ]
         found = [path for name in folders for path in (self._results / name).glob("*") if path.is_file()]
         own = [path for path in found if not path.name.startswith(".") and path.name != LEASE_FILE]
         return [path.relative_to(self._results).as_posix() for path in own]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
@@ -31,11 +31,18 @@ class Estimate:
         dense: seconds for the dense network.
         trial: seconds for search and fine-tuning.
         how: where the figures come from, for the user.
+        search_epoch: seconds of one epoch of the search, part of `trial`.
     """
 
     dense: float
     trial: float
     how: str
+    search_epoch: float = 0.0
+
+    def of(self, spec: TrialSpec, other: TrialSpec) -> Estimate:
+        """Estimate `other`, which differs from the `spec` of this one in the epochs of its search."""
+        more = other.epochs("search") - spec.epochs("search")
+        return replace(self, trial=self.trial + more * self.search_epoch)
 
 
 def estimate_from_tflops(spec: TrialSpec, planned: Plan, tflops: float, workers: int) -> Estimate:
@@ -49,7 +56,7 @@ def estimate_from_tflops(spec: TrialSpec, planned: Plan, tflops: float, workers:
         workers: GPUs of a trial.
     """
     share = planned.target / planned.dense_cost
-    search = spec.search.epochs * (spec.search.decided_at + (1 - spec.search.decided_at) * share)
+    search = spec.epochs("search") * (spec.search.decided_at + (1 - spec.search.decided_at) * share)
     images = planned.train_images * (1 - spec.data.val_share)
     epoch = images * planned.dense_macs * _FLOPS_PER_MAC / (tflops * 1e12 * workers)
     return Estimate(
@@ -88,8 +95,8 @@ def estimate_on_device(spec: TrialSpec, planned: Plan) -> Estimate:
     sizes = [phase.micro_batch or phase.batch_size for phase in (spec.dense, spec.search)]
     dense = _seconds_per_image(dense_step, shape, classes, sizes[0], device)
     search = _seconds_per_image(search_step, shape, classes, sizes[1], device)
-    rest = search * spec.search.epochs + dense * spec.finetune.epochs
-    return Estimate(images * dense * spec.dense.epochs, images * rest, "measured on this machine")
+    rest = search * spec.epochs("search") + dense * spec.finetune.epochs
+    return Estimate(images * dense * spec.dense.epochs, images * rest, "measured on this machine", images * search)
 
 
 def _seconds_per_image(

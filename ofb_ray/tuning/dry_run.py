@@ -31,6 +31,7 @@ def describe_dry_run(launch: Launch) -> str:
         f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
         *_trials(spec, launch.plans, total),
         f"explored: {', '.join(spec.parameters) or 'nothing'}",
+        *_chain(spec),
         _time(spec, _estimates(launch), total, slots),
     ]
     if spec.promote:
@@ -52,9 +53,27 @@ def _trials(spec: SweepSpec, plans: Sequence[Plan], total: int) -> list[str]:
         note = f" ({plan.note})" if plan.note else ""
         lines.append(
             f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / plan.dense_cost:6.3f}  "
-            f"{count(plan.minimum):>8}  {cell_label(cell)}{values}{note}"
+            f"{count(plan.minimum):>8}  {cell_label(cell)}{_from(spec, cell)}{values}{note}"
         )
     return lines
+
+
+def _from(spec: SweepSpec, cell: Json) -> str:
+    above = None if spec.leads(cell) else spec.trial(cell, {}).above
+    return "" if above is None else f" from {above.budget.label}"
+
+
+def _chain(spec: SweepSpec) -> list[str]:
+    """Say how many search epochs a chain has, and what searches of their own would cost."""
+    if spec.chain is None:
+        return []
+    links, apart = len(spec.budgets) - 1, len(spec.budgets) * spec.search.epochs
+    epochs = spec.search.epochs + links * spec.chain.epochs
+    ratio = f", {epochs / apart:.2f} of it" if apart else ""
+    return [
+        f"chain: {spec.search.epochs} + {links} x {spec.chain.epochs} search epochs a suggestion, {epochs} where "
+        f"separate searches have {apart}{ratio}; trials are numbered as the searches above them end"
+    ]
 
 
 def _estimates(launch: Launch) -> list[Estimate]:
@@ -63,7 +82,8 @@ def _estimates(launch: Launch) -> list[Estimate]:
     trials = [spec.trial(cell, {}) for cell in spec.cells]
     runs_here = launch.machine is not None or not spec.resources.gpus
     if runs_here and not any(line.startswith("data:") for line in launch.missing):
-        return [estimate_on_device(trials[0], launch.plans[0])]
+        first = estimate_on_device(trials[0], launch.plans[0])
+        return [first.of(trials[0], trial) for trial in trials]
     tflops, workers = spec.resources.gpu_tflops or DEFAULT_TFLOPS, spec.resources.workers
     pairs = zip(trials, launch.plans, strict=True)
     return [estimate_from_tflops(trial, planned, tflops, workers) for trial, planned in pairs]

@@ -37,12 +37,19 @@ SWEEP: dict[str, Any] = {
     "resources": {"cpus_per_worker": 1, "concurrent": 2},
     "failure": {"retries": 30},
 }
+# Two chains of four budgets, one trial a point.
+CHAIN: dict[str, Any] = {
+    **SWEEP,
+    "budgets": [0.75, 0.6, 0.45, 0.3],
+    "chain": {"epochs": 15},
+    "trials": 2,
+}
 # The head's machine takes the driver with it, unless the driver runs elsewhere.
 ROLES = {"trial": 12, "driver": 7, "node": 5, "machine of head and driver": 5, "head": 1}
 
 
-def command(place: Path, *more: str) -> list[str]:
-    (place / "s.yaml").write_text(json.dumps(SWEEP))
+def command(place: Path, *more: str, sweep: dict[str, Any] = SWEEP) -> list[str]:
+    (place / "s.yaml").write_text(json.dumps(sweep))
     return [sys.executable, "-m", "ofb_ray", "sweep", "s.yaml", *more]
 
 
@@ -54,11 +61,13 @@ class Chaos:
         place: its working folder.
         rng: decides roles and moments.
         quota: kills that are still to come, by role; taken from here.
+        sweep: its file.
     """
 
     place: Path
     rng: random.Random
     quota: Counter[str]
+    sweep: dict[str, Any] = field(default_factory=lambda: SWEEP)
     kills: list[str] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     _nodes: Nodes | None = None
@@ -98,7 +107,7 @@ class Chaos:
         code = self._driver.poll() if self._driver else None
         assert code in (None, 0), f"the driver ended by itself: {(self.place / 'driver.log').read_text()[-3000:]}"
         if self._driver is None:
-            line = command(self.place, "--address", self._nodes.address)
+            line = command(self.place, "--address", self._nodes.address, sweep=self.sweep)
             with (self.place / "driver.log").open("a") as log:
                 self._driver = subprocess.Popen(
                     line, cwd=self.place, env=self._nodes.environment, text=True, stdout=log, stderr=log,
@@ -190,20 +199,24 @@ class Chaos:
             self._nodes.kill(node)
 
 
-def outcome(results: Path) -> dict[int, Any]:
-    """What each trial came to: its record without times, and its weights."""
+def outcome(results: Path) -> dict[str, Any]:
+    """What each trial came to, by its identity: its record without times and number, and its weights.
+
+    In a chain trials are numbered as the searches above them end.
+    """
     found = {}
     for folder in trial_folders(results):
         record = read_record(folder)
         assert record is not None, f"trial {folder.name} has no record"
-        known = record.model_dump(exclude={"seconds", "peak_memory_bytes", "environment", "finished"})
-        found[int(folder.name)] = (known, hash((folder / WEIGHTS_FILE).read_bytes()))
+        known = record.model_dump(exclude={"trial", "seconds", "peak_memory_bytes", "environment", "finished"})
+        assert record.key not in found, f"{folder.name} repeats a trial"
+        found[record.key] = (known, hash((folder / WEIGHTS_FILE).read_bytes()))
     return found
 
 
-def undisturbed(place: Path) -> dict[int, Any]:
+def undisturbed(place: Path, sweep: dict[str, Any] = SWEEP) -> dict[str, Any]:
     """The outcome of the same sweep, on this machine, killed by nobody."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TERM": "dumb"}
-    done = subprocess.run(command(place), cwd=place, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command(place, sweep=sweep), cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return outcome(place / "results" / "s")

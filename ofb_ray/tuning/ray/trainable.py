@@ -14,7 +14,7 @@ from ray import tune
 from ofb_ray.config import Json
 from ofb_ray.errors import InputError
 from ofb_ray.results.attempt import Attempt, SupersededError, attempt
-from ofb_ray.results.files import DEATH_FILE, LOG_FILE, PROGRESS_FILE, Progress
+from ofb_ray.results.files import DEATH_FILE, KEPT_SEARCH, LOG_FILE, PROGRESS_FILE, Progress
 from ofb_ray.tuning.lifecycle.early_stop import early_stop
 from ofb_ray.tuning.lifecycle.failures import describe, disk_trouble, repeated, write_death, write_failed
 from ofb_ray.tuning.ray.hang_watch import ends_when_silent
@@ -36,8 +36,10 @@ def trainable(config: Json) -> None:
         with (job.folder / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
 
-    dense_key = job.trial.resolved().dense_key if job.uri else ""
-    locked = attempt(job.folder, note, uri=job.uri, dense_key=dense_key)
+    spec = job.trial.resolved()
+    search = f"{KEPT_SEARCH}{spec.search_key}" if job.keep_search else ""
+    above = f"{KEPT_SEARCH}{spec.above.search_key}" if spec.above else ""
+    locked = attempt(job.folder, note, uri=job.uri, dense_key=spec.dense_key, search=search, above=above)
     with contextlib.suppress(SupersededError), locked as files:
         _attempt(job, files)
         files.finished()
@@ -83,7 +85,8 @@ def _reporter(folder: Path, files: Attempt, alive: Callable[[], None]) -> Callab
         alive()
         plain = {key: _plain(value) for key, value in progress.items()}
         Progress(**plain, time=time.time()).write(folder)
-        files.saved()
+        # Where a search has ended, others may wait for it.
+        files.saved(now=progress["phase"] == "finetune" and not progress["epoch"])
         tune.report(plain)
 
     return report
