@@ -16,6 +16,7 @@ import pytest
 from analysis.trials.read import read
 from ofb_ray.cli import main
 from ofb_ray.errors import InputError
+from ofb_ray.results.attempt import attempt
 from ofb_ray.results.folder import check_same_sweep, write_sweep
 from ofb_ray.results.lease import LEASE_VARIABLE, Lease
 from ofb_ray.results.store import CACHE_VARIABLE, Remote, is_uri, join, parent, readable, same
@@ -261,3 +262,26 @@ def test_a_sweep_in_a_store_is_named_by_its_uri(tmp_path: Path, monkeypatch: pyt
 )
 def test_one_place_has_several_names(one: str, other: str, equal: bool) -> None:
     assert same(one, other) == equal
+
+
+def test_a_search_goes_on_from_what_another_node_has_left(remote: str, tmp_path: Path) -> None:
+    """Of a chain's two trials, each on a node of its own: the first leaves its search, the second one finds it."""
+    nodes = [tmp_path / name / "s" for name in ("one", "two")]
+    place = Remote(remote)
+
+    def note(line: str) -> None:
+        raise AssertionError(line)
+
+    for node in nodes:
+        (node / "shared" / "dense").mkdir(parents=True)
+        (node / "shared" / "dense" / "dense.json").write_text("{}")
+    with attempt(nodes[0] / "00000", note, uri=remote, dense_key="dense", search="search-a") as first:
+        kept = nodes[0] / "shared" / "search-a" / "state.pt"
+        kept.parent.mkdir()
+        kept.write_bytes(b"decided")
+        first.saved(now=True)
+        assert place.read("shared/search-a/state.pt") == b"decided"
+        with attempt(nodes[1] / "00001", note, uri=remote, dense_key="dense", search="search-b", above="search-a"):
+            assert (nodes[1] / "shared" / "search-a" / "state.pt").read_bytes() == b"decided"
+    with attempt(nodes[1] / "00002", note, uri=remote, dense_key="dense", above="search-c"):
+        assert not (nodes[1] / "shared" / "search-c").exists()  # searched again
