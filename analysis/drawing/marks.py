@@ -87,7 +87,8 @@ def _means_label(data: FrontData) -> str:
     counts = sorted({mean.setting.n for mean in data.means})
     seeds = "-".join(dict.fromkeys([str(counts[0]), str(counts[-1])]))
     of = "\n(of each the selected trial)" if any(mean.setting.chosen for mean in data.means) else ""
-    return f"mean of {seeds} seeds{of},\nbar: {100 * CONFIDENCE:g} % t interval"
+    number = "" if data.y.is_test else ",\nnumber: test ± deviation"
+    return f"mean of {seeds} seeds{of},\nbar: {100 * CONFIDENCE:g} % t interval{number}"
 
 
 def bars_of(axes: Axes, mean: Mean, unit: Unit) -> tuple[float | None, float | None]:

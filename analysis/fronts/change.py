@@ -63,6 +63,16 @@ def images_in(records: Sequence[Record], split: Split) -> int | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
+def unsure(accuracy: float, images: int) -> tuple[float, float]:
+    """Return the accuracies (percentages) between which another network is not told apart from one of this accuracy."""
+    low = high = accuracy
+    # The width depends on the other network's accuracy too: a fixed point, which some steps come near enough to.
+    for _ in range(20):
+        low = max(0.0, accuracy - binomial([accuracy, low], images))
+        high = min(100.0, accuracy + binomial([accuracy, high], images))
+    return low, high
+
+
 def binomial(accuracies: Sequence[float], images: int) -> float:
     """Return half the 95 % interval, in points, of the difference of accuracies (percentages) on so many images."""
     # One more hit and one more miss, so that a perfect score does not pass for a certain one.

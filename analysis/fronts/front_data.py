@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks
-from analysis.fronts.change import binomial, images_in
+from analysis.fronts.change import images_in, unsure
 from analysis.fronts.objectives import Objective
 from analysis.fronts.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
 from analysis.fronts.ticks import Tick, budget_ticks
@@ -123,8 +123,7 @@ class FrontData:
         images = images_in(records, "test" if self.y.is_test else "val") if records else None
         if self.means or self.y.kind != "percent" or len(known) != 1 or not images:
             return None
-        half = binomial([known[0], known[0]], images)
-        return known[0] - half, known[0] + half, images
+        return *unsure(known[0], images), images
 
     @property
     def minimum(self) -> int | None:
