@@ -13,8 +13,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
-from analysis.drawing import captions, marks
+from analysis.drawing import bounds, captions, marks
 from analysis.drawing.scale import axis_limits, unit_of
 from analysis.drawing.style import DPI, STYLE, figure_files, write_title
 from analysis.fronts.front_data import FrontData, front_data
@@ -23,7 +24,9 @@ from analysis.paper.baselines import Baseline, footnote
 from analysis.trials.trial import Results
 
 CENTRED: Any = {"ha": "center", "va": "center", "zorder": 9, "bbox": {"fc": "white", "ec": "none"}}
-SIZE, WIDE = (8.0, 5.0), (10.0, 6.2)
+SIZE, WIDE = (8.0, 5.6), (10.0, 6.2)
+TITLE, NAMES, NUMBERS = 14, 12, 11  # sizes of letters in points, to be read on a slide
+LEGEND: Any = {"loc": "upper left", "borderaxespad": 0, "frameon": False}
 REPORTED = "reported only: selection is by held-out top-1"
 
 
@@ -38,7 +41,7 @@ def front_files(
 def front_figure(results: Results, x: str = "macs", y: str = "top1_val", baselines: Sequence[Baseline] = ()) -> Figure:
     """Make the figure: works with no finished trial, with one, and with thousands."""
     figure = Figure(figsize=WIDE if baselines else SIZE, dpi=DPI, layout="constrained")
-    write_title(figure, results.question or results.name)
+    write_title(figure, results.question or results.name, TITLE)
     if baselines:
         note = fill(footnote(baselines), 190)
         figure.supxlabel(note, x=0.012, ha="left", fontsize=6.5, color="0.3")
@@ -49,11 +52,11 @@ def front_figure(results: Results, x: str = "macs", y: str = "top1_val", baselin
 def front(
     results: Results, axes: Axes, x: str = "macs", y: str = "top1_val", baselines: Sequence[Baseline] = ()
 ) -> FrontData:
-    """Draw the front of `y` over `x` on the axes, legend at their right, and say what was drawn.
+    """Draw the front of `y` over `x` on the axes, legend below them, and say what was drawn.
 
-    Trials are dots, over-budget ones hollow, failed and collapsed ones marks at the lower edge. With several seeds the
-    large marks and the front are means (`analysis.fronts.seeds`), with 95 % t intervals. A preview in the results
-    folder is a thin line.
+    A line joins the selected networks of the budgets; other trials are faint dots, over-budget ones hollow, failed and
+    collapsed ones marks at the lower edge. With several seeds the line joins means (`analysis.fronts.seeds`), with 95 %
+    t intervals. Budgets are marks above the axes. A preview in the results folder is a thin line.
 
     Args:
         x: name of an objective (`analysis.fronts.objectives.NAMES`).
@@ -67,16 +70,20 @@ def front(
     unit = _set_axes(axes, data, baselines)
     if not (data.shown or data.collapsed):
         axes.text(0.5, 0.5, _nothing(data), transform=axes.transAxes, fontsize=14, color="0.35", **CENTRED)
-    marks.draw_points(axes, data, unit)
+    marks.draw_curves(axes, data, unit)
     marks.draw_means(axes, data, unit)
-    marks.draw_front(axes, data, unit)
-    marks.draw_preview(axes, data, unit)
+    marks.draw_points(axes, data, unit)
     marks.draw_dense(axes, data, unit)
-    marks.draw_bounds(axes, data, unit)
-    marks.draw_edge_marks(axes, data, unit)
+    marks.draw_preview(axes, data, unit)
+    labels = bounds.draw_budgets(axes, data, unit)
+    bounds.draw_edge_marks(axes, data, unit)
     marks.draw_baselines(axes, baselines, unit)
+    axes.tick_params(labelsize=NUMBERS)
+    axes.xaxis.label.set_fontsize(NAMES)
+    axes.yaxis.label.set_fontsize(NAMES)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=8)
+        _legend(axes, bool(baselines))
+    bounds.part_labels(axes, labels)
     captions.write_captions(axes, data, baselines, unit)
     return data
 
@@ -101,6 +108,19 @@ def _set_axes(axes: Axes, data: FrontData, baselines: Sequence[Baseline]) -> mar
             ticks.set_major_formatter("{x:g}")
             ticks.set_minor_formatter(NullFormatter())
     return marks.Unit(*units)
+
+
+def _legend(axes: Axes, beside: bool) -> None:
+    """Put the legend below the axes, so that these are wide; beside them where it is as long as published results."""
+    if beside:
+        axes.legend(bbox_to_anchor=(1.01, 1), fontsize=8, **LEGEND)
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    lines = 1 + axes.get_xlabel().count("\n")
+    down = ScaledTranslation(-30 / 72, -(24 + 15 * lines) / 72, figure.dpi_scale_trans)
+    tight: Any = {"ncols": 3, "fontsize": 10, "columnspacing": 1.2, "handlelength": 1.8, "handletextpad": 0.6}
+    axes.legend(bbox_to_anchor=(0, 0), bbox_transform=axes.transAxes + down, **tight, **LEGEND)
 
 
 def _label(each: Objective, unit: str) -> str:

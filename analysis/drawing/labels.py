@@ -22,7 +22,7 @@ STYLE = {
     "textcoords": "offset points",
     "ha": "center",
     "va": "center",
-    "fontsize": 8,
+    "fontsize": 10,
     "zorder": 9,
     "bbox": {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
     "arrowprops": {"arrowstyle": "-", "color": "0.35", "lw": 0.7, "shrinkA": 0, "shrinkB": 5},

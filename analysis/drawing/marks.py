@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean
 from textwrap import shorten
+from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.transforms import blended_transform_factory
 
-from analysis.fronts.front_data import FrontData, Point
+from analysis.fronts.front_data import FrontData, Mean, Point
 from analysis.fronts.seeds import CONFIDENCE
 from analysis.paper.baselines import Baseline, classes, curves
-from analysis.trials.trial import Trial
 
-# Okabe and Ito's colours without yellow and black; the markers differ too, so that the figure reads in grey.
+# Okabe and Ito's colours without yellow and black; markers and lines differ too, so that the figure reads in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "P", "h", "p", "d")
+LINES = ("-", "--", "-.", ":")
 BASELINE_MARKERS = ("x", "+", "1", "2", "3", "4", "|")
 RED = "#B00000"
-EDGE = 0.035  # height of the marks at the bottom edge, as a share of the axes
-TIGHT = 0.045  # labels above the axes that are closer than this share of them stand upright
 PREVIEW = "preview (no training)"
 MANY = 60  # above this number of trials the dots are smaller
+FAINT: Any = {"alpha": 0.45, "lw": 0}  # of a trial that was not selected
+LEAST_BAR = 0.006  # share of the axes below which a bar across would be the mark's own width
+
+
+class Look(NamedTuple):
+    """How the networks of an experiment are drawn, and its name in the legend."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str
 
 
 class Unit:
@@ -38,76 +44,79 @@ class Unit:
 
 
 def draw_points(axes: Axes, data: FrontData, unit: Unit) -> None:
-    """Draw a dot a trial: hollow over its budget, large with a black edge where it is selected."""
+    """Draw a small faint dot a trial, hollow over its budget; selected ones are large with a black edge."""
+    area = 9 if len(data.shown) > MANY else 20
+    looks = looks_of(data)
     several = bool(data.means)
-    many = len(data.shown) > MANY
-    area = (18 if many else 26) if several else (20 if many else 46)
-    for key, (label, colour, marker) in _looks(data).items():
-        members = [point for point in data.shown if _group(data, point.budget) == key]
+    for experiment, look in looks.items():
+        members = [point for point in data.shown if data.groups[point.budget].experiment == experiment]
         big = [point for point in members if point.selected and not several]
-        for part, face, line, scale, layer in (
-            ([p for p in members if p.trial.met_budget and p not in big], colour, "white", 1.0, 4),
-            ([p for p in members if not p.trial.met_budget], "none", colour, 1.0, 4),
-            (big, colour, "black", 2.2, 5),
-        ):
-            axes.scatter(
-                *_xy(part, unit),
-                s=scale * area,
-                c=face,
-                marker=marker,
-                alpha=1.0 if scale > 1 else 0.45 if several else 0.7,
-                edgecolors=line,
-                lw=0.3 if many else 0.9,
-                zorder=layer,
-            )
-        axes.scatter(
-            [],
-            [],
-            s=46,
-            c=colour,
-            marker=marker,
-            edgecolors="white",
-            label=f"{label} ({len(members)} trial{'s' * (len(members) != 1)})",
-        )
-    if not several and any(point.selected for point in data.shown):
-        label = "selected" if data.y.is_test else "selected, with its test top-1"
-        axes.scatter([], [], s=90, c="white", marker="o", edgecolors="black", label=label)
+        small = [point for point in members if point not in big]
+        over = [point for point in small if not point.trial.met_budget]
+        met = [point for point in small if point.trial.met_budget]
+        axes.scatter(*_xy(met, unit), s=area, c=look.colour, marker=look.marker, zorder=3, **FAINT)
+        axes.scatter(*_xy(over, unit), s=area, c="none", marker=look.marker, edgecolors="0.5", lw=0.8, zorder=3)
+        axes.scatter(*_xy(big, unit), s=90, c=look.colour, marker=look.marker, edgecolors="black", lw=1, zorder=6)
+    small = [point for point in data.shown if several or not point.selected]
+    if small:
+        colour, marker = ("0.4", "o") if len(looks) > 1 else (looks[data.groups[0].experiment].colour, "o")
+        name = "a seed's trial" if several else "other trials"
+        axes.scatter([], [], s=20, c=colour, marker=marker, label=f"{name} ({len(small)})", **FAINT)
     if any(not point.trial.met_budget for point in data.shown):
-        axes.scatter([], [], s=46, c="white", marker="o", edgecolors="0.4", label="over its budget")
+        axes.scatter([], [], s=20, c="white", marker="o", edgecolors="0.5", lw=0.8, label="over its budget")
 
 
 def draw_means(axes: Axes, data: FrontData, unit: Unit) -> None:
-    """Draw large marks with bars: means over seeds and their intervals in both directions."""
-    looks = _looks(data)
+    """Draw means over seeds with bars, their intervals; those that were not selected smaller and fainter."""
+    looks = looks_of(data)
     for mean in data.means:
-        _, colour, marker = looks[_group(data, mean.budget)]
+        look = looks[data.groups[mean.budget].experiment]
         x, y = unit(mean.x.mean, mean.y.mean)
-        bars = [(each.interval or 0.0) / size for each, size in ((mean.x, unit.x), (mean.y, unit.y))]
-        axes.errorbar(x, y, yerr=bars[1], xerr=bars[0], fmt="none", ecolor="0.2", elinewidth=1, capsize=3, zorder=5.5)
-        edge = "black" if mean.selected else "white"
-        axes.scatter(x, y, s=100, c=colour, marker=marker, edgecolors=edge, lw=0.9, zorder=6)
-    if data.means:
-        counts = sorted({mean.setting.n for mean in data.means})
-        seeds = "-".join(dict.fromkeys([str(counts[0]), str(counts[-1])]))
-        chosen = any(mean.setting.chosen for mean in data.means)
-        of = "\n(each one's selected trial)" if chosen else ""
-        label = f"mean of {seeds} seeds{of},\n{100 * CONFIDENCE:g} % t interval"
-        axes.errorbar([], [], yerr=[], fmt="o", ms=8, mfc="white", mec="black", ecolor="0.2", capsize=3, label=label)
-
-
-def draw_front(axes: Axes, data: FrontData, unit: Unit) -> None:
-    """Draw the front as steps along what it attains, and its knee as a ring."""
-    if len(data.front) > 1:  # a single point is no line
-        x, y = zip(*(unit(*each) for each in data.front), strict=True)
-        steps = "steps-post" if data.x.goal < 0 else "steps-pre"
-        reported = " of the selected" if data.x.is_test or data.y.is_test else ""
-        label = f"Pareto front{reported or (' of the means' if data.means else '')}"
-        axes.plot(x, y, color="0.25", lw=1.5, drawstyle=steps, zorder=3, label=label)
-    if data.knee is not None:
-        axes.scatter(*unit(*data.knee), s=330, c="none", marker="o", edgecolors="black", lw=1.2, ls="--", zorder=7)
+        across, up = bars_of(axes, mean, unit)
+        strength, edge, area, layer = (1.0, "black", 90, 6) if mean.selected else (0.5, "white", 40, 3.4)
+        bars: Any = {"ecolor": "0.2", "elinewidth": 1.2, "capsize": 4, "alpha": strength, "zorder": layer - 0.2}
+        axes.errorbar(x, y, yerr=up, xerr=across, fmt="none", **bars)
         axes.scatter(
-            [], [], s=120, c="none", marker="o", edgecolors="black", lw=1.2, ls="--", label="knee of the front"
+            x, y, s=area, c=look.colour, marker=look.marker, edgecolors=edge, lw=1, alpha=strength, zorder=layer
         )
+    if len(looks) > 1 and data.means:
+        axes.plot([], [], "o", ms=9, mfc="white", mec="black", label=_means_label(data))
+
+
+def _means_label(data: FrontData) -> str:
+    counts = sorted({mean.setting.n for mean in data.means})
+    seeds = "-".join(dict.fromkeys([str(counts[0]), str(counts[-1])]))
+    of = "\n(of each the selected trial)" if any(mean.setting.chosen for mean in data.means) else ""
+    number = "" if data.y.is_test else ",\nnumber: test ± deviation"
+    return f"mean of {seeds} seeds{of},\nbar: {100 * CONFIDENCE:g} % t interval{number}"
+
+
+def bars_of(axes: Axes, mean: Mean, unit: Unit) -> tuple[float | None, float | None]:
+    """Return half the lengths of a mean's bars across and up; None where there is none or none could be seen."""
+    across, up = (mean.x.interval or 0.0) / unit.x, (mean.y.interval or 0.0) / unit.y
+    low, high = axes.get_xlim()
+    return across if across > LEAST_BAR * (high - low) else None, up or None
+
+
+def draw_curves(axes: Axes, data: FrontData, unit: Unit) -> None:
+    """Join the selected networks of the budgets by a line an experiment, and draw the knee of the front as a ring."""
+    looks = looks_of(data)
+    beside = "" if data.y.is_test else ",\nwith its test top-1"
+    joined = _means_label(data) if data.means else f"selected of each budget{beside}"
+    for (experiment, _), points in data.curves.items():
+        x, y = zip(*(unit(*each) for each in points), strict=True)
+        look = looks[experiment]
+        axes.plot(x, y, color=look.colour, lw=2.2, ls=look.line, zorder=5)
+    for experiment, look in looks.items():
+        size = sum(data.groups[point.budget].experiment == experiment for point in data.shown)
+        if size:
+            label = joined if len(looks) == 1 else f"{look.label} ({size} trial{'s' * (size != 1)})"
+            line: Any = {"color": look.colour, "ls": look.line if data.curves else "none", "lw": 2.2}
+            axes.plot([], [], marker=look.marker, ms=9, mec="black", label=label, **line)
+    if data.knee is not None and any(data.knee in points for points in data.curves.values()):
+        ring: Any = {"c": "none", "marker": "o", "edgecolors": "black", "lw": 1.2, "ls": "--"}
+        axes.scatter(*unit(*data.knee), s=330, zorder=7, **ring)
+        axes.scatter([], [], s=120, label="knee of the front", **ring)
 
 
 def draw_preview(axes: Axes, data: FrontData, unit: Unit) -> None:
@@ -132,47 +141,10 @@ def draw_dense(axes: Axes, data: FrontData, unit: Unit) -> None:
     if len(known) == 1:
         label = "" if stars else f"dense network ({known[0][2]:.1f} %)" if percent else "dense network"
         axes.axhline(known[0][2] / unit.y, color="black", lw=0.9, ls="--", zorder=1.5, label=label)
-
-
-def draw_bounds(axes: Axes, data: FrontData, unit: Unit) -> None:
-    """Draw budget targets, labelled above the axes, and what no subnet can reach."""
-    targets = [(x / unit.x, shorten(", ".join(names), 26, placeholder="...")) for x, names in data.targets.items()]
-    positions = [axes.transAxes.inverted().transform(axes.transData.transform((x, 1)))[0] for x, _ in targets]
-    # A character is about 1.3 % of the axes wide.
-    crowded = any(np.diff(positions) < 0.013 * (max((len(label) for _, label in targets), default=0) + 2))
-    above = blended_transform_factory(axes.transData, axes.transAxes)
-    for number, (x, label) in enumerate(targets):
-        axes.axvline(x, color="0.55", lw=0.8, zorder=1, label="" if number else "budget limit")
-        text = axes.text(x, 1.012, label, transform=above, ha="left" if crowded else "center", fontsize=8, color="0.3")
-        text.set_rotation(0 if not crowded else 40 if min(np.diff(positions)) > TIGHT else 90)
-        text.set_rotation_mode("anchor")
-    if (minimum := data.minimum) is not None:
-        left = axes.get_xlim()[0]
-        axes.axvspan(left, minimum / unit.x, fc="0.97", ec="0.8", hatch="///", lw=0, zorder=0.5, label="not reachable")
-        axes.axvline(minimum / unit.x, color="0.4", lw=1, ls=":", zorder=1)
-
-
-def draw_edge_marks(axes: Axes, data: FrontData, unit: Unit) -> None:
-    """Draw marks at the bottom edge for trials that are off the scale: collapsed, failed, stopped."""
-    bottom = blended_transform_factory(axes.transData, axes.transAxes)
-    if data.collapsed:
-        low, high = min(point.y for point in data.collapsed), max(point.y for point in data.collapsed)
-        values = f"{low:.0f} %" if high - low < 1 else f"{low:.0f}-{high:.0f} %"
-        looks = _looks(data)
-        colours = [looks[_group(data, point.budget)][1] for point in data.collapsed]
-        x = [point.x / unit.x for point in data.collapsed]
-        axes.scatter(x, [0.1] * len(x), s=30, c=colours, marker="v", transform=bottom, zorder=5)
-        label = f"off the scale: {len(data.collapsed)} at {values}"
-        axes.scatter([], [], s=30, c="0.4", marker="v", label=label)
-    positions = Counter(_lost_position(axes, data, trial, unit) for trial in data.lost)
-    for position, count in positions.items():
-        axes.scatter(position, EDGE, s=40, c=RED, marker="x", transform=bottom, zorder=5)
-        if count > 1:
-            axes.text(position, EDGE, f"  × {count}", transform=bottom, va="center", fontsize=8, color=RED, zorder=5)
-    if data.lost:
-        states = Counter(trial.status for trial in data.lost)
-        label = ", ".join(f"{count} {status}" for status, count in sorted(states.items()))
-        axes.scatter([], [], s=40, c=RED, marker="x", label=label)
+    if data.noise is not None:
+        low, high, images = data.noise
+        label = f"no measurable difference\n(95 %, {images} images)"
+        axes.axhspan(low / unit.y, high / unit.y, fc="0.93", lw=0, zorder=0.3, label=label)
 
 
 def draw_baselines(axes: Axes, published: Sequence[Baseline], unit: Unit) -> None:
@@ -193,31 +165,19 @@ def draw_baselines(axes: Axes, published: Sequence[Baseline], unit: Unit) -> Non
         )
 
 
-def _looks(data: FrontData) -> dict[str, tuple[str, str, str]]:
-    """Choose the legend's label, colour and marker: of each experiment where there are several, else of each budget."""
-    keys = list(dict.fromkeys(_group(data, number) for number in range(len(data.groups))))
-    several = len({group.experiment for group in data.groups}) > 1
-    looks = {}
-    for number, key in enumerate(keys):
-        label = shorten(key, 26, placeholder="...") if several else f"budget {shorten(key, 22, placeholder='...')}"
-        looks[key] = (label, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
-    return looks
-
-
-def _group(data: FrontData, budget: int) -> str:
-    several = len({group.experiment for group in data.groups}) > 1
-    return data.groups[budget].experiment if several else data.groups[budget].label
+def looks_of(data: FrontData) -> dict[str, Look]:
+    """Choose the look of each experiment, by its name; one experiment's name may be empty."""
+    names = list(dict.fromkeys(group.experiment for group in data.groups))
+    return {
+        name: Look(
+            shorten(name, 26, placeholder="..."),
+            COLOURS[number % len(COLOURS)],
+            MARKERS[number % len(MARKERS)],
+            LINES[number % len(LINES)],
+        )
+        for number, name in enumerate(names)
+    }
 
 
 def _xy(some: Sequence[Point] | Sequence[Baseline], unit: Unit) -> tuple[list[float], list[float]]:
     return [each.x / unit.x for each in some], [each.y / unit.y for each in some]
-
-
-def _lost_position(axes: Axes, data: FrontData, trial: Trial, unit: Unit) -> float:
-    """Return x of a trial without a subnet: its target, or the mean of others of its budget, or the middle."""
-    group = next((group for group in data.groups if any(each.folder == trial.folder for each in group.trials)), None)
-    if group is not None and group.outcome.resource == data.x.name and group.outcome.target:
-        return group.outcome.target / unit.x
-    folders = {each.folder for each in group.trials} if group else set()
-    others = [point.x for point in data.shown + data.collapsed if point.trial.folder in folders]
-    return fmean(others) / unit.x if others else fmean(axes.get_xlim())

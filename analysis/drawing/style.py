@@ -41,9 +41,13 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
     return rendered
 
 
-def write_title(figure: Figure, text: str) -> None:
-    """Write a question of up to two lines, at the left, no wider than the figure."""
+def write_title(figure: Figure, text: str, size: float = 11) -> None:
+    """Write a question of up to two lines, at the left, no wider than the figure.
+
+    Args:
+        size: of the letters in points, at most: a longer line has smaller ones.
+    """
     lines = wrap(text, 82, max_lines=2, placeholder=" ...")
-    written = figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=11, fontweight="bold")
+    written = figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=size, fontweight="bold")
     # Capitals and wide scripts need more room than the characters counted for.
-    written.set_fontsize(11 * min(1.0, 0.97 * figure.bbox.width / written.get_window_extent().width))
+    written.set_fontsize(size * min(1.0, 0.97 * figure.bbox.width / written.get_window_extent().width))

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks
+from analysis.fronts.change import images_in, unsure
 from analysis.fronts.objectives import Objective
 from analysis.fronts.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
+from analysis.fronts.ticks import Tick, budget_ticks
 from analysis.trials.dominance import front_of, knee
 from analysis.trials.preview import previews
 from analysis.trials.trial import Results, Trial
@@ -90,14 +92,38 @@ class FrontData:
         return knee([y for _, y in front], [x for x, _ in front], self.goals) if front else None
 
     @property
-    def targets(self) -> dict[float, list[str]]:
-        """The labels of the budgets that limit x, by their target, ascending."""
-        targets: dict[float, list[str]] = {}
-        for group in self.groups:
-            if group.outcome.resource == self.x.name and group.outcome.target:
-                labels = targets.setdefault(group.outcome.target, [])
-                labels += [group.outcome.label] * (group.outcome.label not in labels)
-        return dict(sorted(targets.items()))
+    def curves(self) -> dict[tuple[str, str], list[tuple[float, float]]]:
+        """The (x, y) of the selected network of each budget, in the order of x, by (experiment, what budgets limit).
+
+        Means over seeds where there are several. None over different data: their accuracies do not compare.
+        """
+        chosen = [(each.budget, each.x.mean, each.y.mean) for each in self.means if each.selected]
+        if not self.means:
+            chosen = [(each.budget, each.x, each.y) for each in self.shown if each.selected]
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for number, x, y in chosen if not self.results.mixed else []:
+            group = self.groups[number]
+            found.setdefault((group.experiment, group.outcome.resource), []).append((x, y))
+        return {key: sorted(points) for key, points in found.items()}
+
+    @property
+    def ticks(self) -> tuple[list[Tick], str]:
+        """The budgets that limit x, ascending, and what their labels are numbers of; see `budget_ticks`."""
+        return budget_ticks(self.groups, self.x.name)
+
+    @property
+    def noise(self) -> tuple[float, float, int] | None:
+        """The y between which a network is not told apart from the dense one, and how many images that is due to.
+
+        The 95 % interval of a difference by the number of images alone (`analysis.fronts.change`). None with several
+        seeds, which measure more than that, with several dense networks, or where the records do not state the number.
+        """
+        known = [y for _, _, y in self.dense if y is not None]
+        records = [point.trial.record for point in self.shown if point.trial.record]
+        images = images_in(records, "test" if self.y.is_test else "val") if records else None
+        if self.means or self.y.kind != "percent" or len(known) != 1 or not images:
+            return None
+        return *unsure(known[0], images), images
 
     @property
     def minimum(self) -> int | None:
@@ -111,7 +137,7 @@ class FrontData:
         values += [mean.x.mean + _drawn(mean.x) for mean in self.means]
         values += [x for line in self.preview for x, _ in line]
         minimum = self.minimum
-        return values + list(self.targets) + ([] if minimum is None else [minimum])
+        return values + [tick.x for tick in self.ticks[0]] + ([] if minimum is None else [minimum])
 
     def all_y(self) -> list[float]:
         """Every value that the y axis must show: previews only as far down as trained trials are not flattened."""
@@ -129,6 +155,7 @@ class FrontData:
         values = [point.y for point in self.shown] + [y for _, _, y in self.dense if y is not None]
         for mean in self.means:
             values += [mean.y.mean - _drawn(mean.y), mean.y.mean + _drawn(mean.y)]
+        values += self.noise[:1] if self.noise else ()
         return [min(value, 100.0) for value in values] if self.y.kind == "percent" else values
 
 

@@ -9,6 +9,7 @@ from textwrap import shorten
 from typing import Any
 
 from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks, seeds_note
+from analysis.fronts.change import change_of
 from analysis.fronts.seeds import pooled, spread, treatment
 from analysis.trials.trial import Results
 from ofb_ray.results.history import widths_of
@@ -168,14 +169,13 @@ def _budget_row(budget: Budget) -> list[str]:
 
 def _loss(records: Sequence[Record]) -> str:
     """Write points of top-1 test over the own dense network; of top-1 val, marked so, where test is not measured."""
-    for column, mark in (("top1_test", ""), ("top1_val", " (val)")):
-        pairs = [(getattr(record.subnet, column, None), getattr(record.dense, column, None)) for record in records]
-        loss = spread([ours - theirs for ours, theirs in pairs if ours is not None and theirs is not None])
-        if loss is not None:
-            # Adding 0.0 turns a rounded -0.0 into 0.0.
-            deviation = "" if loss.deviation is None else f" ± {loss.deviation:.2f}"
-            return f"{round(loss.mean, 2) + 0.0:+.2f}{deviation}{mark}"
-    return NONE
+    change = change_of(records)
+    if change is None:
+        return NONE
+    over = change.over
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    deviation = "" if over.deviation is None else f" ± {over.deviation:.2f}"
+    return f"{round(over.mean, 2) + 0.0:+.2f}{deviation}{'' if change.split == 'test' else ' (val)'}"
 
 
 def _markdown_line(cells: list[str] | tuple[str, ...]) -> str:

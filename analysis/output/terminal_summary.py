@@ -1,4 +1,4 @@
-"""Say on one screen which trials were selected, how far to trust them, what failed and what to do next."""
+"""Say on one screen what was found, by which trials, how far to trust them, what failed and what to do next."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import shorten, wrap
 
 from analysis.fronts.budgets import best_of
+from analysis.fronts.found import found
 from analysis.fronts.front_data import FrontData
 from analysis.fronts.hypervolume import total
 from analysis.fronts.selected_table import HEAD, counts, human, notes, rows
@@ -31,7 +32,8 @@ def terminal_summary(
         remarks: more sentences for the reader, before the problems of the results.
     """
     title = f"{results.name}: {results.question}".rstrip(": ")
-    head = [*wrap(title, WIDTH, max_lines=2, placeholder=" ..."), counts(results)]
+    answer = [line for each in found(results) for line in wrap(each, WIDTH, max_lines=2, placeholder=" ...")]
+    head = [*wrap(title, WIDTH, max_lines=2, placeholder=" ..."), *answer, counts(results)]
     said = [line for note in notes(results) for line in wrap(note, WIDTH)]
     said += [line for note in (*front_notes(data), *remarks) for line in wrap(note, WIDTH, max_lines=2)]
     foot = ["", *said] if said else []

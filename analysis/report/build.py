@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from analysis.fronts.found import found
 from analysis.fronts.selected_table import HEAD, counts, notes, rows
 from analysis.output.files import default_out, save
 from analysis.paper.baselines import is_imagenet
@@ -58,6 +59,7 @@ def page_of(results: Results, folders: Sequence[str | Path]) -> bytes:
     page = Page(
         title=results.name,
         question=results.question,
+        found=found(results),
         counts=counts(results),
         written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         open=any(results.by_status(status) for status in UNFINISHED),

@@ -10,6 +10,7 @@ from bokeh.models import (
     ColumnDataSource,
     CustomJS,
     CustomJSTickFormatter,
+    DataRange1d,
     HoverTool,
     TapTool,
 )
@@ -21,15 +22,18 @@ from bokeh.plotting import figure
 from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import Objective, objective
 from analysis.report.facts import Facts
+from analysis.report.interactive_bounds import draw_budgets, draw_noise
 from analysis.report.interactive_marks import (
+    SELECTED,
     X_AXES,
     Y_AXES,
     Marks,
+    curve_columns,
+    draw_curves,
     draw_dense,
     draw_means,
     draw_points,
     draw_preview,
-    front_columns,
     means_columns,
 )
 from analysis.trials.trial import Results
@@ -50,7 +54,7 @@ for (const source of sources) {
     data.y = data[y.value];
     source.data = data;
 }
-front.data = fronts[pair];
+lines.data = curves[pair];
 means.data = averages[pair];
 dense.data = {...dense.data, x: dense.data[x.value], y: dense.data[y.value]};
 plot.below[0].axis_label = labels[x.value];
@@ -82,24 +86,24 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
         return None
     plot = _empty_plot(x_axes[0], y_axes[0])
     pairs = {f"{y.name}|{x.name}": front_data(results, x, y) for y in y_axes for x in x_axes}
-    fronts = {pair: front_columns(data) for pair, data in pairs.items()}
+    curves = {pair: curve_columns(data) for pair, data in pairs.items()}
     averages = {pair: means_columns(data) for pair, data in pairs.items()}
     first = f"{y_axes[0].name}|{x_axes[0].name}"
-    front, means = ColumnDataSource(fronts[first]), ColumnDataSource(averages[first])
-    line = plot.step("x", "y", source=front, mode="after", color="#333333", line_width=2)
-    sources, points = draw_points(plot, results, facts, [*x_axes, *y_axes])
-    rings = draw_means(plot, means)
-    dense, star = draw_dense(plot, results, [*x_axes, *y_axes])
     across, up = _choice("Across", x_axes), _choice("Up", y_axes)
+    limits = [*draw_noise(plot, pairs, first, (across, up)), *draw_budgets(plot, pairs, across)]
+    lines, means = ColumnDataSource(curves[first]), ColumnDataSource(averages[first])
+    joined = draw_curves(plot, lines)
+    sources, selected, small = draw_points(plot, results, facts, [*x_axes, *y_axes])
+    averaged = draw_means(plot, means)
+    dense, star = draw_dense(plot, results, [*x_axes, *y_axes])
     preview = draw_preview(plot, pairs, first, (across, up))
-    name = "front of the means" if rings else "Pareto front"  # two columns in a phone's width
-    _add_legend(plot, [(name, [line]), *points, *rings, *preview, ("dense network", [star])])
-    dots = [renderers[0] for _, renderers in points]
+    _add_legend(plot, [*_named(selected, small, averaged, joined), *preview, ("dense network", [star]), *limits])
+    dots = [*small, *(renderers[0] for _, renderers in selected)]
     plot.add_tools(HoverTool(renderers=dots, tooltips=TOOLTIPS))
     plot.add_tools(TapTool(renderers=dots, callback=CustomJS(code=TAPPED)))
     labels = {each.name: _label(each) for each in (*x_axes, *y_axes)}
-    args: dict[str, Any] = {"x": across, "y": up, "sources": sources, "front": front, "means": means}
-    args |= {"averages": averages, "dense": dense, "fronts": fronts, "labels": labels, "plot": plot}
+    args: dict[str, Any] = {"x": across, "y": up, "sources": sources, "lines": lines, "means": means}
+    args |= {"averages": averages, "dense": dense, "curves": curves, "labels": labels, "plot": plot}
     switch = CustomJS(args=args, code=SWITCH)
     for choice in (across, up):
         choice.js_on_change("value", switch)
@@ -113,12 +117,23 @@ def _empty_plot(x: Objective, y: Objective) -> Any:
         tools="pan,wheel_zoom,box_zoom,reset,save",
         toolbar_location="above",
         output_backend="canvas",
+        x_range=DataRange1d(start=0),
     )
     plot.toolbar.logo = None
     plot.axis.axis_label_text_font_style = "normal"
     plot.xaxis.axis_label, plot.yaxis.axis_label = _label(x), _label(y)
     plot.xaxis.formatter = CustomJSTickFormatter(code=TICKS)
     return plot
+
+
+def _named(selected: list[Marks], small: list[Any], averaged: list[Marks], joined: Any) -> list[Marks]:
+    """Name marks and lines for the legend; names are short, two columns of them have a phone's width."""
+    count = sum(len(mark.data_source.data["x"]) for mark in small)
+    others = [(f"{'trials' if averaged else 'other trials'} ({count})", small)] if count else []
+    if len(selected) > 1:
+        return [*selected, (SELECTED, [joined]), *averaged, *others]
+    (name, marks), *_ = averaged or selected
+    return [(name, [*marks, joined]), *others]
 
 
 def _add_legend(plot: Any, marks: Sequence[Marks]) -> None:

@@ -53,6 +53,7 @@ class Page:
     written: str
     open: bool
     facts: Sequence[Facts]
+    found: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     notes: Sequence[str] = ()

@@ -24,7 +24,9 @@ from analysis.trials.trial import Results
 
 DPI = 110
 MOST_NETWORKS = 4
-FRONT = "Every trial, the front and what limits it; with several seeds, means with their 95 % t intervals."
+FRONT = (
+    "The selected network of each budget, joined, and all other trials; with several seeds means with 95 % t intervals."
+)
 GROWN = "How the front grew, over trials and, where their times are known, over time."
 WIDTHS = "What is left of each layer in the {}, relative to the dense network."
 TRAJECTORIES = (

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from analysis.fronts.found import found
 from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
 from analysis.output.terminal_summary import terminal_summary
 from analysis.trials.read import read
 from ofb_ray.results.records import Network
+from tests.analysis.curves import curve
 from tests.analysis.factory import DENSE, failed, record, write, write_open
 
 FILES = ["front.csv", "front.pdf", "front.png", "front.svg", "hypervolume.pdf", "hypervolume.png", "hypervolume.svg"]
@@ -29,6 +31,16 @@ def line_with(text: str, start: str) -> list[str]:
     """The cells of the only line that starts so."""
     (line,) = [line for line in text.splitlines() if line.startswith(start)]
     return re.split(r"\s{2,}", line)
+
+
+def test_what_was_found_stands_first_below_the_question_and_then_the_table(tmp_path: Path) -> None:
+    lines = said(write(tmp_path, curve(3))).splitlines()
+    first, second = found(read([tmp_path]))
+    assert lines[0] == "digits: How small?"
+    assert " ".join(lines[1:3]) == first
+    assert lines[3] == second
+    assert lines[6].split()[:2] == ["budget", "trial"]
+    assert all(len(line) <= 100 for line in lines[:4])
 
 
 def test_the_selected_trial_of_each_budget_stands_beside_the_dense_network(tmp_path: Path) -> None:

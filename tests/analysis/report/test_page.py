@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from analysis.report import build
 from analysis.report.__main__ import main
 from analysis.report.build import report
 from analysis.report.facts import cost_of
 from analysis.trials.read import read
 from tests.analysis.factory import failed, record, write, write_open
-from tests.browser import browser, opened, place_of, pointed_at
+from tests.browser import opened, place_of, pointed_at
 
 TRIALS = [record(0, 0.25, 96.0), record(1, 0.25, 96.5, macs=240_000), record(2, 0.5, 98.0), failed(3, 0.5)]
 LIMIT = 5_000_000
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +25,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_open(folder, 4, running=True)
     report([folder])
     return folder / "analysis" / "report.html"
-
-
-@pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the pictures out, which take most of the time: what is tested is the interactive front."""
-    monkeypatch.setattr(build, "pictures", lambda results, folders: [])
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 1000), (390, 844)])
@@ -84,56 +70,6 @@ def test_a_tap_on_a_phone_shows_the_trial(chromium: Browser, page: Path) -> None
     shown = opened(chromium, page, 390, 844, touch=True)
     shown.page.touchscreen.tap(*place_of(shown.page, "1"))
     shown.page.locator("#trial").get_by_text("Trial 1").wait_for()
-    assert shown.complaints == []
-
-
-def test_another_axis_moves_the_marks_and_the_front(chromium: Browser, page: Path) -> None:
-    shown = opened(chromium, page, 1440, 1000)
-    before = place_of(shown.page, "1")
-    shown.page.locator("select").nth(0).select_option(label="parameters")
-    shown.page.locator("select").nth(1).select_option(label="test top-1 (%)")
-    shown.page.wait_for_function("Bokeh.documents[0].is_idle")
-    assert place_of(shown.page, "1") != before
-    labels = shown.page.evaluate(
-        "() => { const plot = Bokeh.index.query_one(v => v.model.type == 'Figure').model;"
-        "return [plot.below[0].axis_label, plot.left[0].axis_label, plot.renderers[0].data_source.data.x]; }"
-    )
-    assert labels[0] == "parameters"
-    assert "takes no part in the selection" in labels[1]
-    assert labels[2] == [51250, 102500]  # the selected ones of each budget
-    assert shown.complaints == []
-
-
-@pytest.mark.usefixtures("no_pictures")
-def test_several_seeds_are_a_mean_with_its_interval(chromium: Browser, tmp_path: Path) -> None:
-    trials = [record(seed, 0.5, top1, seed=seed) for seed, top1 in enumerate((96.0, 97.0, 98.0))]
-    report([write(tmp_path / "r", trials)])
-    shown = opened(chromium, tmp_path / "r" / "analysis" / "report.html", 1440, 1000)
-    means = shown.page.evaluate(
-        "() => Bokeh.index.query_one(v => v.model.type == 'Figure').model.renderers"
-        ".map(each => each.data_source.data).find(data => data.low)"
-    )
-    # Standard deviation 1, three seeds: half the interval is t(0.975, 2) / sqrt(3) = 4.3027 / 1.7321.
-    assert means["text"] == ["97.00 ± 2.48"]
-    assert means["n"] == ["3"]
-    assert means["low"][0] == pytest.approx(97 - 2.484, abs=1e-3)
-    assert shown.complaints == []
-
-
-@pytest.mark.usefixtures("no_pictures")
-def test_a_preview_is_a_line_that_follows_the_axes(chromium: Browser, tmp_path: Path) -> None:
-    folder = write(tmp_path / "digits", TRIALS)
-    write(folder / "preview", [record(0, 0.5, 97.5), record(1, 0.3, 96.2), record(2, 0.2, 20.0)])
-    report([folder])
-    shown = opened(chromium, folder / "analysis" / "report.html", 1440, 1000)
-    line = (
-        "() => Bokeh.index.query_one(v => v.model.type == 'Figure').model.renderers"
-        ".map(each => each.data_source.data).find(data => data.xs)"
-    )
-    assert shown.page.evaluate(line) == {"xs": [[298500, 497500]], "ys": [[96.2, 97.5]]}
-    shown.page.locator("select").nth(0).select_option(label="parameters")
-    shown.page.wait_for_function("Bokeh.documents[0].is_idle")
-    assert shown.page.evaluate(line) == {"xs": [[61500, 102500]], "ys": [[96.2, 97.5]]}
     assert shown.complaints == []
 
 

@@ -1,0 +1,44 @@
+"""Name the budgets along the axis that they limit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.fronts.budgets import Budget
+
+SHARE = "share of the MACs"
+# What a budget's label holds beside its number, and what the axis says of all of them then.
+_UNITS = {"": SHARE, "GMACs": "GMACs", "params": "parameters", "sparsity": "share of the MACs removed"}
+_PARTS = re.compile(r"(?:(sparsity) )?([\d.e+-]+M?)(?: (GMACs|params))?")
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A budget's limit on the axis: where, its label, and whether any network was found for it."""
+
+    x: float
+    label: str
+    reached: bool
+
+
+def budget_ticks(groups: Sequence[Budget], resource: str) -> tuple[list[Tick], str]:
+    """List the limits of the budgets of this resource, ascending, and what their labels are numbers of.
+
+    Budgets of several experiments that share a limit are one tick. Where all labels have one unit, it is said once and
+    left out of them; else it is empty.
+    """
+    found: dict[int, list[Budget]] = {}
+    for group in groups:
+        if group.outcome.resource == resource and group.outcome.target:
+            found.setdefault(group.outcome.target, []).append(group)
+    parts = [_PARTS.fullmatch(group.outcome.label) for some in found.values() for group in some]
+    units = {(match[1] or match[3] or "") if match else None for match in parts}
+    unit = next(iter(units)) if len(units) == 1 else None
+    ticks = []
+    for target, some in sorted(found.items()):
+        names = dict.fromkeys(group.outcome.label for group in some)
+        labels = [match[2] if unit is not None and (match := _PARTS.fullmatch(name)) else name for name in names]
+        ticks.append(Tick(target, ", ".join(labels), any(group.best for group in some)))
+    return ticks, "" if unit is None else _UNITS[unit]
