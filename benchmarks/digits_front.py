@@ -62,7 +62,7 @@ def main() -> None:
     args = _arguments()
     setting = json.loads(json.dumps(CIFAR10 if args.cifar10 else DIGITS))
     if args.sweep:
-        setting = load_sweep(args.sweep).model_dump(mode="json", include=set(TrialSpec.model_fields))
+        setting = load_sweep(args.sweep).model_dump(mode="json", include={*TrialSpec.model_fields} - {"chain"})
     if args.cifar10:
         setting["data"]["root"] = str(args.cifar10.resolve())
     for text in args.set:

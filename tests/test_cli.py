@@ -196,6 +196,23 @@ def test_a_dry_run_prints_every_trial_and_writes_nothing(tmp_path: Path, capsys:
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
+def test_a_dry_run_tells_the_epochs_of_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    line = ["sweep", "small.yaml", "--dry-run", "--set", "budgets=[0.75, 0.5, 0.4]", "--set", "search.epochs=10"]
+    assert main(line) == 0
+    apart = capsys.readouterr().out
+    assert "chain" not in apart
+    assert main([*line, "--set", "chain={epochs: 2}"]) == 0
+    out = capsys.readouterr().out
+    assert "chain: 10 + 2 x 2 search epochs a suggestion, 14 where separate searches have 30, 0.47 of it" in out
+    assert "0.5 from 0.75" in out
+    assert "0.4 from 0.5" in out
+    assert main([*line, "--set", "chain={epoch: 2}"]) == 2
+    assert "unknown key; known are epochs, reference_top1, tell; did you mean 'epochs'" in capsys.readouterr().err
+    assert main([*line, "--set", "chain={epochs: 2}", "--set", "budgets=[0.5, 0.75]"]) == 2
+    assert "budget 0.75 is not below 0.5" in capsys.readouterr().err
+
+
 def test_a_dry_run_names_the_preview_of_this_very_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "small.yaml").write_text(TEXT)
     arguments = ["small.yaml", "--set", "question=how small?", "--set", "dense.epochs=3", "--name", "t"]

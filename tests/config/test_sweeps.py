@@ -17,7 +17,7 @@ from ofb_ray.config.space import expand
 
 SWEEPS = Path(__file__).parent.parent.parent / "sweeps"
 ALL = sorted([*SWEEPS.glob("*.yaml"), *SWEEPS.glob("paper/*.yaml")])
-IMAGENET = [file for file in ALL if file.stem.endswith("_imagenet")]
+IMAGENET = [file for file in ALL if "_imagenet" in file.stem]
 MAKEFILE = (SWEEPS.parent / "Makefile").read_text()
 
 
