@@ -52,15 +52,17 @@ class Work:
         plan(spec)
         return spec
 
-    def run(self, spec: TrialSpec, folder: Path, title: str, quiet: bool) -> Compressed:
+    def run(self, spec: TrialSpec, folder: Path, title: str, quiet: bool, keep_search: bool = False) -> Compressed:
         """Run one trial, or go on with it, or read it where it is finished.
 
+        Args:
+            keep_search: another one goes on from its search.
         Raises:
             InputError: `folder` holds another trial. TrialFailed: it diverged.
         """
         finished = _finished(folder, spec)
         with progress_bar(title, quiet or finished) as report:
-            record = run_trial(spec, report, folder, shared=self.folder / _SHARED)
+            record = run_trial(spec, report, folder, shared=self.folder / _SHARED, keep_search=keep_search)
         if record.status != "finished":
             raise TrialFailed(record.reason)
         return Compressed(load_exported(folder), record, folder, self.temporary)

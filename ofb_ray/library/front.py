@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ofb_ray.config import Budget
+from ofb_ray.config import Budget, Link, TrialSpec
+from ofb_ray.config.trial import descent_fault
 from ofb_ray.errors import InputError
 from ofb_ray.library.compress import kept_random_state, prepare
 from ofb_ray.library.keywords import make_spec
@@ -81,6 +82,7 @@ def front(
     *,
     budgets: Sequence[float | Mapping[str, float]] | None = None,
     epochs: int | None = None,
+    chain: int | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
     **keys: Any,
@@ -94,6 +96,8 @@ def front(
         budgets: as `budget` of `compress`. None: 0.75, 0.5 and 0.3 of the MACs; without training 0.9, 0.8, ..., 0.2,
             as far as the network can reach them. The other arguments are those of `compress`; in the folder `out`
             every budget has a folder of its own.
+        chain: search epochs from one budget to the next one below: a single search goes down through all of them, and
+            `budgets` descend. None searches for each from the dense network.
     Raises:
         InputError: network, data, keys or a budget do not fit; one line.
         TrialFailed: training diverged.
@@ -109,14 +113,27 @@ def front(
             specs = [spec for spec, _ in found]
         else:
             specs = [work.spec(budget) for budget in budgets or _TRAINED]
+        if chain is not None:
+            specs = _chained(specs, chain)
         names = [folder_name(spec.budget) for spec in specs]
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(f"{twice[0]} stands twice", key="budgets")
         results = []
         for count, (spec, name) in enumerate(zip(specs, names, strict=True), 1):
             title = f"budget {spec.budget.label} ({count} of {len(specs)}) "
-            results.append(work.run(spec, work.folder / name, title, quiet))
+            results.append(work.run(spec, work.folder / name, title, quiet, chain is not None))
         return Front(tuple(results))
+
+
+def _chained(specs: Sequence[TrialSpec], epochs: int) -> list[TrialSpec]:
+    """Let each search go on from the one before it."""
+    budgets = [spec.budget for spec in specs]
+    if (fault := descent_fault(budgets)) is not None:
+        raise InputError(f"a chain {fault}", key="budgets")
+    if epochs < 0:
+        raise InputError(f"is a number of epochs, at least 0, not {epochs}", key="chain")
+    links = [None, *(Link(above=tuple(budgets[:at]), epochs=epochs) for at in range(1, len(budgets)))]
+    return [spec.model_copy(update={"chain": link}) for spec, link in zip(specs, links, strict=True)]
 
 
 def folder_name(budget: Budget) -> str:

@@ -57,6 +57,16 @@ def test_a_front_without_training_has_eight_budgets_of_one_dense_network() -> No
     plt.close()
 
 
+def test_a_front_by_one_search_goes_on_from_each_budget(tmp_path: Path) -> None:
+    front = ofb_ray.front(tiny(), Toy(), budgets=(0.8, 0.6, 0.4), epochs=2, chain=1, out=tmp_path, quiet=True)
+    searched = [sum(row["phase"] == "search" for row in each.record.history) for each in front]
+    assert searched == [2, 1, 1]
+    above = [[budget["macs_ratio"] for budget in each.record.spec["chain"]["above"]] for each in front.results[1:]]
+    assert above == [[0.8], [0.8, 0.6]]
+    with pytest.raises(InputError, match=r"budget 0\.8 is not below 0\.6"):
+        ofb_ray.front(tiny(), Toy(), budgets=(0.6, 0.8), epochs=1, chain=1, quiet=True)
+
+
 def test_budgets_out_of_reach_are_left_out_where_none_were_given() -> None:
     large: dict[str, Any] = {"search__space__embedding": False, "search__space__channel_min": 0.9}
     front = ofb_ray.front(tiny(), Toy(), epochs=0, quiet=True, **large)
