@@ -50,7 +50,7 @@ def describe_vit(net: VisionTransformer, space: SpaceSpec) -> Backbone:
         name = f"blocks.{index}"
         attn, mlp = block.attn, block.mlp
         hidden = mlp.fc2.in_features
-        axes.append(attention_axis(f"{name}.attn", attn.num_heads, attn.head_dim, space))
+        axes.append(attention_axis(f"{name}.attn", attn.num_heads, attn.head_dim, space, can_go=True))
         axes.append(mlp_axis(f"{name}.mlp", hidden, space))
         cuts += [*_attention_cuts(block, name), *_mlp_cuts(block, name, hidden)]
         macs += _block_macs(net, name, copies=mlp.fc1.out_features // hidden)
@@ -184,5 +184,6 @@ def _refresh(net: nn.Module, widths: Widths) -> None:
     for index, block in enumerate(_blocks(net)):
         heads, width = widths[f"blocks.{index}.attn"]
         attn = block.attn
-        attn.num_heads, attn.head_dim, attn.attn_dim = heads, width, heads * width
-        attn.scale = width**-0.5
+        # Without heads a channel is counted all the same: the scale divides by its root.
+        attn.num_heads, attn.head_dim, attn.attn_dim = heads, width or 1, heads * width
+        attn.scale = attn.head_dim**-0.5
