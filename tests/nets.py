@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -40,6 +42,12 @@ NETS = {
 }
 SPACE = SpaceSpec(embedding_step=4, head_min=1, head_step=1)
 SHAPE = (3, 32, 32)
+
+
+def gone_space(kind: str, **keys: Any) -> SpaceSpec:
+    """`SPACE` with candidates of no units: MLPs of every family, and attentions where they run without heads."""
+    headless = not kind.startswith(("swin", "tnt"))
+    return SpaceSpec.model_validate({**SPACE.model_dump(), "mlp_min": 0, "head_min": int(not headless), **keys})
 
 
 def network(kind: str) -> nn.Module:

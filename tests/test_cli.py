@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -190,7 +191,8 @@ def test_a_dry_run_prints_every_trial_and_writes_nothing(tmp_path: Path, capsys:
     (tmp_path / "small.yaml").write_text(TEXT)
     assert main(["sweep", "small.yaml", "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()[3:7]] == ["0", "1", "2", "3"]
+    assert [line.split()[0] for line in out.splitlines()[4:8]] == ["0", "1", "2", "3"]
+    assert re.search(r"^smallest reachable: [\d.]+k MACs, 0\.\d{4} of the dense network's$", out, re.MULTILINE)
     assert "by Optuna" in out
     assert "time: about" in out
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ofb_ray.config import SpaceSpec
 from ofb_ray.method.axis import Axis, Cut, Keep, Width, Widths, shrink
 from ofb_ray.method.cost import Term, parameter_terms
 
@@ -198,7 +197,7 @@ def corrections(cut: Cut, size: Width, full: Width) -> list[float]:
 
 def cut_corrected(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep]) -> nn.Module:
     """Cut a network to the kept units, with its corrections folded into the weights."""
-    sizes = {name: Width(len(keep.heads_H), len(keep.units_U) // len(keep.heads_H)) for name, keep in keeps.items()}
+    sizes = {name: _size_of(keep) for name, keep in keeps.items()}
     small = cut_network(net, backbone, keeps)
     params, tensors = dict(small.named_parameters()), dict[str, Tensor]()
     for cut in backbone.cuts:
@@ -217,11 +216,13 @@ def cut_network(net: nn.Module, backbone: Backbone, keeps: Mapping[str, Keep]) -
     indices = cut_indices(backbone.cuts, keeps)
     params = dict(net.named_parameters())
     new = rebuild(net, {name: shrink(params[name].detach(), dims) for name, dims in indices.items()})
-    widths = backbone.widths
-    for name, keep in keeps.items():
-        widths[name] = Width(len(keep.heads_H), len(keep.units_U) // len(keep.heads_H))
-    backbone.refresh(new, widths)
+    backbone.refresh(new, backbone.widths | {name: _size_of(keep) for name, keep in keeps.items()})
     return new
+
+
+def _size_of(keep: Keep) -> Width:
+    heads = len(keep.heads_H)
+    return Width(heads, len(keep.units_U) // heads if heads else 0)
 
 
 def resize(net: nn.Module, backbone: Backbone, widths: Widths) -> nn.Module:
@@ -232,30 +233,3 @@ def resize(net: nn.Module, backbone: Backbone, widths: Widths) -> nn.Module:
         units = torch.arange(before.units).view(before.heads, before.width)[:heads, :width]
         keeps[name] = Keep(torch.arange(heads), units.flatten(), before)
     return cut_network(net, backbone, keeps)
-
-
-def steps(full: int, least: int, step: int) -> tuple[int, ...]:
-    """List ascending candidates least, least + step, ...; the last one is always `full`."""
-    return tuple(sorted({*range(max(1, min(least, full)), full + 1, max(1, step)), full}))
-
-
-def embedding_axis(name: str, full: int, space: SpaceSpec) -> Axis:
-    """Make the axis of a residual stream (released code: range(D/2, D+1, min(D/32, 12)))."""
-    step = space.embedding_step or max(1, min(full // 32, 12))
-    choices = steps(full, round(full * space.embedding_min), step) if space.embedding else (full,)
-    return Axis(name, "embedding", (1,), choices, Width(1, full))
-
-
-def attention_axis(name: str, heads: int, channels: int, space: SpaceSpec) -> Axis:
-    """Make the axis of an attention, its heads and channels per head searched jointly.
-
-    Released code: heads range(2, H+1, 2), channels range(d/4, d+1, d/8).
-    """
-    widths = steps(channels, round(channels * space.channel_min), round(channels * space.channel_step))
-    return Axis(name, "attention", steps(heads, space.head_min, space.head_step), widths, Width(heads, channels))
-
-
-def mlp_axis(name: str, hidden: int, space: SpaceSpec) -> Axis:
-    """Make the axis of an MLP's hidden units (released code: range(h/4, h+1, h/8))."""
-    widths = steps(hidden, round(hidden * space.mlp_min), round(hidden * space.mlp_step))
-    return Axis(name, "mlp", (1,), widths, Width(1, hidden))

@@ -15,13 +15,11 @@ from ofb_ray.backbones.base import (
     Backbone,
     Norm,
     Tokens,
-    attention_axis,
-    embedding_axis,
     linear_out,
     make_backbone,
-    mlp_axis,
     norm_cuts,
 )
+from ofb_ray.backbones.candidates import attention_axis, embedding_axis, mlp_axis
 from ofb_ray.config import SpaceSpec
 from ofb_ray.method.axis import Axis, Cut, Widths
 from ofb_ray.method.cost import Term, merge

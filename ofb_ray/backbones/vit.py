@@ -19,13 +19,11 @@ from ofb_ray.backbones.base import (
     Norm,
     Scale,
     Tokens,
-    attention_axis,
-    embedding_axis,
     linear_out,
     make_backbone,
-    mlp_axis,
     norm_cuts,
 )
+from ofb_ray.backbones.candidates import attention_axis, embedding_axis, mlp_axis
 from ofb_ray.config import SpaceSpec
 from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Cut, Widths
@@ -50,10 +48,11 @@ def describe_vit(net: VisionTransformer, space: SpaceSpec) -> Backbone:
         name = f"blocks.{index}"
         attn, mlp = block.attn, block.mlp
         hidden = mlp.fc2.in_features
-        axes.append(attention_axis(f"{name}.attn", attn.num_heads, attn.head_dim, space))
+        axes.append(attention_axis(f"{name}.attn", attn.num_heads, attn.head_dim, space, can_go=True))
         axes.append(mlp_axis(f"{name}.mlp", hidden, space))
-        cuts += [*_attention_cuts(block, name), *_mlp_cuts(block, name, hidden)]
-        macs += _block_macs(net, name, copies=mlp.fc1.out_features // hidden)
+        copies = 2 if isinstance(mlp, GluMlp) else 1
+        cuts += [*_attention_cuts(block, name), *_mlp_cuts(block, name, copies)]
+        macs += _block_macs(net, name, copies)
     cuts += _head_cuts(net)
     macs += [Term(head.out_features, (EMBED,)) for _, head in _heads(net)]
     return make_backbone(net, axes, cuts, merge(macs), list(_norms(net)), _tokens(net), _refresh, list(_scales(net)))
@@ -107,10 +106,10 @@ def _attention_cuts(block: Any, name: str) -> Iterator[Cut]:
     yield from _residual_out(f"{axis}.proj", block.attn.proj, f"{name}.ls1", block.ls1)
 
 
-def _mlp_cuts(block: Any, name: str, hidden: int) -> Iterator[Cut]:
+def _mlp_cuts(block: Any, name: str, copies: int) -> Iterator[Cut]:
     axis = f"{name}.mlp"
     yield from norm_cuts(f"{name}.norm2", block.norm2, EMBED)
-    yield from linear_out(f"{axis}.fc1", block.mlp.fc1, axis, gate=True, copies=block.mlp.fc1.out_features // hidden)
+    yield from linear_out(f"{axis}.fc1", block.mlp.fc1, axis, gate=True, copies=copies)
     yield Cut(f"{axis}.fc1.weight", 1, EMBED)
     yield Cut(f"{axis}.fc2.weight", 1, axis)
     yield from _residual_out(f"{axis}.fc2", block.mlp.fc2, f"{name}.ls2", block.ls2)
@@ -184,5 +183,6 @@ def _refresh(net: nn.Module, widths: Widths) -> None:
     for index, block in enumerate(_blocks(net)):
         heads, width = widths[f"blocks.{index}.attn"]
         attn = block.attn
-        attn.num_heads, attn.head_dim, attn.attn_dim = heads, width, heads * width
-        attn.scale = width**-0.5
+        # Without heads a channel is counted all the same: the scale divides by its root.
+        attn.num_heads, attn.head_dim, attn.attn_dim = heads, width or 1, heads * width
+        attn.scale = attn.head_dim**-0.5

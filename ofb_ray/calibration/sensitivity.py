@@ -138,7 +138,9 @@ def _grid(axis: Axis, meter: Meter) -> Tensor:
     heads, widths = axis.head_choices, axis.width_choices
     by_width_J = _curve(widths, lambda width: meter.delta(axis, Width(heads[-1], width)))
     by_heads_I = _curve(heads, lambda count: meter.delta(axis, Width(count, widths[-1])))
-    return by_heads_I[:, None] + by_width_J[None]
+    grid_IJ = by_heads_I[:, None] + by_width_J[None]
+    # Nothing at all is measured as it is, and no size says less than nothing, though the sum may.
+    return grid_IJ if heads[0] else grid_IJ.clamp_max(by_heads_I[0])
 
 
 def _curve(choices: Sequence[int], delta: Callable[[int], float]) -> Tensor:

@@ -35,7 +35,7 @@ def temperature_of(deltas: Mapping[str, Tensor], axes: Sequence[Axis], chosen: M
 def softened(
     terms: tuple[Term, ...], axes: Sequence[Axis], deltas: Mapping[str, Tensor], aim: float, temperature: float
 ) -> dict[str, Tensor]:
-    """Return log p (I, J) of every axis with a choice, so that the expected cost is `aim`.
+    """Return log p (I, J) of every axis with a choice, so that the expected cost is `aim`; -inf of repeated sizes.
 
     Args:
         terms: the cost as a polynomial.
@@ -73,7 +73,8 @@ class _Free:
 
     def __init__(self, axis: Axis, terms: Sequence[Term], delta_IJ: Tensor) -> None:
         self.name = axis.name
-        self._delta_N = delta_IJ.flatten().double()
+        # A size that stands there twice is no second candidate.
+        self._delta_N = delta_IJ.flatten().double().masked_fill(~torch.tensor(axis.distinct), torch.inf)
         self._terms = [term for term in terms if axis.name in map(axis_of, term.variables)]
         sizes = torch.tensor([(size.units, size.heads) for size in axis.candidates], dtype=torch.float64)
         self._values = {axis.name: sizes[:, 0], heads_of(axis.name): sizes[:, 1]}

@@ -54,7 +54,13 @@ class SpaceSpec(Strict):
         json_schema_extra=unit("channels"),
         description="Distance between candidates of the embedding width; null is min(D / 32, 12).",
     )
-    head_min: int = Field(2, ge=1, json_schema_extra=unit("heads"), description="Smallest number of attention heads.")
+    head_min: int = Field(
+        2,
+        ge=0,
+        json_schema_extra=unit("heads"),
+        description="Smallest number of attention heads; with 0 a whole attention may go, its residual stays (not of "
+        "Swin and TNT).",
+    )
     head_step: int = Field(
         2, ge=1, json_schema_extra=unit("heads"), description="Distance between candidate numbers of heads."
     )
@@ -74,10 +80,11 @@ class SpaceSpec(Strict):
     )
     mlp_min: float = Field(
         0.25,
-        gt=0,
+        ge=0,
         le=1,
         json_schema_extra=unit("share"),
-        description="Smallest candidate of an MLP's hidden width h, as a part of h.",
+        description="Smallest candidate of an MLP's hidden width h, as a part of h; with 0 a whole MLP may go, its "
+        "residual stays.",
     )
     mlp_step: float = Field(
         0.125,

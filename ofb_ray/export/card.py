@@ -135,7 +135,7 @@ def _widths(arch: Arch) -> str:
             continue
         if kind not in columns:
             columns.append(kind)
-        rows.setdefault(owner, {})[kind] = f"{left} of {full}"
+        rows.setdefault(owner, {})[kind] = f"{left} of {full}" if size["heads"] * size["width"] else "gone"
     body = [[f"`{owner}`", *(cells.get(kind, "") for kind in columns)] for owner, cells in rows.items()]
     legend = "Attention is heads x channels of a head, an MLP its hidden channels."
     return f"{'; '.join(lines)}. {legend}\n\n{_table(['', *columns], body)}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,36 @@ def export_program(net: nn.Module, input_size: Sequence[int]) -> ExportedProgram
     """The graph of `net` in eval mode for images (batch, C, height, width) of any batch size."""
     images = next(net.parameters()).new_zeros(2, *input_size)
     with torch.no_grad():
-        return torch.export.export(net, (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+        return torch.export.export(
+            _without_gone(net), (images,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+        )
+
+
+class _Bias(nn.Module):
+    """An attention or an MLP of no units: the bias of its last layer, whatever it reads."""
+
+    def __init__(self, bias_E: Tensor) -> None:
+        super().__init__()
+        self.bias_E = nn.Parameter(bias_E.detach().clone())
+
+    def forward(self, tokens: Tensor, **_options: object) -> Tensor:
+        return self.bias_E.expand_as(tokens)
+
+
+def _without_gone(net: nn.Module) -> nn.Module:
+    """The same function without empty tensors, which ONNX's reshape refuses: a part that is gone is its bias."""
+    owners = {name.rpartition(".")[0]: layer for name, layer in net.named_modules() if _reads_nothing(layer)}
+    if not owners:
+        return net
+    new = copy.deepcopy(net)
+    for owner, layer in owners.items():
+        bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
+        new.set_submodule(owner, _Bias(bias).train(net.training))
+    return new
+
+
+def _reads_nothing(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    return isinstance(layer, nn.Linear) and not layer.in_features
 
 
 def save_program(net: nn.Module, input_size: Sequence[int], path: Path) -> float:

@@ -41,8 +41,8 @@ class Axis:
     Args:
         name: the module that owns it (`embed`, `blocks.3.attn`, ...).
         kind: which loss and which score penalty apply.
-        head_choices: candidate numbers of heads, ascending; the last is the current one.
-        width_choices: candidate numbers of units per head, ascending; the last is the current one.
+        head_choices: candidate numbers of heads, ascending, from 0 on; the last is the current one.
+        width_choices: candidate numbers of units per head, ascending, from 0 on; the last is the current one.
         full: the size in the dense network; attention keeps the softmax scale of `full.width`.
     """
 
@@ -55,12 +55,18 @@ class Axis:
     @property
     def size(self) -> Width:
         """The current (largest) size."""
-        return Width(self.head_choices[-1], self.width_choices[-1])
+        heads = self.head_choices[-1]
+        return Width(heads, self.width_choices[-1] * (heads > 0))
 
     @property
     def candidates(self) -> list[Width]:
-        """All sizes, heads varying slowest: the order of alpha, flattened."""
-        return [Width(heads, width) for heads in self.head_choices for width in self.width_choices]
+        """All sizes, heads varying slowest: the order of alpha, flattened. Without heads there is no width either."""
+        return [Width(heads, width * (heads > 0)) for heads in self.head_choices for width in self.width_choices]
+
+    @property
+    def distinct(self) -> list[bool]:
+        """Whether each candidate is the first of its size: without heads all widths are one size, of no units."""
+        return [heads > 0 or not column for heads in self.head_choices for column in range(len(self.width_choices))]
 
     def living(self, alive_IJ: Tensor) -> list[Width]:
         """List the candidates whose flag is True.

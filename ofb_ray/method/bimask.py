@@ -78,7 +78,7 @@ class BiMask(nn.Module):
         self.axis = axis
         self.score_U = nn.Parameter(nn.init.trunc_normal_(torch.empty(size.units), std=0.2))
         self.alpha_IJ = nn.Parameter(torch.rand(len(axis.head_choices), len(axis.width_choices)))
-        self.register_buffer("alive_IJ", torch.ones_like(self.alpha_IJ, dtype=torch.bool))
+        self.register_buffer("alive_IJ", torch.tensor(axis.distinct).view_as(self.alpha_IJ))
         self.register_buffer("head_steps_IH", _steps(axis.head_choices), persistent=False)
         self.register_buffer("width_steps_JD", _steps(axis.width_choices), persistent=False)
 

@@ -74,7 +74,7 @@ def units_of(widths: Mapping[str, Width]) -> dict[str, int]:
 
 def smallest(axes: Sequence[Axis]) -> dict[str, Width]:
     """Give the sizes of the smallest reachable network."""
-    return {axis.name: Width(axis.head_choices[0], axis.width_choices[0]) for axis in axes}
+    return {axis.name: axis.candidates[0] for axis in axes}
 
 
 def merge(terms: Iterable[Term]) -> tuple[Term, ...]:

@@ -133,9 +133,8 @@ def begin(net: Supernet, calibration: Calibration, goal: Goal, aim: float, doubt
     with torch.no_grad():
         for name, mask in net.undecided.items():
             mask.score_U.copy_(calibration.scores[name] + _CENTRE_SHIFT)
-            mask.alpha_IJ.copy_(log_p[name])
-            gap = (-calibration.deltas[name] / temperature - log_p[name]).flatten().tolist()
-            offset[name] = {
-                (size.heads, size.width): value for size, value in zip(mask.axis.candidates, gap, strict=True)
-            }
+            mask.alpha_IJ.copy_(log_p[name].nan_to_num(neginf=0.0))
+            gap = (-calibration.deltas[name] / temperature - log_p[name])[mask.alive_IJ.cpu()].tolist()
+            sizes = mask.axis.living(mask.alive_IJ)
+            offset[name] = {(size.heads, size.width): value for size, value in zip(sizes, gap, strict=True)}
     return Prior(offset)

@@ -91,10 +91,11 @@ def mask_utility(net: Supernet, goal: Goal, lam: float, mode: MaskMode) -> dict[
 def project_onto_budget(net: Supernet, goal: Goal, utility: Utility) -> Alive:
     """Leave one living candidate per axis: the network of the highest utility within the budget."""
     widths = project(goal, net.candidates(), utility)
-    return {
-        name: mask.alive_IJ.new_tensor([size == widths[name] for size in mask.axis.candidates]).view_as(mask.alive_IJ)
-        for name, mask in net.undecided.items()
-    }
+    alive = {}
+    for name, mask in net.undecided.items():
+        chosen = mask.alive_IJ.new_tensor([size == widths[name] for size in mask.axis.candidates])
+        alive[name] = mask.alive_IJ & chosen.view_as(mask.alive_IJ)
+    return alive
 
 
 def kept_shares(mask: BiMask, lam: float, mode: MaskMode) -> Tensor:
@@ -110,7 +111,7 @@ def kept_shares(mask: BiMask, lam: float, mode: MaskMode) -> Tensor:
         by_unit_HD = mask(mask.probabilities(), lam, mode).view_as(channel_rank_HD)
         by_rank_HD = torch.zeros_like(by_unit_HD)
         by_rank_HD[head_rank_H[:, None], channel_rank_HD] = by_unit_HD
-        return mask.head_steps_IH @ by_rank_HD @ mask.width_steps_JD.T / by_rank_HD.sum()
+        return mask.head_steps_IH @ by_rank_HD @ mask.width_steps_JD.T / by_rank_HD.sum().clamp_min(1e-30)
 
 
 def kept_units(net: Supernet, alive: Alive) -> dict[str, Keep]:

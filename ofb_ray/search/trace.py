@@ -95,9 +95,16 @@ class Trace:
     def _left(self, net: Supernet) -> list[tuple[int, list[int]]]:
         """List for each axis where its candidates start among all, and which of the dense network's are left."""
         return [
-            (start, [axis.candidates.index(size) for size in net.backbone.axis(axis.name).candidates])
+            (start, _places(axis, net.backbone.axis(axis.name)))
             for start, axis in zip(self._sizes, self.axes, strict=False)
         ]
+
+
+def _places(dense: Axis, left: Axis) -> list[int]:
+    """Which candidates of the dense axis are left, by their choices: without heads several have one size."""
+    columns = [dense.width_choices.index(width) for width in left.width_choices]
+    rows = [dense.head_choices.index(heads) for heads in left.head_choices]
+    return [row * len(dense.width_choices) + column for row in rows for column in columns]
 
 
 def _values(net: Supernet, axes: Sequence[Axis]) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,6 +18,7 @@ from ofb_ray.errors import InputError
 from ofb_ray.method.cost import cost, smallest, units_of
 from ofb_ray.method.projection import Goal, make_goal
 from ofb_ray.results.records import BudgetOutcome, Network
+from ofb_ray.trial.wider import wider
 
 # Of the MACs: a front that needs no training has many budgets, as each costs seconds.
 UNTRAINED_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
@@ -113,13 +114,14 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
             if model.weights is not None and not dry:
                 raise InputError(lacking.removeprefix("weights: "), key=f"{key}.weights")
     model = resolve_model(spec, facts)
-    backbone = describe_backbone(meta_network(model), spec.search.space)
+    net = meta_network(model)
+    backbone = describe_backbone(net, spec.search.space)
     _check_image_size(spec, backbone)
     warning = ""
     if not weights.brings_classifier(model) and not spec.dense.epochs:
         warning = f"the classifier of {facts.classes} classes starts at random and dense.epochs is 0: give it some"
     dense = units_of(backbone.widths)
-    goal = goal_of(spec, backbone)
+    goal = goal_of(spec, backbone, net)
     return Plan(
         model=model,
         data=resolve_data(spec),
@@ -208,9 +210,11 @@ def meta_network(model: ModelSpec) -> nn.Module:
         return create(weights.bare(model))
 
 
-def goal_of(spec: TrialSpec, backbone: Backbone) -> Goal:
+def goal_of(spec: TrialSpec, backbone: Backbone, net: nn.Module | None = None) -> Goal:
     """Turn the spec's budget into a goal on the candidate grid of `backbone`.
 
+    Args:
+        net: the network, from which an error says what keys make a budget reachable.
     Raises:
         InputError: the target lies below the smallest subnet.
     """
@@ -220,9 +224,14 @@ def goal_of(spec: TrialSpec, backbone: Backbone) -> Goal:
     minimum, full = cost(terms, units_of(smallest(backbone.axes))), cost(terms, dense)
     if target < minimum:
         unit = "MACs" if spec.budget.resource == "macs" else "parameters"
+        found = None if net is None else wider(net, spec.search.space, spec.budget.resource, target)
+        remedy = "raise the budget or widen search.space"
+        if found is not None:
+            keys = ", ".join(f"{key}: {value:g}" for key, value in found.keys.items())
+            remedy = f"raise the budget, or set search.space {{{keys}}}, which reaches {found.minimum:,}"
         raise InputError(
             f"{spec.budget.label} is {target:,} {unit}, below the smallest reachable subnet: {minimum:,} {unit} "
-            f"(ratio {minimum / full:.4f}); raise the budget or widen search.space",
+            f"(ratio {minimum / full:.4f}); {remedy}",
             key="budget",
         )
     return make_goal(terms, {axis.name: axis.candidates for axis in backbone.axes}, target)

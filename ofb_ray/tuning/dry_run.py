@@ -28,6 +28,7 @@ def describe_dry_run(launch: Launch) -> str:
         + (f" ({asked.workers} workers)" if asked.workers > 1 else ""),
         f"dense: {spec.model.name}, {count(first.dense_macs)} MACs, {count(first.dense_params)} parameters, "
         f"{first.train_images:,} training images",
+        *_smallest(launch.plans),
         f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
         *_trials(spec, launch.plans, total),
         f"explored: {', '.join(spec.parameters) or 'nothing'}",
@@ -40,6 +41,16 @@ def describe_dry_run(launch: Launch) -> str:
     lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in launch.plans) if line]
     lines += [f"missing: {line}" for line in launch.missing]
     return "\n".join(lines)
+
+
+def _smallest(plans: Sequence[Plan]) -> list[str]:
+    """Say what `search.space` reaches, once for each of its values and resources."""
+    lines = []
+    for plan in plans:
+        share = f"{plan.minimum / plan.dense_cost:.4f} of the dense network's"
+        name = "MACs" if plan.resource == "macs" else "parameters"
+        lines.append(f"smallest reachable: {count(plan.minimum)} {name}, {share}")
+    return list(dict.fromkeys(lines))
 
 
 def _trials(spec: SweepSpec, plans: Sequence[Plan], total: int) -> list[str]:

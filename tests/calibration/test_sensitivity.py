@@ -13,7 +13,7 @@ from ofb_ray.calibration.compensation import compensate
 from ofb_ray.calibration.sensitivity import Meter, sensitivities
 from ofb_ray.calibration.statistics import input_moments
 from ofb_ray.method.axis import Axis, Width, keep_best
-from tests.nets import NETS, SPACE, images, network
+from tests.nets import NETS, SPACE, gone_space, images, network
 
 BATCHES = [images(4), images(6)[4:]]
 
@@ -75,6 +75,24 @@ def test_smaller_sizes_never_cost_less_and_the_full_size_nothing() -> None:
         assert bool((delta_IJ.diff(dim=0) <= 0).all())
         assert bool((delta_IJ.diff(dim=1) <= 0).all())
     assert told == [(number + 1, len(backbone.axes)) for number in range(len(backbone.axes))]
+
+
+@pytest.mark.parametrize("kind", ["plain", "swin"])
+def test_a_part_that_goes_costs_what_removing_it_does_and_no_size_of_it_more(kind: str) -> None:
+    net = network(kind)
+    backbone = describe_backbone(net, gone_space(kind))
+    scores = scores_of(backbone)
+    meter = Meter(net, backbone, BATCHES, scores)
+    whole = torch.cat(BATCHES)
+    axes = [axis for axis in backbone.axes if not axis.candidates[0].units]
+    for name, delta_IJ in sensitivities(meter, axes).items():
+        axis = backbone.axis(name)
+        small = really_cut(net, backbone, axis, axis.candidates[0], scores[name])
+        with torch.no_grad():
+            wanted = float(F.kl_div(small(whole).log_softmax(-1), net(whole).softmax(-1), reduction="batchmean"))
+        assert float(delta_IJ[0, 0]) == pytest.approx(wanted, rel=1e-3, abs=1e-6)
+        assert delta_IJ.max() == delta_IJ[0, 0]
+        assert bool((delta_IJ[0] == delta_IJ[0, 0]).all()) or axis.kind == "mlp"
 
 
 def test_measuring_leaves_the_network_as_it_was() -> None:

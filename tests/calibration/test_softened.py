@@ -11,7 +11,7 @@ from ofb_ray.backbones.base import Backbone
 from ofb_ray.calibration.softened import softened, temperature_of
 from ofb_ray.method.cost import cost, heads_of, smallest, units_of
 from ofb_ray.method.projection import make_goal, project
-from tests.nets import NETS, SPACE, network
+from tests.nets import NETS, SPACE, gone_space, network
 
 
 def deltas_of(backbone: Backbone, seed: int = 0) -> dict[str, Tensor]:
@@ -48,6 +48,18 @@ def test_the_expected_cost_is_the_aim(kind: str, share: float) -> None:
     assert expected_cost(backbone, log_p) == pytest.approx(aim, rel=5e-3)
     for chances in log_p.values():
         assert float(chances.exp().sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_the_aim_is_met_where_parts_may_go_and_no_size_counts_twice(share: float) -> None:
+    backbone = describe_backbone(network("plain"), gone_space("plain"))
+    low = cost(backbone.macs, units_of(smallest(backbone.axes)))
+    aim = low + share * (cost(backbone.macs, units_of(backbone.widths)) - low)
+    log_p = softened(backbone.macs, backbone.axes, deltas_of(backbone), aim, 0.05)
+    assert expected_cost(backbone, log_p) == pytest.approx(aim, rel=5e-3)
+    attention = log_p["blocks.0.attn"].exp()
+    assert float(attention[0, 0]) > 0
+    assert not attention[0, 1:].any()
 
 
 def test_the_budget_that_preferences_cost_leaves_them_alone() -> None:

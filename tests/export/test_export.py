@@ -22,12 +22,13 @@ import ofb_ray
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import SpaceSpec
 from ofb_ray.errors import InputError
-from ofb_ray.export import export_trial, program
+from ofb_ray.export import export_trial, loader, program
 from ofb_ray.export.network import load_exported
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, WEIGHTS_FILE
 from ofb_ray.results.records import Network, read_record
+from ofb_ray.search.pruning import prune
 from tests.export.trials import subnet, write_trial
-from tests.nets import NETS, images, network
+from tests.nets import NETS, gone_space, images, network, optimizer_of, supernet
 
 FILES = {"README.md", "arch.json", "config.json", "model.safetensors", "record.json"}
 # Two families by default, the rest by `make test-all`: a graph takes seconds.
@@ -91,6 +92,25 @@ def test_onnx_and_program_compute_what_the_network_computes(trials: Path, tmp_pa
     card = (tmp_path / "to" / "README.md").read_text()
     assert "opset 20" in card
     assert f"within {differences['model.onnx']:.1e}" in card
+
+
+@pytest.mark.parametrize(
+    "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in NETS if kind != "plain")]
+)
+def test_a_subnet_that_lost_parts_is_exported_like_any_other(kind: str, tmp_path: Path) -> None:
+    net = supernet(kind, gone_space(kind))
+    alive = {name: torch.zeros_like(mask.alive_IJ) for name, mask in net.undecided.items()}
+    for place, flags_IJ in enumerate(alive.values()):
+        flags_IJ[(0, 0) if place % 3 else (-1, -1)] = True
+    small = prune(net, optimizer_of(net), alive, 0.3).net
+    fused, widths = small.fuse().eval(), small.backbone.widths
+    assert any(not width.units for width in widths.values())
+    write_trial(tmp_path / "trial", kind, fused, widths)
+    differences = export_trial(tmp_path / "trial", tmp_path / "to", onnx=True, exported_program=True)
+    assert max(differences.values()) <= 1e-4
+    assert torch.equal(logits(ofb_ray.load(tmp_path / "to")), logits(fused))
+    assert torch.equal(logits(loader.load(tmp_path / "to")), logits(fused))
+    assert " gone |" in (tmp_path / "to" / "README.md").read_text()
 
 
 def test_what_computes_something_else_is_an_error_and_leaves_nothing(

@@ -27,6 +27,9 @@ def grid(seed: int) -> tuple[tuple[Term, ...], dict[str, list[Width]]]:
         name: sorted({Width(rng.choice((1, 2, 3)), rng.randint(1, 9)) for _ in range(rng.randint(1, 4))})
         for name in names
     }
+    for inside in blocks.values():
+        # Of every second grid some parts may go altogether.
+        candidates |= {name: [Width(0, 0), *candidates[name]] for name in inside[: seed % 2 * len(inside)]}
     terms = [Term(rng.randint(1, 5), ("embed.0",)), Term(rng.randint(0, 9), ())]
     terms += [Term(rng.randint(1, 9), (f"embed.{place}", f"embed.{place + 1}")) for place in range(length - 1)]
     for place, inside in blocks.items():

@@ -24,7 +24,8 @@ def spec_of(root: Path) -> TrialSpec:
     phase = {"epochs": 1, "batch_size": 8}
     args = {"img_size": 8, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4}
     model = {"name": "vit_tiny_patch16_224", "args": args}
-    return small_spec(model=model, data=data, dense=phase, search=phase, finetune=phase)
+    search = {**phase, "space": {"head_min": 0, "mlp_min": 0}}
+    return small_spec(model=model, data=data, dense=phase, search=search, finetune=phase, budget=0.05)
 
 
 def run(spec: TrialSpec, out: Path, report: Any = lambda progress: None) -> Record:
@@ -48,6 +49,9 @@ def test_a_trial_whose_worker_died_says_so_and_goes_on(tmp_path: Path) -> None:
     record = run(spec, tmp_path / "out", lambda progress: again.append(progress["phase"]))
     assert record.status == "finished"
     assert record.environment["workers"] == 2
+    assert record.arch is not None
+    # Workers agree on tensors without elements, too.
+    assert not all(size["heads"] * size["width"] for size in record.arch["widths"].values())
     assert again == ["finetune", "done"]
     assert not multiprocessing.active_children()
 

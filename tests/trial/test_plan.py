@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ def test_a_search_from_a_random_classifier_is_warned_of(
     torch.save(net.state_dict(), tmp_path / "w.pth")
     spec = small_spec(model={**MODEL, "weights": str(tmp_path / "w.pth")}, dense={"epochs": epochs})
     assert ("starts at random" in plan(spec).warning) == warned
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("ratio", [0.1, 0.05, 0.02, 0.003])
+def test_a_budget_that_is_too_small_names_keys_that_reach_it(name: str, ratio: float) -> None:
+    data = {"name": "cifar10", "root": "nowhere", "image_size": 224, "train_limit": None}
+    model = {"name": name, "args": {}}
+    with pytest.raises(InputError, match="below the smallest reachable subnet") as error:
+        plan(_spec(model, data, ratio, {}), dry=True)
+    (text,) = re.findall(r"set search\.space \{(.*?)\}", error.value.message)
+    space = {key: float(value) for key, value in (pair.split(": ") for pair in text.split(", "))}
+    planned = plan(_spec(model, data, ratio, space), dry=True)
+    assert f"which reaches {planned.minimum:,}" in error.value.message
+    assert planned.minimum <= planned.target
+
+
+def _spec(model: dict[str, Any], data: dict[str, Any], ratio: float, space: dict[str, float]) -> TrialSpec:
+    return TrialSpec.model_validate({"model": model, "data": data, "budget": ratio, "search": {"space": space}})
+
+
+def test_a_budget_that_no_key_reaches_names_none() -> None:
+    with pytest.raises(InputError, match=r"raise the budget or widen search\.space$"):
+        plan(small_spec(budget=1e-4))
 
 
 def test_no_warning_without_weights() -> None:

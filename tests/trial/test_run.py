@@ -148,6 +148,7 @@ def test_a_folder_of_another_trial_is_refused(tmp_path: Path) -> None:
         {"adapt_budget_weight": False, "alpha_lr": 0.01},
         {"eliminations_per_epoch": 50},
         {"space": {"embedding": False}},
+        {"space": {"mlp_min": 0, "head_min": 0}},
     ],
     ids=str,
 )
