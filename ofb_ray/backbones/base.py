@@ -191,7 +191,7 @@ def corrections(cut: Cut, size: Width, full: Width) -> list[float]:
     """
     if cut.norm:
         return [math.sqrt(full.units / size.units)] * cut.copies
-    query = math.sqrt(size.width / full.width) if cut.query else 1.0
+    query = math.sqrt(size.width / full.width) if cut.query and full.width else 1.0
     return [query, *[1.0] * (cut.copies - 1)]
 
 

@@ -170,7 +170,7 @@ def _along(tensor: Tensor, dim: int, copies: int, matrix_EE: Tensor) -> Tensor:
     A reader A of x reads R x as (A R^T) (R x): along that dimension this is R, too, as R^-T = R.
     """
     moved = tensor.movedim(dim, -1)
-    turned = moved.reshape(*moved.shape[:-1], copies, -1) @ matrix_EE.T
+    turned = moved.reshape(*moved.shape[:-1], copies, moved.shape[-1] // copies) @ matrix_EE.T
     return turned.flatten(-2).movedim(-1, dim)
 
 

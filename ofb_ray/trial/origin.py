@@ -75,5 +75,6 @@ def narrowed(backbone: Backbone, widths: Mapping[str, tuple[int, int]]) -> Backb
 
 def _narrowed(axis: Axis, size: Width) -> Axis:
     heads = tuple(choice for choice in axis.head_choices if choice <= size.heads)
-    widths = tuple(choice for choice in axis.width_choices if choice <= size.width)
+    # What has gone altogether has no width, and one choice.
+    widths = tuple(choice for choice in axis.width_choices if choice <= size.width) or axis.width_choices[:1]
     return replace(axis, head_choices=heads, width_choices=widths, full=size)

@@ -174,6 +174,24 @@ def test_the_smallest_network_stays_within_reach(name: str) -> None:
         assert set(after.candidates) <= set(before.candidates)
 
 
+def test_a_chain_goes_on_where_whole_parts_have_gone(tmp_path: Path) -> None:
+    search = {"epochs": 1, "space": {"mlp_min": 0, "head_min": 0, "embedding": False}}
+    above: tuple[float, ...] = ()
+    gone: list[set[str]] = []
+    for budget in (0.5, 0.2, 0.12):
+        record = run(
+            link(budget, above, epochs=1, search=search, finetune={"epochs": 1}), tmp_path / str(budget), tmp_path / "s"
+        )
+        assert record.subnet is not None
+        assert record.subnet.macs <= record.budget.target
+        assert operator_macs(load_exported(tmp_path / str(budget)), (1, 8, 8)) == record.subnet.macs
+        assert record.arch is not None
+        gone.append({name for name, size in widths_of(record.arch).items() if not size.units})
+        above = (*above, budget)
+    assert gone[0] <= gone[1] <= gone[2]
+    assert gone[1]
+
+
 def test_a_budget_out_of_reach_is_refused_before_anything_runs(tmp_path: Path) -> None:
     from ofb_ray.errors import InputError
 
