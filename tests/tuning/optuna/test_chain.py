@@ -18,6 +18,7 @@ from ofb_ray.results.folder import check_same_sweep, write_sweep
 from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.records import read_record
 from ofb_ray.tuning.lifecycle.failures import write_failed
+from ofb_ray.tuning.lifecycle.promote import Promotions
 from ofb_ray.tuning.lifecycle.retry import retry_failed
 from ofb_ray.tuning.optuna.ends import hypervolume
 from ofb_ray.tuning.optuna.study import Suggestions
@@ -277,3 +278,39 @@ def test_without_a_chain_nothing_changes(tmp_path: Path) -> None:
     assert "chain" not in spec.trial(spec.cells[1], {}).model_dump(mode="json")
     source = open_sweep(tmp_path, spec)
     assert [trial.follows for trial in iter(source.next, None)] == [None] * 4
+
+
+def test_a_point_that_was_stopped_early_has_left_its_search(tmp_path: Path) -> None:
+    """A gate ends fine-tuning: the chain goes on, and its front has a point less."""
+    stopped: Json = {"status": "stopped", "reason": "gate", "subnet": None}
+    spec = chained(trials=1)
+    trials = drive(tmp_path / "s", spec, ends=lambda trial: stopped if budget_of(trial) == 0.5 else {})
+    records = [read_record(trial_folder(tmp_path / "s", trial["trial"])) for trial in trials]
+    assert [record.status for record in records if record] == ["finished", "stopped", "finished"]
+    (told,) = study_of(tmp_path / "s", spec).get_trials()
+    points = [
+        (each.subnet.macs / each.dense.macs, (each.subnet.top1_val or 0) / 100)
+        for each in records
+        if each and each.subnet and each.dense
+    ]
+    assert len(points) == 2
+    assert told.value == pytest.approx(hypervolume(points))
+
+
+def test_promoted_trials_take_over_the_search_of_their_link(tmp_path: Path) -> None:
+    spec = chained(trials=2, finetune={"epochs": 2}, promote={"best": 1, "epochs": 5})
+    drive(tmp_path / "s", spec)
+    index = TrialIndex.read(tmp_path / "s", spec)
+    promotions = Promotions(index)
+    assert promotions.left == 3
+    for promoted in iter(promotions.next, None):
+        assert promoted.promotes is not None
+        donor = index.trial(promoted.promotes)
+        assert promoted.resolved().search_key == donor.resolved().search_key
+        assert promoted.spec.get("chain") == donor.spec.get("chain")
+        assert promoted.follows is None
+    kept = tmp_path / "s" / "shared" / "search-x"
+    kept.mkdir(parents=True)
+    promotions.remove_searches()
+    assert kept.exists()  # a smaller budget may come
+    assert open_sweep(tmp_path / "s", spec).next() is None
