@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from ofb_ray.config.base import Json, Strict, unit
 
 BUNDLED = "digits"
-NAMED = (BUNDLED, "folder", "cifar10", "cifar100")
+NAMED = (BUNDLED, "scenes", "folder", "cifar10", "cifar100")
 PREFIXES = ("torch/", "hfds/")
 # `package.module:function`; `memory:` and a fingerprint are data sets that live in this process alone.
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -82,9 +82,9 @@ class DataSpec(Strict):
 
     name: str = Field(
         BUNDLED,
-        description="Data set: `digits` (bundled), `folder`, `cifar10`, `cifar100`, `torch/NAME` (torchvision), "
-        "`hfds/NAME` (Hugging Face hub) or `package.module:function`, which returns train and test, or train, val and "
-        "test, as map-style datasets of (image, label).",
+        description="Data set: `digits` and `scenes` (bundled), `folder`, `cifar10`, `cifar100`, "
+        "`torch/NAME` (torchvision), `hfds/NAME` (Hugging Face hub) or `package.module:function`, which returns train "
+        "and test, or train, val and test, as map-style datasets of (image, label).",
     )
     args: Json | None = Field(
         None, description="Keyword arguments of the function that `name` names, a mapping; null is none."
@@ -104,7 +104,8 @@ class DataSpec(Strict):
         8,
         ge=4,
         json_schema_extra=unit("pixels"),
-        description="Side of the square input image; 8 for digits, 32 for CIFAR, else 224 where it is not given.",
+        description="Side of the square input image; 8 for digits, 16 for scenes, 32 for CIFAR, else 224 where "
+        "it is not given.",
     )
     val_share: float = Field(
         0.15,
@@ -190,7 +191,7 @@ class DataSpec(Strict):
     def _size_follows_the_set(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("image_size") is None:
             name = value.get("name", BUNDLED)
-            sizes = {BUNDLED: 8, "cifar10": 32, "cifar100": 32}
+            sizes = {BUNDLED: 8, "scenes": 16, "cifar10": 32, "cifar100": 32}
             return {**value, "image_size": sizes.get(name, 224) if isinstance(name, str) else 224}
         return value
 

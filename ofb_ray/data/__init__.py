@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ofb_ray.config import DataSpec
-from ofb_ray.data import digits, folder, hub, mapstyle, vision
+from ofb_ray.data import digits, folder, hub, mapstyle, scenes, vision
 from ofb_ray.data.base import Batch, Dataset, EpochPlan, Facts, Split, steps
 from ofb_ray.data.images import Images
 from ofb_ray.data.transforms import MEAN, STD
@@ -23,12 +23,15 @@ class Source(Protocol):
 # A name, or what stands before the slash of one.
 SETS: dict[str, Source] = {
     "digits": digits,
+    "scenes": scenes,
     "folder": Images(folder.find),
     "cifar10": Images(vision.find, fixed=True),
     "cifar100": Images(vision.find, fixed=True),
     "torch": Images(vision.find, fixed=True),
     "hfds": Images(hub.find, fixed=True),
 }
+# The bundled sets: their means and standard deviations.
+_STATISTICS = {"digits": (digits.MEAN, digits.STD), "scenes": (scenes.MEAN, scenes.STD)}
 # Training images and classes.
 _CIFAR: dict[str, tuple[int | None, int | None]] = {"cifar10": (50_000, 10), "cifar100": (50_000, 100)}
 
@@ -46,7 +49,7 @@ def completed(spec: DataSpec) -> DataSpec:
     """Fill in what a spec leaves open: normalisation, interpolation, test crop."""
     if spec.by_function:
         return mapstyle.completed(spec)
-    mean, std = (digits.MEAN, digits.STD) if spec.name == "digits" else (MEAN, STD)
+    mean, std = _STATISTICS.get(spec.name, (MEAN, STD))
     return spec.model_copy(
         update={
             "mean": spec.mean or mean,
@@ -68,6 +71,8 @@ def facts(spec: DataSpec) -> Facts:
 
 def declared(spec: DataSpec) -> Facts | None:
     """Return the facts that the spec or the name of its set states, for a dry run without data; None if it does not."""
+    if spec.name in _STATISTICS:
+        return facts(spec)
     images, classes = _CIFAR.get(spec.name, (spec.train_images, spec.classes))
     if images is None or classes is None:
         return None
