@@ -30,8 +30,9 @@ TABLES := main swin search-cost transfer ablation-mask ablation-one-hot ablation
 .PHONY: demo test test-all lint types docs pictures bench clean $(TABLES:%=table-%)
 
 demo: $(VENV)/.installed
-	$(BIN)/ofb-ray sweep sweeps/digits.yaml
-	$(BIN)/python -m analysis.report results/digits
+	$(BIN)/ofb-ray preview sweeps/scenes.yaml
+	$(BIN)/ofb-ray sweep sweeps/scenes.yaml
+	$(BIN)/python -m analysis.report results/scenes
 
 # Processes that the tests run in; tests/conftest.py says which tests must not meet.
 JOBS ?= 2

@@ -27,7 +27,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).parent.parent.parent
 SITE = ROOT / "docs"
-SWEEP = ROOT / "sweeps" / "digits.yaml"
+SWEEP = ROOT / "sweeps" / "scenes.yaml"
 COLUMNS, LINES = 104, 30
 BROWSER = (
     "--headless",
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = parser.parse_args(argv).results
     with tempfile.TemporaryDirectory() as folder:
         if results is None:
-            results = Path(folder) / "results" / "digits"
+            results = Path(folder) / "results" / "scenes"
             (SITE / "terminal.svg").write_text(svg(run_demo(Path(folder))), encoding="utf-8")
         made = Path(folder) / "analysis"
         for module in ("pareto", "report"):
@@ -67,7 +67,8 @@ def run_demo(folder: Path) -> str:
     Raises:
         RuntimeError: that was never seen.
     """
-    command = f"{sys.executable} -m ofb_ray sweep {SWEEP} --storage {folder / 'results'}; sleep 2"
+    ofb_ray, storage = f"{sys.executable} -m ofb_ray", f"--storage {folder / 'results'}"
+    command = f"{ofb_ray} preview {SWEEP} {storage}; clear; {ofb_ray} sweep {SWEEP} {storage}; sleep 2"
     size = ["-x", str(COLUMNS), "-y", str(LINES)]
     subprocess.run(["tmux", "new-session", "-d", "-s", _SESSION, *size, command], cwd=ROOT, check=True)
     kept = ""
@@ -85,7 +86,7 @@ def svg(screen: str) -> str:
     """A terminal's text with ANSI colours as an SVG without references to a network."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(screen.rstrip()), no_wrap=True)
-    text = console.export_svg(title="ofb-ray sweep sweeps/digits.yaml", theme=MONOKAI, unique_id="terminal")
+    text = console.export_svg(title="ofb-ray sweep sweeps/scenes.yaml", theme=MONOKAI, unique_id="terminal")
     return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->", "", text, flags=re.DOTALL).replace(
         "Fira Code", "DejaVu Sans Mono"
     )
