@@ -79,7 +79,9 @@ def waiting_view(spec: SweepSpec, number: int, trial: TrialFile | None) -> Trial
         trial: its trial.json, None where there is none.
     """
     explored = {**trial.cell, **trial.params} if trial is not None else {}
-    epochs = sum(int(explored.get(f"{phase}.epochs", getattr(spec, phase).epochs)) for phase in PHASES)
+    link = trial.spec.get("chain") if trial is not None else None
+    own = {"search": int(link["epochs"])} if link else {}
+    epochs = sum(own.get(phase, int(explored.get(f"{phase}.epochs", getattr(spec, phase).epochs))) for phase in PHASES)
     label = Budget.model_validate(explored["budget"]).label if "budget" in explored else ""
     return TrialView(number, label, "waiting", epochs)
 
@@ -109,7 +111,9 @@ def by_budget(spec: SweepSpec, views: Iterable[TrialView], total: int) -> list[B
     for _ in range(total - sum(map(len, trials.values()))):
         lacking[min(lacking, key=lambda label: len(trials[label]) + lacking[label])] += 1
     typical = sum(getattr(spec, phase).epochs for phase in PHASES)
-    return [_line(label, mine, lacking[label], typical) for label, mine in trials.items()]
+    saved = spec.search.epochs - spec.chain.epochs if spec.chain is not None else 0
+    first = spec.budgets[0].label
+    return [_line(label, mine, lacking[label], typical - saved * (label != first)) for label, mine in trials.items()]
 
 
 def _line(label: str, views: Sequence[TrialView], lacking: int, typical: int) -> BudgetLine:

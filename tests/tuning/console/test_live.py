@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ofb_ray.config import SweepSpec
+from ofb_ray.config import PHASES, Chain, SweepSpec
 from ofb_ray.results.cells import plain_cell
 from ofb_ray.results.facts import TrialFacts
 from ofb_ray.results.files import Progress, TrialFile
@@ -152,6 +152,15 @@ def test_epochs_follow_the_explored_values_and_budgets_keep_the_files_order() ->
     text = status_table(TrialIndex(Path(), SPEC, facts))
     assert "92.5 % at 250k" in text
     assert "1 of 8 done (1 finished, 1 running, 6 waiting), about 3 min left with 1 trial(s) at a time" in text
+
+
+def test_the_later_budgets_of_a_chain_have_its_epochs() -> None:
+    spec = SPEC.model_copy(update={"budgets": SPEC.budgets[::-1], "chain": Chain(epochs=2)})
+    link = trial(1).model_copy(update={"spec": {"chain": {"epochs": 2, "above": [{"macs_ratio": 0.5}]}}})
+    whole = sum(getattr(spec, phase).epochs for phase in PHASES)
+    short = whole - spec.search.epochs + 2
+    assert view_of(spec, TrialFacts(1, "waiting", link)).epochs == short
+    assert [line.epochs for line in by_budget(spec, [], 4)] == [2 * whole, 2 * short]
 
 
 def test_trials_that_wait_are_told_at_the_budgets_that_will_have_them() -> None:
