@@ -84,10 +84,12 @@ def _check_key(key: str, loc: Loc, fail: Fail) -> None:
     instead = {"budget": "budgets", "budgets": "budgets", "seed": "seeds", "seeds": "seeds"}.get(key.split(".")[0])
     if instead:
         raise fail(f"is explored by the top-level key `{instead}`, a list", loc)
+    if key.split(".")[0] == "chain":
+        raise fail("is not explored: the top-level key `chain` is the same for all trials", loc)
     kind: Any = TrialSpec
     done: list[str] = []
     for part in key.split("."):
-        known = [name for name in known_keys(kind, ()) if name not in ("budget", "seed")]
+        known = [name for name in known_keys(kind, ()) if name not in ("budget", "seed", "chain")]
         kind = _step(kind, part)
         if kind is None:
             prefix = "".join(f"{name}." for name in done)

@@ -27,8 +27,9 @@ def trial_tree(sections: Mapping[str, Any], dotted: Mapping[str, Any], epochs: i
     tree: Json = {key: _plain(value) for key, value in sections.items() if value is not None}
     for key, value in dotted.items():
         name = key.replace("__", ".")
-        if "." not in name or name.split(".")[0] not in TrialSpec.model_fields:
-            known = [*TrialSpec.model_fields, "epochs", "out", "quiet", "test"]
+        rooms = [section for section in TrialSpec.model_fields if section != "chain"]  # of `front` alone
+        if "." not in name or name.split(".")[0] not in rooms:
+            known = [*rooms, "epochs", "out", "quiet", "test"]
             raise InputError(f"unknown key; known are {', '.join(known)}{nearest(name.split('.')[0], known)}", key=name)
         put(tree, name, value)
     for phase in PHASES:
