@@ -91,7 +91,8 @@ class Record(BaseModel):
     @property
     def outcome(self) -> Outcome:
         """How the trial ended, without its history."""
-        return Outcome(self.status, self.reason, self.budget, self.subnet, self.seconds, self.dense)
+        searched = self.arch is not None
+        return Outcome(self.status, self.reason, self.budget, self.subnet, self.seconds, self.dense, searched)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Outcome:
         subnet: size and accuracy; None where the trial did not come so far.
         seconds: wall time by phase.
         dense: size and accuracy of the dense network, if it came so far.
+        searched: whether its search came to an end.
     """
 
     status: Literal["finished", "failed", "stopped"]
@@ -112,6 +114,7 @@ class Outcome:
     subnet: Network | None
     seconds: dict[str, float]
     dense: Network | None = None
+    searched: bool = False
 
     @property
     def merit(self) -> tuple[float, int] | None:

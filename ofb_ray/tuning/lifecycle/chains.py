@@ -83,10 +83,10 @@ class Chains:
         return below
 
     def barred(self, number: int) -> str:
-        """Say why a trial cannot run at all: the trial it follows has failed. Empty where it can."""
+        """Say why a trial cannot run at all: the one it follows has failed and left no search. Empty where it can."""
         follows = self.index.trial(number).follows
         outcome = None if follows is None else self.index.outcome(follows)
-        if outcome is None or outcome.status != "failed":
+        if outcome is None or outcome.status != "failed" or outcome.searched:
             return ""
         assert follows is not None
         above = self.index.trial(follows)
@@ -119,7 +119,7 @@ def _first_failed(index: TrialIndex, trial: TrialFile) -> TrialFile:
     """Go up a chain from a failed trial to the first one that failed."""
     while trial.follows is not None:
         outcome = index.outcome(trial.follows)
-        if outcome is None or outcome.status != "failed":
+        if outcome is None or outcome.status != "failed" or outcome.searched:
             break
         trial = index.trial(trial.follows)
     return trial

@@ -18,8 +18,6 @@ from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.ray.job import number_in
 from ofb_ray.tuning.trackers import Trackers
 
-AFTER_SEARCH = ("finetune", "done")
-
 
 class Events(tune.Callback):
     """Pass what Ray says about trials on to display and trackers, and note deaths in the trial's folder.
@@ -28,7 +26,7 @@ class Events(tune.Callback):
         index: the sweep's trials.
         display: shows their progress.
         trackers: log it.
-        searched: called with the number of a trial whose search is done, at every report from then on.
+        searched: called with the number of a trial whose search is done, at every report of its fine-tuning.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class Events(tune.Callback):
         progress = Progress.model_validate(result)
         self._display.progress(self._index.trial(number), progress)
         self._trackers.progress(number, progress)
-        if progress.phase in AFTER_SEARCH:
+        if progress.phase == "finetune":  # `done` is said by failed trials, too
             self._searched(number)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

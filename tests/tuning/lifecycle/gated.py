@@ -27,9 +27,16 @@ def run_trial(
     gate: Callable[[dict[str, Any]], str | None] | None = None,
     keep_search: bool = False,
 ) -> Record:
-    """`finetune.epochs` epochs, in which the accuracy comes closer to what `fake.make_record` ends with."""
+    """`finetune.epochs` epochs, in which the accuracy comes closer to what `fake.make_record` ends with.
+
+    With seed 13 the second budget of a chain diverges.
+    """
     if (stored := read_record(workdir)) is not None:
         return stored
+    if spec.seed == 13 and spec.chain is not None and len(spec.chain.above) == 1:
+        failed = make_record(spec, trial, sweep, status="failed", reason="loss is NaN", subnet=None)
+        write_record(workdir, failed)
+        return failed
     state = workdir / "state.json"
     history = json.loads(state.read_text()) if state.exists() else []
     record = make_record(spec, trial, sweep, params_explored=explored or {})

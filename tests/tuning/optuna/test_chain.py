@@ -206,6 +206,14 @@ def test_a_failed_point_ends_the_rest_of_its_chain(tmp_path: Path) -> None:
     assert sum(again) > sum(values)
 
 
+def test_where_fine_tuning_fails_the_chain_goes_on_from_the_search(tmp_path: Path) -> None:
+    spec = chained(trials=1)
+    ends = {**FAILED, "arch": {"widths": {}}}
+    trials = drive(tmp_path / "s", spec, ends=lambda trial: ends if budget_of(trial) == 0.5 else {})
+    records = [read_record(trial_folder(tmp_path / "s", trial["trial"])) for trial in trials]
+    assert [record.status for record in records if record] == ["finished", "failed", "finished"]
+
+
 def test_a_chain_whose_first_point_failed_fails_as_a_whole(tmp_path: Path) -> None:
     spec = chained(trials=2)
     trials = drive(tmp_path / "s", spec, ends=lambda trial: FAILED if trial["trial"] == 0 else {})
