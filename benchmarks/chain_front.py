@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy import stats
 
+from analysis.fronts.seeds import spread
 from benchmarks.pretrained_front import Rows
 from ofb_ray.config import Json, SweepSpec, TrialSpec
 from ofb_ray.config.load import load_sweep
+from ofb_ray.results.ranking import hypervolume
 from ofb_ray.trial.run import run_trial
-from ofb_ray.tuning.optuna.ends import hypervolume
 
 WAYS = ("chain", "separate")
 
@@ -128,22 +128,21 @@ def _volumes(rows: list[dict[str, Any]], split: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for way, seed in sorted({(row["way"], row["seed"]) for row in rows}):
         same = [row for row in rows if (row["way"], row["seed"]) == (way, seed)]
-        found[way].append(hypervolume([(row["macs"], row[split] / 100) for row in same]))
+        found[way].append(hypervolume([(row[split] / 100, row["macs"]) for row in same], (0.0, 1.0)))
     return found
 
 
 def _difference(by_way: dict[str, list[float]]) -> str:
-    pairs = [chain - separate for chain, separate in zip(by_way["chain"], by_way["separate"], strict=True)]
-    text = f"{statistics.mean(pairs):+.4f}"
-    if len(pairs) > 1:
-        half = stats.t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / len(pairs) ** 0.5
-        text += f" +- {half:.4f}"
-    return f"{text} (chain {statistics.mean(by_way['chain']):.4f}, {len(pairs)} seeds)"
+    over = spread([chain - separate for chain, separate in zip(by_way["chain"], by_way["separate"], strict=True)])
+    assert over is not None
+    half = f" +- {over.interval:.4f}" if over.interval is not None else ""
+    return f"{over.mean:+.4f}{half} (chain {statistics.mean(by_way['chain']):.4f}, {over.n} seeds)"
 
 
 def _spread(rows: list[dict[str, Any]], name: str) -> str:
-    values = [row[name] for row in rows]
-    return f"{statistics.mean(values):.2f}" + (f" +- {statistics.stdev(values):.2f}" if len(values) > 1 else "")
+    over = spread([row[name] for row in rows])
+    assert over is not None
+    return f"{over.mean:.2f}" + (f" +- {over.deviation:.2f}" if over.deviation is not None else "")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
-"""Compute the hypervolume, one figure for how good a set of trials is, over trials and over time (by moocore)."""
+"""Compute the hypervolume, one figure for how good a set of trials is, over trials and over time."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import moocore  # type: ignore[import-untyped]
-import numpy as np
-
 from analysis.fronts.budgets import budgets, dense_networks
 from analysis.fronts.objectives import Objective
 from analysis.trials.trial import Results, Trial
+from ofb_ray.results.ranking import hypervolume
 
 
 @dataclass(frozen=True)
@@ -35,18 +32,6 @@ class Growth:
     name: str
     volumes: tuple[float, ...]
     hours: tuple[float, ...] | None
-
-
-def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float], goals: tuple[int, int]) -> float:
-    """Compute the area that the points dominate, up to the reference point; points that are not finite do not count.
-
-    Args:
-        points: (y, x) of each.
-        reference: (y, x); what lies beyond adds nothing.
-        goals: of y and x: 1 where more is better, -1 where less is.
-    """
-    finite = np.reshape([point for point in points if all(map(math.isfinite, point))], (-1, 2))
-    return float(moocore.hypervolume(finite, ref=reference, maximise=[goal > 0 for goal in goals]))
 
 
 def reference_of(results: Results, x: Objective, y: Objective) -> Reference | None:

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.fronts.hypervolume import hypervolume
 from analysis.trials.compare import spec_value
 from analysis.trials.trial import Results, Trial
 from ofb_ray.results.history import epochs_of
-from ofb_ray.results.ranking import Point, rank_among
+from ofb_ray.results.ranking import Point, hypervolume, rank_among
 from ofb_ray.results.records import Record
 
 

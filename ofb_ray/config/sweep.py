@@ -15,7 +15,7 @@ from ofb_ray.config.schedule import Chain, Failure, Promote, Resources, Schedule
 from ofb_ray.config.search import SearchSpec
 from ofb_ray.config.space import expand, grid_points
 from ofb_ray.config.train import DenseSpec, FinetuneSpec
-from ofb_ray.config.trial import Budget, TrialSpec, descent_fault
+from ofb_ray.config.trial import Budget, Link, TrialSpec, descent_fault
 
 
 class SweepSpec(Strict):
@@ -128,11 +128,10 @@ class SweepSpec(Strict):
         if (fault := descent_fault(self.budgets)) is not None:
             raise ValueError(f"a chain {fault}")
         if self.chain.tell == "hypervolume":
-            single = {"constraints", "warm_start", "objectives"} & self.model_fields_set
-            if self.objectives == SweepSpec.model_fields["objectives"].default:
-                single -= {"objectives"}
-            if used := sorted(key for key in single if getattr(self, key)):
-                raise ValueError(f"{used[0]} judges single trials, a chain its front: set chain.tell: trials")
+            other = self.objectives != SweepSpec.model_fields["objectives"].default
+            judged = {"constraints": self.constraints, "objectives": other, "warm_start": self.warm_start}
+            if used := next((key for key, given in judged.items() if given), None):
+                raise ValueError(f"{used} judges single trials, a chain its front: set chain.tell: trials")
         return self
 
     @property
@@ -165,9 +164,8 @@ class SweepSpec(Strict):
     def trial(self, cell: Json, params: Json) -> TrialSpec:
         """The spec of one trial: the sweep's sections with `cell` and Optuna's `params` (dotted keys) put in."""
         tree = self.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune"})
-        if self.chain is not None and (at := self._place(cell)):
-            above = [budget.model_dump(exclude_unset=True) for budget in self.budgets[:at]]
-            tree["chain"] = {"above": above, "epochs": self.chain.epochs}
+        if self.chain is not None and (link := Link.at(self.budgets, self._place(cell), self.chain.epochs)):
+            tree["chain"] = link.model_dump()
         for key, value in {**cell, **params}.items():
             put(tree, key, value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value)
         return TrialSpec.model_validate(tree)

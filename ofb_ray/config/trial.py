@@ -108,6 +108,11 @@ class Link(Strict):
         ge=0, json_schema_extra=unit("epochs"), description="Search epochs from one budget to the next one below."
     )
 
+    @classmethod
+    def at(cls, budgets: Sequence[Budget], place: int, epochs: int) -> Link | None:
+        """The place of budget number `place` in a chain of `budgets`; None of the first, which starts from nothing."""
+        return cls(above=tuple(budgets[:place]), epochs=epochs) if place else None
+
 
 class TrialSpec(Strict):
     """All that decides a trial's numbers. Two trials with equal specs give equal records on one kind of machine."""

@@ -132,8 +132,7 @@ def _chained(specs: Sequence[TrialSpec], epochs: int) -> list[TrialSpec]:
         raise InputError(f"a chain {fault}", key="budgets")
     if epochs < 0:
         raise InputError(f"is a number of epochs, at least 0, not {epochs}", key="chain")
-    links = [None, *(Link(above=tuple(budgets[:at]), epochs=epochs) for at in range(1, len(budgets)))]
-    return [spec.model_copy(update={"chain": link}) for spec, link in zip(specs, links, strict=True)]
+    return [spec.model_copy(update={"chain": Link.at(budgets, at, epochs)}) for at, spec in enumerate(specs)]
 
 
 def folder_name(budget: Budget) -> str:

@@ -59,6 +59,11 @@ def trial_folders(results: Path) -> list[Path]:
     return sorted(path for path in results.iterdir() if path.is_dir() and path.name.isdigit())
 
 
+def kept_search_name(key: str) -> str:
+    """Name the folder below shared/ of a search that is kept for others, by its key."""
+    return f"{KEPT_SEARCH}{key}"
+
+
 def failed_record(count: int) -> str:
     """Name the kept record of a trial's `count`-th failure that was tried again."""
     return f"record.failed-{count}.json"

@@ -1,4 +1,4 @@
-"""Rank a trial among others by accuracy (up) and cost (down): what an early stop decides by."""
+"""Rank a trial among others by accuracy (up) and cost (down), and value a whole front (by moocore)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 # A subnet that comes within this share of its target meets its budget: below that, cost is chance, not merit.
 MET = 0.99
-Point = tuple[float, float]  # top-1 in percent, cost over target
+Point = tuple[float, float]  # accuracy, cost
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,18 @@ class Ranking:
         return self.position > math.ceil(keep * self.of - 1e-9)
 
 
+def hypervolume(points: Sequence[Point], reference: Point, goals: tuple[int, int] = (1, -1)) -> float:
+    """Compute the area that points dominate, up to the reference point; points that are not finite do not count.
+
+    Args:
+        points: (y, x) of each.
+        reference: (y, x); what lies beyond adds nothing.
+        goals: of y and x: 1 where more is better, -1 where less is.
+    """
+    finite = np.reshape([point for point in points if all(map(math.isfinite, point))], (-1, 2))
+    return float(moocore.hypervolume(finite, ref=reference, maximise=[goal > 0 for goal in goals]))
+
+
 def rank_among(own: Point, others: Sequence[Point]) -> Ranking:
     """Rank a trial among others of its budget: by non-dominated rank, within a rank by accuracy.
 
@@ -41,7 +53,7 @@ def rank_among(own: Point, others: Sequence[Point]) -> Ranking:
     position, so a tie stops nobody.
 
     Args:
-        own: of the trial.
+        own: top-1 in percent and cost over target, of the trial.
         others: of the trials to compare with, in any order.
     """
     points = [(top1, min(used, MET)) for top1, used in (own, *others)]

@@ -11,7 +11,7 @@ from torch import nn
 
 from ofb_ray.config import TrialSpec
 from ofb_ray.results.atomic import write_atomic
-from ofb_ray.results.files import KEPT_SEARCH, STATE_FILE
+from ofb_ray.results.files import STATE_FILE, kept_search_name
 
 State = dict[str, Any]
 
@@ -33,7 +33,7 @@ def load(path: Path) -> State | None:
 
 def kept_search(shared: Path, spec: TrialSpec) -> Path:
     """Return where the checkpoint at the end of a search is kept for trials that would search the same."""
-    return shared / f"{KEPT_SEARCH}{spec.search_key}" / STATE_FILE
+    return shared / kept_search_name(spec.search_key) / STATE_FILE
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, owner: nn.Module) -> State:

@@ -67,7 +67,8 @@ class Current:
         Args:
             message: put into its reports, which go where this one's go.
         """
-        workdir.mkdir(parents=True, exist_ok=True)
+        if self.team.is_main:  # which removes it again
+            workdir.mkdir(parents=True, exist_ok=True)
         state = stored_state(spec, workdir, self.shared, self.team, keep_search=True)
 
         def report(row: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from ofb_ray.results.files import JOURNAL_FILE, TrialFile, trial_folders
+from ofb_ray.results.ranking import hypervolume
 from ofb_ray.results.records import read_record
-from ofb_ray.tuning.optuna.ends import hypervolume
 from tests.faults.chaos import CHAIN, Chaos, outcome, undisturbed
 
 KILLS = max(4, int(os.environ.get("OFB_RAY_KILLS", "30")) * 2 // 3)
@@ -56,7 +56,7 @@ def assert_chains_are_whole(results: Path) -> None:
         assert record.subnet is not None
         assert record.subnet.top1_val is not None
         assert record.dense is not None
-        point = (record.subnet.macs / record.dense.macs, record.subnet.top1_val / 100)
+        point = (record.subnet.top1_val / 100, record.subnet.macs / record.dense.macs)
         points.setdefault(str(trial.params), []).append(point)
         above = (trial.spec.get("chain") or {}).get("above", ())
         assert (trial.follows is None) == (not above)
@@ -67,5 +67,5 @@ def assert_chains_are_whole(results: Path) -> None:
     told = optuna.load_study(study_name="s", storage=storage).trials
     assert [one.state for one in told] == [TrialState.COMPLETE] * CHAIN["trials"]
     assert sorted(one.value for one in told if one.value is not None) == pytest.approx(
-        sorted(map(hypervolume, points.values()))
+        sorted(hypervolume(front, (0.0, 1.0)) for front in points.values())
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from ofb_ray.method.axis import Width
 from ofb_ray.results.files import ABOVE_FOLDER, TRACE_FILE
 from ofb_ray.results.records import Record
 from ofb_ray.train.checkpoint import kept_search
+from ofb_ray.train.team import Team
 from ofb_ray.trial.origin import narrowed
 from ofb_ray.trial.plan import plan
 from ofb_ray.trial.run import run_trial
 from tests.small import small_spec
+from tests.workers import in_processes
 
 
 def link(budget: float = 0.4, above: tuple[float, ...] = (0.7,), epochs: int = 2, **changes: Any) -> TrialSpec:
@@ -93,6 +96,7 @@ def test_the_search_starts_from_what_the_budget_above_has_left(chain: tuple[Path
     assert records[0].arch is not None
     sizes = widths_of(records[0].arch)
     first = {event["axis"]: event["from"] for event in reversed(records[1].events)}
+    assert first
     assert all(first[name] == [*sizes[name]] for name in first)
     trace = np.load(folder / "1" / TRACE_FILE)
     assert [*trace["width"]] == [sizes[str(name)].width for name in trace["axis"]]
@@ -204,3 +208,27 @@ def test_an_architecture_of_the_chain_is_built_like_any_other(chain: tuple[Path,
     assert records[1].arch is not None
     arch = make_arch(records[1].arch["model"]["name"], records[1].arch["model"]["args"], widths_of(records[1].arch))
     assert sum(param.numel() for param in build(arch).parameters()) == getattr(records[1].subnet, "params", None)
+
+
+def go_on(spec: TrialSpec, team: Team, folder: Path) -> dict[str, Any]:
+    """Run a link as one of several workers: with what the search above has left in `folder`, or without."""
+    return comparable(run(spec, folder / "t", folder / "shared"))
+
+
+@pytest.mark.slow
+def test_two_workers_go_on_from_the_search_above_whether_it_is_kept_or_not(tmp_path: Path) -> None:
+    spec = link(0.4, (0.7,), dense={"epochs": 1}, search={"epochs": 1}, finetune={"epochs": 1})
+    assert spec.above is not None
+    found = []
+    for name, before in {"kept": spec.above, "again": None}.items():
+        folder = tmp_path / name
+        (folder / "ranks").mkdir(parents=True)
+        if before is not None:
+            in_processes(partial(go_on, folder=folder / "head"), before, folder / "ranks")
+            shutil.copytree(folder / "head" / "shared", folder / "shared")
+        ranks = in_processes(partial(go_on, folder=folder), spec, folder / "ranks")
+        assert ranks[0] == ranks[1]
+        assert ranks[0]["environment"]["workers"] == 2
+        assert not (folder / "t" / ABOVE_FOLDER).exists()
+        found.append(ranks[0])
+    assert found[0] == found[1]

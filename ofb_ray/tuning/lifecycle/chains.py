@@ -26,7 +26,7 @@ class Chains:
 
     def __init__(self, index: TrialIndex, slots: int = 1) -> None:
         self.index, self._slots = index, slots
-        self._budgets = [budget.label for budget in index.spec.budgets]
+        self._last = len(index.spec.budgets) - 1  # depth of a chain's last trial
         self._searched: set[int] = set()
         self._below: dict[int, int] = {}  # the number of a trial -> that of the trial which follows it
         self._heads = self._ended = 0
@@ -53,7 +53,7 @@ class Chains:
             self._heads += 1
         else:
             self._below[trial.follows] = trial.trial
-        if self._depth(trial) == len(self._budgets) - 1:
+        if self._depth(trial) == self._last:
             self._ended += 1
 
     def searched(self, number: int) -> None:
@@ -62,7 +62,7 @@ class Chains:
             return
         self._searched.add(number)
         depth = self._depth(self.index.trial(number))
-        if number not in self._below and depth < len(self._budgets) - 1:
+        if number not in self._below and depth < self._last:
             heapq.heappush(self._ends, (depth, number))
 
     def may_run(self, number: int) -> bool:
@@ -83,16 +83,16 @@ class Chains:
         return below
 
     def barred(self, number: int) -> str:
-        """Say why a trial cannot run at all: the one it follows has failed and left no search. Empty where it can."""
-        follows = self.index.trial(number).follows
-        outcome = None if follows is None else self.index.outcome(follows)
-        if outcome is None or outcome.status != "failed" or outcome.searched:
+        """Say why a trial cannot run at all: a search above it in its chain has failed. Empty where it can."""
+        first: TrialFile | None = None
+        above = self.index.trial(number).follows
+        while above is not None and self._failed(above):
+            first = self.index.trial(above)
+            above = first.follows
+        outcome = None if first is None else self.index.outcome(first.trial)
+        if first is None or outcome is None:
             return ""
-        assert follows is not None
-        above = self.index.trial(follows)
-        reason = outcome.reason.rpartition(" failed: ")[2]
-        first = _first_failed(self.index, above)
-        return f"its chain ended at budget {first.label}: trial {first.trial} failed: {reason}"
+        return f"its chain ended at budget {first.label}: trial {first.trial} failed: {outcome.reason}"
 
     def outcomes(self, head: int) -> list[Outcome] | None:
         """Return how the trials of the chain that begins with `head` ended; None while one is missing."""
@@ -103,7 +103,7 @@ class Chains:
                 return None
             found.append(outcome)
             number = self._below.get(number)
-        return found if len(found) == len(self._budgets) else None
+        return found if len(found) == self._last + 1 else None
 
     def head(self, number: int) -> int:
         """Return the number of the first trial of a trial's chain."""
@@ -111,15 +111,9 @@ class Chains:
             number = follows
         return number
 
+    def _failed(self, number: int) -> bool:
+        outcome = self.index.outcome(number)
+        return outcome is not None and outcome.status == "failed" and not outcome.searched
+
     def _depth(self, trial: TrialFile) -> int:
         return len((trial.spec.get("chain") or {}).get("above", ()))
-
-
-def _first_failed(index: TrialIndex, trial: TrialFile) -> TrialFile:
-    """Go up a chain from a failed trial to the first one that failed."""
-    while trial.follows is not None:
-        outcome = index.outcome(trial.follows)
-        if outcome is None or outcome.status != "failed" or outcome.searched:
-            break
-        trial = index.trial(trial.follows)
-    return trial

@@ -6,7 +6,7 @@ objective. It ends with the chain's last trial; a failed trial leaves what the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from optuna.trial import TrialState
@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.results.files import TrialFile
 from ofb_ray.results.index import TrialIndex
+from ofb_ray.results.ranking import hypervolume
 from ofb_ray.results.records import Outcome
 from ofb_ray.tuning.lifecycle.chains import Chains
 from ofb_ray.tuning.optuna.metrics import objective_values, violations
@@ -66,7 +67,7 @@ def end_of_chain(spec: SweepSpec, outcomes: Sequence[Outcome] | None) -> End:
     points = [point for outcome in outcomes if (point := _point(outcome)) is not None]
     if not points:
         return End(TrialState.FAIL)
-    return End(TrialState.COMPLETE, [hypervolume(points, spec.chain.reference_top1 / 100)])
+    return End(TrialState.COMPLETE, [hypervolume(points, (spec.chain.reference_top1 / 100, 1.0))])
 
 
 def end_of(spec: SweepSpec, outcome: Outcome | None) -> End:
@@ -78,26 +79,10 @@ def end_of(spec: SweepSpec, outcome: Outcome | None) -> End:
     return End(TrialState.PRUNED if outcome.status == "stopped" else TrialState.FAIL)
 
 
-def hypervolume(points: Iterable[tuple[float, float]], reference_top1: float = 0.0) -> float:
-    """Compute the area that points dominate: in [0, 1] by [0, 1], up to cost 1 and down to `reference_top1`.
-
-    Args:
-        points: (cost, top-1) as shares of the dense network's cost and of all images.
-        reference_top1: of the reference point, as a share.
-    """
-    area, best, at = 0.0, 0.0, 0.0
-    for cost, top1 in sorted(points):
-        if cost >= 1.0:
-            break
-        area += best * (cost - at)
-        best, at = max(best, top1 - reference_top1), cost
-    return area + best * (1.0 - at)
-
-
 def _point(outcome: Outcome) -> tuple[float, float] | None:
-    """Return cost and held-out top-1 of a network that met its budget, as shares."""
+    """Return held-out top-1 and cost of a network that met its budget, as shares."""
     if outcome.merit is None or outcome.dense is None:
         return None
     top1, cost = outcome.merit
     dense = outcome.dense.macs if outcome.budget.resource == "macs" else outcome.dense.params
-    return cost / dense, -top1 / 100
+    return -top1 / 100, cost / dense

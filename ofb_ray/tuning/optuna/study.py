@@ -72,12 +72,12 @@ class Suggestions:
         index: TrialIndex,
         study: optuna.Study,
         trials: dict[int, StudyTrial],
-        chains: Chains | None = None,
+        chains: Chains,
         notes: Iterable[str] = (),
     ) -> None:
         self.study, self.notes = study, list(notes)
         self.index, self._trials = index, trials
-        self._chains, self._given = chains or Chains(index), Given(index)
+        self._chains, self._given = chains, Given(index)
         self._order = list(suggestion_order(index.spec.parameters))
         issued = {trial.trial for trial in index.suggested}
         self._waiting = sorted(number for number in issued | trials.keys() if index.outcome(number) is None)

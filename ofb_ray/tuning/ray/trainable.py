@@ -14,7 +14,7 @@ from ray import tune
 from ofb_ray.config import Json
 from ofb_ray.errors import InputError
 from ofb_ray.results.attempt import Attempt, SupersededError, attempt
-from ofb_ray.results.files import DEATH_FILE, KEPT_SEARCH, LOG_FILE, PROGRESS_FILE, Progress
+from ofb_ray.results.files import DEATH_FILE, LOG_FILE, PROGRESS_FILE, Progress, kept_search_name
 from ofb_ray.tuning.lifecycle.early_stop import early_stop
 from ofb_ray.tuning.lifecycle.failures import describe, disk_trouble, repeated, write_death, write_failed
 from ofb_ray.tuning.ray.hang_watch import ends_when_silent
@@ -37,8 +37,8 @@ def trainable(config: Json) -> None:
             log.write(f"{line}\n")
 
     spec = job.trial.resolved()
-    search = f"{KEPT_SEARCH}{spec.search_key}" if job.keep_search else ""
-    above = f"{KEPT_SEARCH}{spec.above.search_key}" if spec.above else ""
+    search = kept_search_name(spec.search_key) if job.keep_search else ""
+    above = kept_search_name(spec.above.search_key) if spec.above else ""
     locked = attempt(job.folder, note, uri=job.uri, dense_key=spec.dense_key, search=search, above=above)
     with contextlib.suppress(SupersededError), locked as files:
         _attempt(job, files)

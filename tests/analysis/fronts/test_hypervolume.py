@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from analysis.drawing.hypervolume_growth import growth_figure
-from analysis.fronts.hypervolume import growth, hypervolume, reference_of, total
+from analysis.fronts.hypervolume import growth, reference_of, total
 from analysis.fronts.objectives import Objective, objective
 from analysis.trials.read import read
 from analysis.trials.trial import Results
+from ofb_ray.results.ranking import hypervolume
 from ofb_ray.results.records import Record
 from tests.analysis.factory import DENSE, failed, record, write
 

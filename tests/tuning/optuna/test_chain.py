@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from ofb_ray.results.driver import SweepResults
 from ofb_ray.results.files import trial_folder
 from ofb_ray.results.folder import check_same_sweep, write_sweep
 from ofb_ray.results.index import TrialIndex
+from ofb_ray.results.ranking import hypervolume
 from ofb_ray.results.records import read_record
 from ofb_ray.tuning.lifecycle.failures import write_failed
 from ofb_ray.tuning.lifecycle.promote import Promotions
 from ofb_ray.tuning.lifecycle.retry import retry_failed
-from ofb_ray.tuning.optuna.ends import hypervolume
 from ofb_ray.tuning.optuna.study import Suggestions
 from tests.tuning.optuna.studies import FAILED, close, finish, open_sweep, sweep, trial_json
 
@@ -72,6 +72,11 @@ def drive(
             source, running = Suggestions.open(TrialIndex.read(results, spec), slots), []
     count = len([path for path in results.iterdir() if path.name.isdigit()])
     return [trial_json(results, number) for number in range(count)]
+
+
+def volume(points: Sequence[tuple[float, float]], reference_top1: float = 0.0) -> float:
+    """The hypervolume of networks (cost, top-1), both as shares."""
+    return hypervolume([(top1, cost) for cost, top1 in points], (reference_top1, 1.0))
 
 
 def study_of(results: Path, spec: SweepSpec) -> optuna.Study:
@@ -138,15 +143,15 @@ def test_the_study_knows_a_chain_by_its_hypervolume(tmp_path: Path) -> None:
             assert record.dense is not None
             assert record.subnet.top1_val is not None
             points.append((record.subnet.macs / record.dense.macs, record.subnet.top1_val / 100))
-        assert one.value == pytest.approx(hypervolume(points))
+        assert one.value == pytest.approx(volume(points))
 
 
 def test_hypervolume_of_points_counted_by_hand() -> None:
-    assert hypervolume([]) == 0
-    assert hypervolume([(0.5, 0.8)]) == pytest.approx(0.4)
-    assert hypervolume([(0.5, 0.8), (0.25, 0.6)]) == pytest.approx(0.25 * 0.6 + 0.5 * 0.8)
-    assert hypervolume([(0.5, 0.8), (0.75, 0.7), (1.2, 0.9)]) == pytest.approx(0.4)  # dominated, dearer than dense
-    assert hypervolume([(0.5, 0.8), (0.25, 0.4)], reference_top1=0.5) == pytest.approx(0.15)
+    assert volume([]) == 0
+    assert volume([(0.5, 0.8)]) == pytest.approx(0.4)
+    assert volume([(0.5, 0.8), (0.25, 0.6)]) == pytest.approx(0.25 * 0.6 + 0.5 * 0.8)
+    assert volume([(0.5, 0.8), (0.75, 0.7), (1.2, 0.9)]) == pytest.approx(0.4)  # dominated, dearer than dense
+    assert volume([(0.5, 0.8), (0.25, 0.4)], reference_top1=0.5) == pytest.approx(0.15)
 
 
 def test_told_trial_by_trial_all_are_in_the_study(tmp_path: Path) -> None:
@@ -302,7 +307,7 @@ def test_a_point_that_was_stopped_early_has_left_its_search(tmp_path: Path) -> N
         if each and each.subnet and each.dense
     ]
     assert len(points) == 2
-    assert told.value == pytest.approx(hypervolume(points))
+    assert told.value == pytest.approx(volume(points))
 
 
 def test_promoted_trials_take_over_the_search_of_their_link(tmp_path: Path) -> None:
