@@ -125,7 +125,7 @@ def figure(trace: SearchTrace | None, title: str, names: Sequence[str] = (), by:
         bar.ax.tick_params(labelsize=7)
     some = f", {len(axes)} of {len(trace.axes)} axes" if len(axes) < len(trace.axes) else ""
     picture.suptitle(f"{title}{some}", x=0.012, ha="left", fontsize=10, fontweight="bold")
-    order = "ranked within a head, the last to live on top" if by == "rank" else "in the dense network's order"
+    order = "ranked within a head, the last to live on top" if by == "rank" else "in the order at the search's start"
     picture.text(0.988, 0.005, f"Units {order}; hatched: cut; dashed: decided", ha="right", fontsize=6.5, color="0.3")
     return picture
 

@@ -1,4 +1,4 @@
-"""Read what a search went through: `search.npz` of a trial folder, axis by axis, in units of the dense network.
+"""Read what a search went through: `search.npz` of a trial folder, axis by axis, in the units that it started with.
 
 The file is written by `ofb_ray.search.trace`, which states its format; a trial whose search has not ended has none.
 """
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class AxisTrace:
-    """One axis over T snapshots: `heads` x `width` units U in the dense network, and candidates P.
+    """One axis over T snapshots: `heads` x `width` units U at the search's start, and candidates P.
 
     Args:
         score: (T, U): the importance S in [0, 1], from snapshot `decided` on the size of the gate in [0, 2]; NaN where

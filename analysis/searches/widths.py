@@ -47,13 +47,13 @@ class Cell:
 def subnet_of(record: Record, label: str = "") -> Subnet | None:
     """Return what a trial's search kept; None where there is no architecture.
 
-    The dense sizes are those that the search started from: of an axis without an event there is only one size.
+    A record that does not state the dense sizes has them in its events: of an axis without one there is only one size.
     """
     if record.arch is None:
         return None
     sizes = widths_of(record.arch)
-    # The first cut of an axis states its dense size; later ones are written over.
-    dense = sizes | {cut.axis: cut.before for cut in reversed(axis_cuts_of(record))}
+    # The first cut of an axis states its size at the start; later ones are written over.
+    dense = dict(record.dense_widths) or sizes | {cut.axis: cut.before for cut in reversed(axis_cuts_of(record))}
     return Subnet(label or f"#{record.trial}", sizes, dense)
 
 

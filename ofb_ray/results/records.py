@@ -71,6 +71,9 @@ class Record(BaseModel):
     seed: int = Field(description="Seed of everything random.")
     budget: BudgetOutcome = Field(description="The budget and how it was met.")
     dense: Network | None = Field(None, description="The dense network.")
+    dense_widths: dict[str, tuple[int, int]] = Field(
+        {}, description="Heads and width of every axis of the dense network; empty in records from before it was kept."
+    )
     subnet: Network | None = Field(None, description="The compressed network.")
     arch: dict[str, Any] | None = Field(None, description="Architecture of the subnet, as in `arch.json`.")
     seconds: dict[str, float] = Field({}, description="Wall time of each phase, in seconds.")

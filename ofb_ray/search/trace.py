@@ -1,6 +1,7 @@
 """Record importance, sparsity and probabilities of every axis over the epochs of a search, in one small file.
 
-Cuts renumber the units that they leave, so the trace keeps the index of each surviving unit in the dense network. It
+Cuts renumber the units that they leave, so the trace keeps the index of each surviving unit in the network that the
+search started from: the dense one, or in a chain what the budget above has left. It
 takes no part in the search: nothing reads it there, and nothing random is drawn for it.
 
 Shape suffixes: T snapshots, A axes, U units of all axes in a row, P candidates of all axes in a row.
@@ -31,10 +32,10 @@ UNIT_SCALE, GATE_SCALE = 254, 127
 
 
 class Trace:
-    """Takes snapshots of one search, over the units and candidates of the dense network.
+    """Takes snapshots of one search, over the units and candidates that it starts with.
 
     Args:
-        axes: of the dense network, before any cut.
+        axes: before any cut.
         epochs: of the search; a snapshot is taken before the first, after the last, and after at most `SNAPSHOTS`.
         state: what `state` returned, to go on from there.
     """
@@ -45,7 +46,7 @@ class Trace:
         self._due = {0} | {-(-epochs * point // points) for point in range(1, points + 1)}
         self._units = np.cumsum([0, *(axis.full.units for axis in self.axes)]).tolist()
         self._sizes = np.cumsum([0, *(len(axis.candidates) for axis in self.axes)]).tolist()
-        # Index in the dense network of each living unit, by axis.
+        # Index at the start of each living unit, by axis.
         self._positions = {axis.name: torch.arange(axis.full.units) for axis in self.axes}
         self._rows: list[tuple[int, float, Tensor, Tensor, Tensor]] = []
         self._decided = torch.full((len(self.axes),), -1)
@@ -132,7 +133,7 @@ def _byte(values: Tensor) -> Tensor:
 def write(folder: Path, axes: Sequence[Axis], state: Mapping[str, Any]) -> None:
     """Write `folder`/search.npz, atomically; readable by numpy without pickles.
 
-    Arrays, units and candidates in the order of the axes, axis after axis, as in the dense network:
+    Arrays, units and candidates in the order of the axes, axis after axis, as at the search's start:
         format; axis (A,) names; kind (A,) embedding, attention or mlp; heads, width (A,): the dense size;
         epoch (T,), lam (T,): epochs done and lambda; decided (A,): the snapshot from which an axis is decided, or -1;
         score (T, U) uint8: 254 S rounded, from `decided` on 127 |gate| rounded and at most 254; 255 where it is cut;

@@ -196,6 +196,7 @@ class _Trial(Current):
             seed=self.spec.seed,
             budget=planned.outcome(self.spec.budget.label, self.subnet),
             dense=dense.network if dense else None,
+            dense_widths={name: (size.heads, size.width) for name, size in planned.backbone.widths.items()},
             subnet=self.subnet,
             arch=None if isinstance(state, Searching) else state.arch,
             seconds=seconds,

@@ -102,6 +102,12 @@ def test_the_search_starts_from_what_the_budget_above_has_left(chain: tuple[Path
     assert [*trace["width"]] == [sizes[str(name)].width for name in trace["axis"]]
 
 
+def test_every_record_of_a_chain_states_the_dense_network_s_sizes(chain: tuple[Path, list[Record]]) -> None:
+    _, records = chain
+    dense = plan(TrialSpec.model_validate(records[0].spec)).backbone.widths
+    assert all(record.dense_widths == dense for record in records)
+
+
 def test_one_point_from_its_record_alone_has_the_same_numbers(chain: tuple[Path, list[Record]], tmp_path: Path) -> None:
     """As `trial --from` makes it: the chain up to it is searched again, and leaves nothing in the trial's folder."""
     _, records = chain

@@ -29,6 +29,17 @@ def test_the_widths_stand_beside_those_that_the_search_started_from() -> None:
     assert "blocks.0.mlp" not in most
 
 
+def test_the_widths_of_a_chain_stand_beside_the_dense_network_s() -> None:
+    """A later budget's search starts from what the budget above has left: its events do not know the dense sizes."""
+    made = searched()
+    alone = widths.subnet_of(made)
+    assert alone is not None
+    row = widths.subnet_of(made.model_copy(update={"dense_widths": {**alone.dense, "embed": (1, 96)}}))
+    assert row is not None
+    assert (row.dense["embed"], row.sizes["embed"]) == ((1, 96), (1, 48))
+    assert widths.panels(row)["embedding"] == [widths.Cell(0, 4, 48, 96)]
+
+
 SWIN = {"embed.0": (1, 8), "layers.0.blocks.0.attn": (2, 8), "layers.0.blocks.0.mlp": (1, 32), "embed.1": (1, 16)}
 
 
