@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.searches.trace import AxisTrace, SearchTrace
@@ -115,6 +116,7 @@ def figure(trace: SearchTrace | None, title: str, names: Sequence[str] = (), by:
         gap = " " if len(axis.name) < 16 else "\n"
         above.set_title(f"{axis.name}:{gap}{left} of {size}", fontsize=7.5, pad=3)
         above.set_xticklabels([])
+        below.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
         if column == 0:
             above.set_ylabel("importance", fontsize=8)
             below.set_ylabel("sparsity", fontsize=8)

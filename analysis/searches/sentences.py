@@ -13,8 +13,9 @@ from ofb_ray.results.records import Record
 
 
 def title_of(trial: Trial) -> str:
-    """Name a trial: `#7 (budget 0.25)`."""
-    return f"#{trial.name} (budget {trial.budget})"
+    """Name a trial: `#7 (budget 0.25)`; in a chain `#7 (budget 0.25 from 0.5)`."""
+    above = trial.record.above if trial.record else ""
+    return f"#{trial.name} (budget {trial.budget}{' from ' * bool(above)}{above})"
 
 
 def share(subnet: Subnet, name: str) -> float:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ofb_ray.config import Budget
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import RECORD_FILE
 
@@ -90,6 +91,12 @@ class Record(BaseModel):
     )
     environment: dict[str, Any] = Field({}, description="Versions, device, threads, git commit and numbers of images.")
     finished: str = Field("", description="Time of the end, ISO 8601 in UTC.")
+
+    @property
+    def above(self) -> str:
+        """The label of the budget whose network the search started from; empty: the dense network."""
+        above = (self.spec.get("chain") or {}).get("above")
+        return Budget.model_validate(above[-1]).label if above else ""
 
     @property
     def outcome(self) -> Outcome:

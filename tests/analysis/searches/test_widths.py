@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from analysis.searches import widths
-from analysis.searches.sentences import kept
+from analysis.searches.sentences import kept, title_of
 from analysis.trials.read import read
+from analysis.trials.trial import Trial
 from tests.analysis.factory import record, searched, text_of, write
 
 
@@ -103,3 +104,12 @@ def test_with_several_seeds_the_widths_are_those_behind_the_means(tmp_path: Path
     assert len(widths.subnets(results)[0]) == 4
     one = read([write(tmp_path / "one", [trials[0], trials[2]])])
     assert widths.chosen(one) == ("subnets on the front", [one.trials[0]])
+
+
+def test_a_trial_of_a_chain_is_named_with_the_budget_that_it_comes_from() -> None:
+    made = searched()
+    alone = Trial(Path(), 7, "finished", made, budget="0.5")
+    assert title_of(alone) == "#7 (budget 0.5)"
+    chain = {"chain": {"above": [{"macs_ratio": 0.75}, {"macs_ratio": 0.6}], "epochs": 2}}
+    link = Trial(Path(), 7, "finished", made.model_copy(update={"spec": made.spec | chain}), budget="0.5")
+    assert title_of(link) == "#7 (budget 0.5 from 0.6)"
