@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from ofb_ray.commands import completion, preview, sweeps, version
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
+from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import read_record
-from ofb_ray.results.store import fetched, is_uri, readable
+from ofb_ray.results.store import fetched, readable
 
 if TYPE_CHECKING:
     from ofb_ray.results.facts import TrialFacts

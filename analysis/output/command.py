@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ofb_ray.errors import InputError
-from ofb_ray.results.store import is_uri, readable
+from ofb_ray.results.locations import is_uri
+from ofb_ray.results.store import readable
 
 
 def answer(make: Callable[[], str]) -> int:

@@ -9,8 +9,9 @@ from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.files import ANALYSIS_FOLDER
+from ofb_ray.results.locations import is_uri, join, parent
 from ofb_ray.results.outage import explain
-from ofb_ray.results.store import Remote, is_uri, join, parent
+from ofb_ray.results.store import Remote
 
 
 def default_out(folders: Sequence[str | Path], results: Results) -> str | Path:

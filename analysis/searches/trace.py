@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from analysis.trials.trial import Trial
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import TRACE_FILE
-from ofb_ray.results.store import fetched, is_uri, join, readable
+from ofb_ray.results.locations import is_uri, join
+from ofb_ray.results.store import fetched, readable
 
 FORMAT = 1
 _CUT, _UNIT_SCALE, _GATE_SCALE = 255, 254, 127

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofb_ray.errors import InputError
-from ofb_ray.results.store import is_uri
+from ofb_ray.results.locations import is_uri
 
 if TYPE_CHECKING:
     from ofb_ray.results.records import Record

@@ -22,8 +22,9 @@ from ofb_ray.export.network import Arch, build, input_size_of
 from ofb_ray.export.timing import BACKENDS, Backend, Clock, Times, onnx_provider
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import LATENCY_FILE, RECORD_FILE, trial_folders
+from ofb_ray.results.locations import is_uri, join
 from ofb_ray.results.records import Record, read_record
-from ofb_ray.results.store import Remote, is_uri, join, readable
+from ofb_ray.results.store import Remote, readable
 
 FORMAT = 1
 DENSE, SUBNET = "dense", "subnet"

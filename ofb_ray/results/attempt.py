@@ -121,6 +121,7 @@ class RemoteAttempt(Attempt):
 
     def discard(self, name: str) -> None:
         """Remove a file of the trial here and in the store."""
+        self._check_fence()
         patiently(lambda: self._remote.delete(f"{self._trial}/{name}"), self.note)
         self._sent.pop(f"{self._trial}/{name}", None)
         super().discard(name)
@@ -131,10 +132,14 @@ class RemoteAttempt(Attempt):
         Raises:
             SupersededError: see there.
         """
+        if self._dense_lease.lost.is_set():
+            self._holds_dense = False  # another node trains it, too: equal seeds, equal networks
         done = (self._results / self._dense / DENSE_FILE).exists()
-        if time.monotonic() < self._next and not now and not (done and self._holds_dense):
-            return
+        idle = time.monotonic() < self._next and not now and not (done and self._holds_dense)
         try:
+            self._check_fence(ask=True)
+            if idle:
+                return
             self._send()
             if done and self._holds_dense:
                 self._remote.delete(f"{self._dense}/{STATE_FILE}")
@@ -203,21 +208,26 @@ class RemoteAttempt(Attempt):
         if self._above and not (self._results / self._above / STATE_FILE).exists():
             self._remote.download(self._results, sorted(self._remote.list(self._above)))
 
-    def _check_fence(self) -> None:
-        if self._lease.lost.is_set() or not self._lease.mine():
+    def _check_fence(self, ask: bool = False) -> None:
+        """Write no more once another attempt has the trial: its lease's thread tells, `ask` asks the store itself.
+
+        Raises:
+            SupersededError: see there.
+        """
+        if self._lease.lost.is_set() or (ask and not self._lease.mine()):
             raise SupersededError(f"another attempt has taken trial {self._trial}")
 
     def _send(self) -> None:
-        self._check_fence()
+        self._check_fence(ask=True)
         for name in sorted(self._files(), key=_order):
             path = self._results / name
-            if path.name == RECORD_FILE:  # weights before it may have taken minutes; a record never changes
-                self._check_fence()
-                if self._remote.exists(name):
-                    continue
             with contextlib.suppress(FileNotFoundError):
                 stat = path.stat()
                 if self._sent.get(name) != (stat.st_mtime_ns, stat.st_size):
+                    # What was written before may have taken minutes.
+                    self._check_fence(ask=path.name == RECORD_FILE)
+                    if path.name == RECORD_FILE and self._remote.exists(name):
+                        continue  # a record never changes
                     self._remote.upload(self._results, [name])
                     self._sent[name] = (stat.st_mtime_ns, stat.st_size)
 

@@ -79,6 +79,8 @@ class SweepResults:
 
     def _send(self, *names: str) -> None:
         if self.remote is not None:
+            if self.lost:
+                raise OSError("another driver has taken this sweep")
             remote = self.remote
             patiently(lambda: remote.upload(self.folder, names), self.note)
 

@@ -23,7 +23,8 @@ from ofb_ray.results.files import (
     TRIAL_FILE,
     trial_folders,
 )
-from ofb_ray.results.store import is_uri, join, local_copy, read_store_index
+from ofb_ray.results.locations import is_uri, join, local_copy
+from ofb_ray.results.store import read_store_index
 
 # What may change between two launches of one sweep: it decides no trial's numbers, nor which trial has which number.
 NEUTRAL = ("question", "trials", "warm_start", "resources", "failure", "storage", "loggers", "promote")
@@ -31,7 +32,7 @@ GROWING = ("budgets", "seeds")  # lists that may grow by --extend
 # What may lie there before a sweep begins: the lock of a driver that was killed while it waited for Ray, a preview, and
 # the dense network and calibration that the preview has made.
 EARLY = {DRIVER_LOCK, DRIVER_LEASE, INDEX_FILE, PREVIEW_FOLDER, SHARED_FOLDER}
-Versions = dict[str, tuple[float, ...]]
+Versions = dict[str, tuple[float | str, ...]]
 
 
 def results_uri(spec: SweepSpec) -> str | None:

@@ -1,4 +1,8 @@
-"""Lock things in an object store, which has no locks, by files that their holders keep renewing."""
+"""Lock things in an object store, which has no locks, by files that their holders keep renewing.
+
+Every write of a lease is conditional on the version of the file that its writer has read: of several that take it,
+whether nobody has it, its holder is gone or it was given back, exactly one does.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,18 @@ import uuid
 from collections.abc import Callable
 
 from ofb_ray.results.files import LeaseFile
+from ofb_ray.results.objects import Version
 from ofb_ray.results.store import Remote
 
 LEASE_VARIABLE = "OFB_RAY_LEASE_SECONDS"
-# Longer than any writer takes from its last look to the end of its write; who wrote last has the lease after that.
-_SETTLE_SECONDS = 1.0
+_FREE = LeaseFile(id="")
 
 
 class Lease:
     """Hold a file in the store that only one process may hold, by renewing it.
 
     A holder that died stops renewing. Whoever wants the lease watches it for `seconds`; unchanged, it is free. Clocks
-    are not compared. Two that take it in one moment are told apart by reading it again after a second.
+    are not compared.
 
     Args:
         remote: the store.
@@ -35,16 +39,13 @@ class Lease:
         self._seconds = float(os.environ.get(LEASE_VARIABLE, "60")) if seconds is None else seconds
         self._me = LeaseFile(id=uuid.uuid4().hex, host=socket.gethostname(), pid=os.getpid())
         self._beat = 0
+        self._version: Version | None = None  # of the file as this process has written it
         self._stop, self.lost = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def holder(self) -> LeaseFile | None:
         """Return who has it, as its file says, whether alive or not."""
-        data = self._remote.read(self._name)
-        try:
-            return LeaseFile.model_validate_json(data) if data else None
-        except ValueError:
-            return None
+        return self._look()[0]
 
     def acquire(self, alive: Callable[[LeaseFile], None] | None = None) -> bool:
         """Take the lease, after watching its holder for as long as it may be silent; False: the holder is alive.
@@ -52,59 +53,77 @@ class Lease:
         Args:
             alive: called once where there is a holder that has to be watched.
         """
-        seen, end, told = self.holder(), time.monotonic() + self._seconds, False
-        while seen is not None and not _dead(seen) and time.monotonic() < end:
+        (seen, version), end, told = self._look(), time.monotonic() + self._seconds, False
+        while seen is not None and seen.id != self._me.id and not _dead(seen) and time.monotonic() < end:
             if alive is not None and not told:
                 alive(seen)
                 told = True
             time.sleep(min(1.0, self._seconds / 10))
-            now = self.holder()
+            now, version = self._look()
             if now is not None and now != seen:
                 return False
             seen = now
-        if self.holder() != seen:  # somebody else took it since the last look
-            return False
-        self.take()
-        if seen is not None or told:
-            time.sleep(min(_SETTLE_SECONDS, self._seconds / 2))
-            if not self.mine():
-                self.release(leave=True)
-                return False
-        return True
+        return self._try(version)
 
     def take(self) -> None:
-        """Write it, whoever had it, and keep renewing it until `release`."""
-        self._write()
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-        self._thread.start()
+        """Take it from whoever has it."""
+        while not self._try(self._look()[1]):
+            pass
 
     def mine(self) -> bool:
         """Whether the store still says that this process has it."""
         holder = self.holder()
         return holder is not None and holder.id == self._me.id
 
-    def release(self, leave: bool = False) -> None:
-        """Stop renewing; the file goes, unless it is someone else's or is to stay."""
+    def release(self) -> None:
+        """Stop renewing, and leave the file to the next one, unless it is someone else's already."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
         with contextlib.suppress(OSError):
-            if not leave and not self.lost.is_set() and self.mine():
-                self._remote.delete(self._name)
+            if self._version is not None and not self.lost.is_set():
+                self._remote.replace(self._name, _FREE.model_dump_json().encode(), self._version)
 
-    def _write(self) -> None:
+    def _look(self) -> tuple[LeaseFile | None, Version | None]:
+        """Read who has the lease, None where nobody does, and the version of its file, None where there is none."""
+        found = self._remote.read_version(self._name)
+        if found is None:
+            return None, None
+        data, version = found
+        try:
+            holder = LeaseFile.model_validate_json(data)
+        except ValueError:
+            return None, version
+        return (holder if holder.id else None), version
+
+    def _try(self, version: Version | None) -> bool:
+        """Write it if the file still has this version, and keep renewing it until `release`."""
+        if not self._write(version):
+            return False
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread.start()
+        return True
+
+    def _write(self, version: Version | None) -> bool:
         self._beat += 1
         renewed = self._me.model_copy(update={"beat": self._beat, "time": time.time()})
-        self._remote.write(self._name, renewed.model_dump_json().encode())
+        written = self._remote.replace(self._name, renewed.model_dump_json().encode(), version)
+        if written is None:
+            holder, now = self._look()
+            if holder is None or holder != renewed:
+                return False
+            written = now  # it did arrive, though its answer was lost and a second try refused
+        self._version = written
+        return True
 
     def _renew(self) -> None:
         while not self._stop.wait(self._seconds / 4):
             try:
-                if not self.mine():
+                holder, version = self._look()
+                if holder is None or holder.id != self._me.id or not self._write(version):
                     self.lost.set()
                     return
-                self._write()
             except OSError:
                 continue  # an outage: the next beat tells
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,20 +15,22 @@ def explain(error: OSError) -> str:
     """Explain a store's error in one line, with a remedy."""
     text = first_line(error)
     for sign, meaning in _MEANINGS.items():
-        if sign in text:
+        if sign in str(error):
             return f"{meaning} ({text})"
     return text
 
 
 _MEANINGS = {
-    "ACCESS_DENIED": "the credentials may not do this: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
-    "INVALID_ACCESS_KEY_ID": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "SIGNATURE": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    "HTTP response code 403": "the credentials are refused: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
-    "HTTP response code 401": "the credentials are refused: check them",
-    "NETWORK_CONNECTION": "the store cannot be reached: check AWS_ENDPOINT_URL and the network",
-    "NO_SUCH_BUCKET": "there is no such bucket: make it, or correct the name",
-    "Could not resolve": "the store cannot be reached: check its name and the network",
+    # Where no keys are set, the clients ask the machine for its role at this address.
+    "computeMetadata": "there are no credentials: set GOOGLE_APPLICATION_CREDENTIALS, or give the machine a role",
+    "169.254.169.254": "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give a role",
+    "AccessDenied": "the credentials may not do this: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
+    "InvalidAccessKeyId": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "SignatureDoesNotMatch": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "403 Forbidden": "the credentials are refused: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the role",
+    "401 Unauthorized": "the credentials are refused: check them",
+    "NoSuchBucket": "there is no such bucket: make it, or correct the name",
+    "error sending request": "the store cannot be reached: check its name, AWS_ENDPOINT_URL and the network",
 }
 
 
@@ -52,3 +55,28 @@ def patiently(action: Callable[[], T], note: Callable[[str], None], seconds: flo
             note(f"the store does not answer, next try in {pause:.0f} s: {explain(error)}")
             time.sleep(pause)
             pause = min(2 * pause, 30.0)
+
+
+def within(seconds: float, action: Callable[[], T]) -> T:
+    """Do something that may hang, in a thread that is left behind if it does; signals reach the caller meanwhile.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    outcome: list[tuple[T | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((action(), None))
+        except BaseException as error:  # the caller's to judge
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, name="first-contact", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer in {seconds:.0f} s: check the store's name, its endpoint and the network")
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]

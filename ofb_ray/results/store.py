@@ -1,75 +1,35 @@
-"""Read and write results in an object store: a URI beside its local copy.
+"""Keep results in an object store: a URI beside its local copy.
 
-A location is a folder (local or NFS) or a URI of a filesystem that pyarrow, and so Ray, knows: `s3://bucket/path`,
-`gs://bucket/path`, `file:///path`. Everything else in ofb_ray works on folders. A URI is therefore worked on through
-a local copy: what is small (specs, the study, records) is copied, what is large stays where it is.
+A location is a folder (local or NFS) or a URI: `s3://bucket/path`, `gs://bucket/path`, `file:///path`. Everything else
+in ofb_ray works on folders. A URI is therefore worked on through a local copy: what is small (specs, the study,
+records) is copied, what is large stays where it is.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
-import shutil
-import threading
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
 
 from ofb_ray.errors import InputError
 from ofb_ray.results.atomic import write_atomic
+from ofb_ray.results.clients import open_objects
 from ofb_ray.results.files import ANALYSIS_FOLDER, INDEX_FILE, LOGGER_FOLDER, SHARED_FOLDER
-from ofb_ray.results.outage import explain, first_line
+from ofb_ray.results.locations import is_uri, local_copy
+from ofb_ray.results.objects import Stored, Version
+from ofb_ray.results.outage import explain, within
 
-CACHE_VARIABLE = "OFB_RAY_CACHE"
+# A store that has not answered once for so long cannot be reached.
+CONTACT_SECONDS = 20.0
 # What readers and drivers need of a trial; weights and checkpoints stay in the store.
 _SMALL = (".json", ".yaml", ".journal")
 _LARGE_FOLDERS = (SHARED_FOLDER, LOGGER_FOLDER, ANALYSIS_FOLDER)
-_CHUNK = 16 << 20
-
-
-def is_uri(location: str) -> bool:
-    """Whether a location is a URI and not a path."""
-    return "://" in location
-
-
-def join(location: str, name: str) -> str:
-    """Return `location/name`; a URI's query (`?endpoint_override=...`) stays at the end."""
-    base, mark, query = location.partition("?")
-    base = base if base.endswith("://") else base.rstrip("/")
-    return f"{base}/{name}{mark}{query}"
-
-
-def parent(location: str | Path) -> str | Path:
-    """Return the location above."""
-    if not is_uri(str(location)):
-        return Path(location).parent
-    base, mark, query = str(location).partition("?")
-    return f"{base.rstrip('/').rpartition('/')[0]}{mark}{query}"
-
-
-def same(one: str | Path, other: str | Path) -> bool:
-    """Whether two locations are the same: slashes too many change nothing, and file:///x is the folder /x."""
-    return _plain(str(one)) == _plain(str(other))
-
-
-def _plain(location: str) -> str:
-    if not is_uri(location) or location.startswith("file://"):
-        return str(Path(location.removeprefix("file://")).expanduser().resolve())
-    base, mark, query = location.partition("?")
-    scheme, _, path = base.partition("://")
-    return f"{scheme}://{'/'.join(part for part in path.split('/') if part)}{mark}{query}"
-
-
-def local_copy(uri: str, purpose: str = "work") -> Path:
-    """Return the folder on this machine that stands for a URI: under `$OFB_RAY_CACHE`, else `~/.cache/ofb_ray`."""
-    root = Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "ofb_ray").expanduser()
-    name = uri.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return root / f"{name}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}" / purpose
+T = TypeVar("T")
 
 
 def readable(location: str | Path) -> Path:
@@ -107,45 +67,39 @@ def fetched(location: str | Path, names: Iterable[str]) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A file in the store: its size in bytes and when it was written."""
-
-    size: int
-    time: float
-
-
 class Remote:
     """The files under a URI, by their path relative to it.
 
+    The first request may take `CONTACT_SECONDS` and can be interrupted; later ones are tried again by the client.
+
     Raises:
-        InputError: no filesystem is known for the URI, or it cannot be reached.
+        InputError: no store is known for the URI.
     """
 
     def __init__(self, uri: str) -> None:
-        from pyarrow import fs
-
         self.uri = uri
-        try:
-            self._fs, self._root = fs.FileSystem.from_uri(uri)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{uri!r} cannot be opened ({first_line(error)}); known are s3://, gs:// and file://, or give a folder",
-                key="storage",
-            ) from None
+        self._objects = open_objects(uri)
+        self._met = False
 
     def check_writable(self) -> None:
-        """Write and remove a small file.
+        """Write a small file twice, the second time only if there is none, and remove it.
 
         Raises:
-            InputError: the store does not answer, or refuses.
+            InputError: the store does not answer, refuses, or writes what it must not.
         """
         name = f".probe-{uuid.uuid4().hex}"
         try:
             self.write(name, b"")
+            fenced = self.replace(name, b"again", None) is None
             self.delete(name)
         except OSError as error:
             raise InputError(f"cannot write to {self.uri}: {explain(error)}", key="storage") from None
+        if not fenced:
+            raise InputError(
+                f"{self.uri} does not honour conditional writes (If-None-Match), so two drivers could not be kept "
+                "apart: use a server that does, or a folder",
+                key="storage",
+            )
 
     def list(self, below: str = "") -> dict[str, Stored]:
         """List all files below a relative path, which need not exist.
@@ -153,72 +107,51 @@ class Remote:
         Raises:
             OSError: the store does not answer, or refuses.
         """
-        from pyarrow import fs
-
-        selector = fs.FileSelector(self._path(below), recursive=True, allow_not_found=True)
-        start = len(self._root.rstrip("/")) + 1
-        return {
-            info.path[start:]: Stored(info.size, info.mtime_ns / 1e9 if info.mtime_ns else 0.0)
-            for info in self._fs.get_file_info(selector)
-            if info.type == fs.FileType.File
-        }
+        return self._first(lambda: self._objects.list(below))
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        from pyarrow import fs
-
-        return bool(self._fs.get_file_info(self._path(name)).type == fs.FileType.File)
+        return self._first(lambda: self._objects.exists(name))
 
     def read(self, name: str) -> bytes | None:
         """Read the file, or return None where there is none."""
+        found = self.read_version(name)
+        return found[0] if found else None
+
+    def read_version(self, name: str) -> tuple[bytes, Version] | None:
+        """Read the file and what tells its version, or return None where there is none."""
         try:
-            with self._fs.open_input_stream(self._path(name)) as stream:
-                return bytes(stream.read())
+            return self._first(lambda: self._objects.read(name))
         except FileNotFoundError:
             return None
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file; a reader sees the old one or the new one."""
-        path = self._path(name)
-        if self._fs.type_name == "local":
-            write_atomic(Path(path), data)
-            return
-        with self._fs.open_output_stream(path) as stream:
-            stream.write(data)
+        self._first(lambda: self._objects.write(name, data))
+
+    def replace(self, name: str, data: bytes, version: Version | None) -> Version | None:
+        """Write a file if it still has this version, or if there is none where that is None.
+
+        Returns:
+            Its new version, None where somebody else was faster.
+        """
+        return self._first(lambda: self._objects.replace(name, data, version))
 
     def delete(self, name: str) -> None:
         """Remove a file if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.delete_file(self._path(name))
+        self._first(lambda: self._objects.delete(name))
 
     def upload(self, folder: Path, names: Iterable[str]) -> None:
         """Copy files of a local folder, in this order; one that is not there is passed over."""
         for name in names:
-            try:
-                source = (folder / name).open("rb")
-            except FileNotFoundError:
-                continue
-            with source:
-                if self._fs.type_name == "local":
-                    write_atomic(Path(self._path(name)), source.read())
-                    continue
-                with self._fs.open_output_stream(self._path(name)) as target:
-                    shutil.copyfileobj(source, target, _CHUNK)
+            if (folder / name).is_file():
+                self._first(lambda name=name: self._objects.upload(name, folder / name))  # type: ignore[misc]
 
     def download(self, folder: Path, names: Iterable[str]) -> None:
         """Copy files into a local folder, each atomically; one that is not there is passed over."""
         for name in names:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
-            try:
-                with self._fs.open_input_stream(self._path(name)) as source, temporary.open("wb") as file:
-                    shutil.copyfileobj(source, file, _CHUNK)
-                temporary.replace(target)
-            except FileNotFoundError:
-                pass
-            finally:
-                temporary.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self._first(lambda name=name: self._objects.download(name, folder / name))  # type: ignore[misc]
 
     def small(self) -> dict[str, Stored]:
         """List the small files.
@@ -237,12 +170,11 @@ class Remote:
         Raises:
             InputError: the store does not answer, or refuses.
         """
-        found = self.small()
+        found = {name: [stored.size, stored.time, stored.tag] for name, stored in self.small().items()}
         try:
             known = read_store_index(folder)
-            for name, stored in found.items():
-                if known.get(name) != [stored.size, stored.time] or not (folder / name).exists():
-                    self.download(folder, [name])
+            changed = [n for n, entry in found.items() if known.get(n) != entry or not (folder / n).exists()]
+            self.download(folder, changed)
         except OSError as error:
             raise InputError(f"cannot read {self.uri}: {explain(error)}", key="storage") from None
         for path in [path for path in folder.rglob("*") if path.is_file()]:
@@ -252,21 +184,28 @@ class Remote:
         for path in folder.iterdir():
             if path.is_dir() and path.name.isdigit() and not any(path.iterdir()):
                 path.rmdir()
-        index = {name: [stored.size, stored.time] for name, stored in found.items()}
-        write_atomic(folder / INDEX_FILE, json.dumps(index).encode())
+        write_atomic(folder / INDEX_FILE, json.dumps(found).encode())
 
-    def _path(self, name: str) -> str:
-        root = str(self._root).rstrip("/")
-        return f"{root}/{name}" if name else root
+    def _first(self, action: Callable[[], T]) -> T:
+        """Do it; as long as the store has not answered once, in bounded time."""
+        if self._met:
+            return action()
+        try:
+            result = within(CONTACT_SECONDS, action)
+        except FileNotFoundError:
+            self._met = True
+            raise
+        self._met = True
+        return result
 
 
-def read_store_index(folder: Path) -> dict[str, list[float]]:
-    """Read what the store held when its local copy was made: size in bytes and time of each small file, by its path.
+def read_store_index(folder: Path) -> dict[str, list[float | str]]:
+    """Read what the store held when its local copy was made: size, time and tag of each small file, by its path.
 
     Empty where the folder is no copy, or its index is torn.
     """
     try:
-        found: dict[str, list[float]] = json.loads((folder / INDEX_FILE).read_bytes())
+        found: dict[str, list[float | str]] = json.loads((folder / INDEX_FILE).read_bytes())
     except (OSError, ValueError):
         return {}
     return found

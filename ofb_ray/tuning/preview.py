@@ -18,8 +18,8 @@ from ofb_ray.errors import InputError, TrialFailed
 from ofb_ray.results.cells import cell_label, plain_cell
 from ofb_ray.results.files import PREVIEW_FOLDER, SHARED_FOLDER, TrialFile, trial_folder
 from ofb_ray.results.folder import check_same_sweep, driver_lock, results_folder, write_sweep
+from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import Record
-from ofb_ray.results.store import is_uri
 from ofb_ray.trial.plan import UNTRAINED_SHARES, reachable
 from ofb_ray.trial.run import run_trial
 

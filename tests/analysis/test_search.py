@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from analysis import search
 from ofb_ray.results.files import trial_folder
+from ofb_ray.results.locations import CACHE_VARIABLE
 from ofb_ray.results.records import Record
-from ofb_ray.results.store import CACHE_VARIABLE, Remote
+from ofb_ray.results.store import Remote
 from tests.analysis.factory import failed, record, searched, write, write_open, write_trace
 
 

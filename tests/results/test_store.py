@@ -16,10 +16,13 @@ import pytest
 from analysis.trials.read import read
 from ofb_ray.cli import main
 from ofb_ray.errors import InputError
+from ofb_ray.results import store as store_module
 from ofb_ray.results.attempt import attempt
 from ofb_ray.results.folder import check_same_sweep, write_sweep
 from ofb_ray.results.lease import LEASE_VARIABLE, Lease
-from ofb_ray.results.store import CACHE_VARIABLE, Remote, is_uri, join, parent, readable, same
+from ofb_ray.results.locations import CACHE_VARIABLE, is_uri, join, parent, same
+from ofb_ray.results.objects import FolderObjects, Version
+from ofb_ray.results.store import Remote, readable
 from ofb_ray.tuning.execute import execute
 from ofb_ray.tuning.prepare import prepare
 from tests.results.store import BUCKET, client, server
@@ -90,21 +93,57 @@ def test_a_lease_is_for_one_until_it_falls_silent(remote: str) -> None:
     assert other.holder() is None
 
 
-def test_of_three_at_once_exactly_one_gets_the_lease_of_a_holder_that_is_gone(remote: str) -> None:
-    """Where nobody has held it, all three would get it: there `acquire` does not look a second time."""
-    place = Remote(remote)
-    place.write("lease.json", b'{"host": "gone", "pid": 1}')
-    leases = [Lease(place, "lease.json", seconds=2) for _ in range(3)]
+@pytest.mark.parametrize("kind", ["s3", "file"])
+@pytest.mark.parametrize("before", ["", "{}", '{"id": "x", "host": "gone", "pid": 1}'])
+def test_of_five_at_once_exactly_one_gets_the_lease(remote: str, tmp_path: Path, kind: str, before: str) -> None:
+    """Of a lease that nobody has had, one that was given back, and one whose holder is gone."""
+    uri = remote if kind == "s3" else f"file://{tmp_path}/place"
+    place = Remote(uri)
+    if before:
+        place.write("lease.json", before.encode())
+    leases = [Lease(Remote(uri), "lease.json", seconds=1) for _ in range(5)]
     got: list[bool] = []
     threads = [threading.Thread(target=lambda lease=lease: got.append(lease.acquire())) for lease in leases]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(got) == [False, False, True]
+    assert sorted(got) == [False, False, False, False, True]
     assert [lease.mine() for lease in leases].count(True) == 1
     for lease in leases:
         lease.release()
+    assert leases[0].acquire()
+    leases[0].release()
+
+
+def test_who_loses_a_lease_hears_of_it(remote: str) -> None:
+    place = Remote(remote)
+    first, second = Lease(place, "lease.json", seconds=0.4), Lease(place, "lease.json", seconds=0.4)
+    assert first.acquire()
+    second.take()
+    assert first.lost.wait(5)
+    first.release()
+    assert second.mine()
+    second.release()
+
+
+def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(self: FolderObjects, name: str, data: bytes, version: Version | None) -> Version:
+        self.write(name, data)
+        return {"e_tag": "any"}
+
+    monkeypatch.setattr(FolderObjects, "replace", replace)
+    with pytest.raises(InputError, match="does not honour conditional writes"):
+        Remote(f"file://{tmp_path}/place").check_writable()
+    assert not any((tmp_path / "place").iterdir())
+
+
+def test_a_store_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first request that hangs, as one does whose packets are dropped."""
+    monkeypatch.setattr(store_module, "CONTACT_SECONDS", 0.2)
+    monkeypatch.setattr(FolderObjects, "list", lambda self, below: threading.Event().wait(20))
+    with pytest.raises(InputError, match=r"no answer in 0 s: check the store's name"):
+        Remote(f"file://{tmp_path}/place").small()
 
 
 @pytest.mark.slow
@@ -143,7 +182,7 @@ def test_a_driver_killed_on_one_machine_is_continued_on_another(
     for number in range(6):
         assert epochs(tmp_path, number) == {0, 1, 2, 3}
     assert {json.loads(line)["op_code"] for line in (place.read("study.journal") or b"").splitlines()}
-    assert place.read("driver.json") is None
+    assert Lease(place, "driver.json").holder() is None
     assert_analysis(remote, elsewhere)
 
 
@@ -192,7 +231,7 @@ def refused(tmp_path: Path, uri: str, capsys: pytest.CaptureFixture[str]) -> str
         (
             "s3://bucket/x",
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
-            "cannot be reached: check AWS_ENDPOINT",
+            "cannot be reached: check its name, AWS_ENDPOINT_URL",
         ),
         ("s3://no-such-bucket/x", {}, "there is no such bucket: make it"),
         ("ftp://host/x", {}, "known are s3://, gs:// and file://"),
@@ -224,8 +263,7 @@ def test_wrong_credentials_are_refused_in_one_line(
                 Remote(f"s3://{BUCKET}/x").check_writable()
                 continue
             assert "check AWS_ACCESS_KEY_ID" in refused(tmp_path, f"s3://{BUCKET}/x", capsys)
-        listed = client("s3", store).list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        assert all(entry["Key"].endswith("/") for entry in listed)  # nothing but the folder of the probe
+        assert "Contents" not in client("s3", store).list_objects_v2(Bucket=BUCKET)
 
 
 def test_a_uri_that_holds_nothing_leaves_nothing_here_and_is_told_as_it_was_given(

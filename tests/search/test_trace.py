@@ -14,8 +14,9 @@ from ofb_ray.config import SearchSpec
 from ofb_ray.method.bimask import BiMask
 from ofb_ray.results.attempt import attempt
 from ofb_ray.results.files import STATE_FILE, TRACE_FILE, trial_folder
+from ofb_ray.results.locations import CACHE_VARIABLE, local_copy
 from ofb_ray.results.records import read_record
-from ofb_ray.results.store import CACHE_VARIABLE, Remote, local_copy
+from ofb_ray.results.store import Remote
 from ofb_ray.search.optim import make_search_optimizer
 from ofb_ray.search.pruning import prune
 from ofb_ray.search.supernet import Supernet

@@ -16,8 +16,8 @@ from ofb_ray.results.cells import params_label
 from ofb_ray.results.facts import TrialFacts
 from ofb_ray.results.files import LOG_FILE, RECORD_FILE, TrialFile
 from ofb_ray.results.folder import results_folder
+from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import Record
-from ofb_ray.results.store import is_uri
 from ofb_ray.tuning.console.live import describe_outcome, duration
 
 

@@ -13,8 +13,9 @@ from ofb_ray.errors import InputError
 from ofb_ray.results.cells import cell_label
 from ofb_ray.results.files import TrialFile, trial_folders
 from ofb_ray.results.folder import results_uri
+from ofb_ray.results.locations import same
 from ofb_ray.results.records import read_record
-from ofb_ray.results.store import readable, same
+from ofb_ray.results.store import readable
 from ofb_ray.tuning.optuna.ends import end_of
 from ofb_ray.tuning.optuna.journal import FROM, frozen
 from ofb_ray.tuning.optuna.metrics import objective_values

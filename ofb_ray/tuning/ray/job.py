@@ -8,7 +8,7 @@ from pathlib import Path
 from ofb_ray.config import GateSpec, Json
 from ofb_ray.config.modules import importable_folders
 from ofb_ray.results.files import TrialFile, trial_folder
-from ofb_ray.results.store import local_copy
+from ofb_ray.results.locations import local_copy
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from ofb_ray.results.files import (
     trial_folder,
     trial_folders,
 )
-from ofb_ray.results.store import CACHE_VARIABLE, local_copy
+from ofb_ray.results.locations import CACHE_VARIABLE, local_copy
 from ofb_ray.train.team import Team
 from ofb_ray.trial.run import run_trial
 from ofb_ray.tuning.lifecycle.early_stop import EarlyStop, EpochFacts, decide, decisions, early_stop

@@ -12,8 +12,8 @@ from ofb_ray.results import folder
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import JOURNAL_FILE, TRIAL_FILE, trial_folder
 from ofb_ray.results.index import TrialIndex
+from ofb_ray.results.locations import CACHE_VARIABLE
 from ofb_ray.results.records import Network
-from ofb_ray.results.store import CACHE_VARIABLE
 from ofb_ray.tuning.optuna.warm_start import warm_folders
 from tests.tuning.optuna.studies import FAILED, close, finish, issue, open_sweep, run_all, sweep, trial_json
 
