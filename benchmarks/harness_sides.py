@@ -78,8 +78,12 @@ def ofb_ray(folder: Path, trials: int, sampler: str, reuse: bool) -> dict[str, A
         function = "benchmarks.harness_trial:run_trial"
         assert not execute(prepare(folder / "harness.yaml", storage=str(folder), function=function)).interrupted
         took = time.perf_counter() - start
+        start = time.perf_counter()
+        launch = prepare(folder / "harness.yaml", storage=str(folder), function=function)
+        Suggestions.open(launch.index)
+        resume = time.perf_counter() - start
     records = len(list((folder / "harness").glob("*/record.json")))
-    return {"seconds": took, "finished": records, **_calls(started, suggested[:trials])}
+    return {"seconds": took, "resume": resume, "finished": records, **_calls(started, suggested[:trials])}
 
 
 def plain_tune(folder: str, trials: int, sampler: str, reuse: bool) -> dict[str, Any]:
@@ -145,7 +149,11 @@ def digits(folder: Path, settings: list[str]) -> dict[str, Any]:
 
 
 def _calls(started: Calls, suggested: Calls) -> dict[str, Any]:
-    return {"ray_start": started[0][1], "suggestions": [seconds for _, seconds in suggested]}
+    tenth, begins = max(1, len(suggested) // 10), [begin for begin, _ in suggested]
+    # Seconds a trial in the first, the middle and the last tenth.
+    places = (0, (len(begins) - tenth) // 2, len(begins) - tenth - 1)
+    pace = [(begins[place + tenth] - begins[place]) / tenth for place in places] if len(begins) > tenth else []
+    return {"ray_start": started[0][1], "pace": pace, "suggestions": [seconds for _, seconds in suggested]}
 
 
 @contextlib.contextmanager

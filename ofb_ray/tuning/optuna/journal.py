@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.config.space import collect, suggestion_order
@@ -81,8 +84,38 @@ def _study(path: Path, spec: SweepSpec) -> optuna.Study:
     )
 
 
+def begin_trial(study: optuna.Study, fixed: Json, attributes: Json) -> tuple[int, int]:
+    """Begin a trial with some values fixed; return Optuna's number and its key in the storage.
+
+    Study.enqueue_trial and Study.ask do the same, but ask looks for the waiting trial among all that there are.
+    """
+    study._thread_local.cached_all_trials = None
+    template = optuna.create_trial(
+        state=TrialState.RUNNING, system_attrs={"fixed_params": fixed}, user_attrs=attributes
+    )
+    key = study._storage.create_new_trial(study._study_id, template_trial=template)
+    return study._storage.get_trial_number_from_id(key), key
+
+
+class _Journal(JournalFileBackend):
+    """A journal that waits neither for the disk nor for a lock.
+
+    The driver's lock keeps others out, and after a power cut the study is derived from the trial folders, which did
+    wait for the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs)
+        with self._path.open("ab") as file:
+            file.write(lines.encode())
+
+
 def _storage(path: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(path)))
+    return JournalStorage(_Journal(path))
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -103,6 +136,8 @@ def rebuild(results: Path, spec: SweepSpec, trials: Sequence[FrozenTrial]) -> op
     fresh = path.with_name(f"{JOURNAL_FILE}.new")
     fresh.unlink(missing_ok=True)
     _study(fresh, spec).add_trials(trials)
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
     fresh.replace(path)
     return _study(path, spec)
 

@@ -33,7 +33,7 @@ from ofb_ray.tuning.lifecycle.chains import Chains
 from ofb_ray.tuning.optuna.distributions import CELL, as_choice, labels
 from ofb_ray.tuning.optuna.ends import RUNNING, End, end_in_study, tells_chains
 from ofb_ray.tuning.optuna.given import Given
-from ofb_ray.tuning.optuna.journal import FOLLOWS, FROM, NUMBER, PLACE, agrees, derive, open_study, rebuild
+from ofb_ray.tuning.optuna.journal import FOLLOWS, FROM, NUMBER, PLACE, agrees, begin_trial, derive, open_study, rebuild
 from ofb_ray.tuning.optuna.samplers import make_sampler
 from ofb_ray.tuning.optuna.warm_start import warm_trials
 
@@ -106,7 +106,7 @@ class Suggestions:
         if study is None or not agrees(study, index, {trial.user_attrs[FROM] for trial in warm}, end):
             study = rebuild(index.results, spec, derive(index, end, warm))
         while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            study.ask()  # enqueued by a driver that was killed before it asked
+            study.ask()  # enqueued by the driver of an earlier version
         trials: dict[int, StudyTrial] = {}
         for trial in study.get_trials(deepcopy=False):
             if NUMBER in trial.user_attrs:
@@ -168,10 +168,7 @@ class Suggestions:
         attributes = {NUMBER: number, PLACE: plain_cell(cell.values)}
         if above is not None:
             attributes[FOLLOWS] = above.trial
-        self.study.enqueue_trial(fixed, user_attrs=attributes)
-        self.study.sampler = RandomSampler(seed=0)  # `_suggest` puts the trial's own in place
-        trial = self.study.ask()
-        self._trials[number] = StudyTrial(trial.number, trial._trial_id, cell.key)
+        self._trials[number] = StudyTrial(*begin_trial(self.study, fixed, attributes), cell.key)
         return self._suggest(number)
 
     def close(self, number: int, outcome: Outcome | None) -> None:
