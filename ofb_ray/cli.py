@@ -14,10 +14,11 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ofb_ray.commands import completion, preview, sweeps, version
-from ofb_ray.errors import InputError, Interrupted
+from ofb_ray.errors import InputError, Interrupted, one_line
+from ofb_ray.inputs import user_path
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
 from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import read_record
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Commands = argparse._SubParsersAction  # argparse has no public name for what holds its subcommands
 BACKENDS = ("torch", "compile", "onnxruntime")
+_MOST, _MOST_SECONDS = 65_536, 86_400  # of a batch or threads; a day
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,8 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Say what is wrong with a command line in one line, as with any other input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{one_line(f'{self.prog}: error: {message}; see {self.prog} --help')}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="ofb-ray", description="Compress Vision Transformers to a compute budget, swept by Ray Tune and Optuna."
     )
     parser.add_argument("--version", action=version.Version)
@@ -130,14 +139,14 @@ def _latency_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _duration(text: str) -> float:
-    if not (value := float(text)) > 0:
-        raise argparse.ArgumentTypeError("above 0")
+    if not 0 < (value := float(text)) <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"above 0, at most {_MOST_SECONDS}")
     return value
 
 
 def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
+    if not 1 <= (value := int(text)) <= _MOST:
+        raise argparse.ArgumentTypeError(f"at least 1, at most {_MOST}")
     return value
 
 
@@ -208,7 +217,7 @@ def _trial(arguments: argparse.Namespace) -> int:
     if arguments.record:
         from ofb_ray.rerun import rerun
 
-        return rerun(arguments.record, Path(arguments.out) if arguments.out else None)
+        return rerun(arguments.record, user_path(arguments.out, "--out") if arguments.out else None)
     from ofb_ray.config.load import load_with_origins
 
     spec, origins = load_with_origins(arguments.file, arguments.set)
@@ -220,7 +229,7 @@ def _trial(arguments: argparse.Namespace) -> int:
     cell = spec.cells[0]
     plan_cells(spec, origins, [cell])  # bad input is refused before a folder is made
     trial = spec.trial(cell, {})
-    out = Path(arguments.out) if arguments.out else Path(spec.storage) / f"{spec.name}-trial"
+    out = user_path(arguments.out, "--out") if arguments.out else Path(spec.storage) / f"{spec.name}-trial"
     report.check_trial_folder(out, trial)
     start = time.monotonic()
     team = local_team(spec.resources.workers, trial, out, spec.name)
@@ -244,6 +253,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    user_path(arguments.to, "--to")
     folder = fetched(arguments.trial, (RECORD_FILE, ARCH_FILE, WEIGHTS_FILE, LATENCY_FILE))
     record = read_record(folder) if folder.is_dir() else None
     if record is None or record.status != "finished":

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
+
+LINE = 300
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ufeff\u061c\u200b\u200e\u200f\u2060-\u2064\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Make the characters visible that would move a terminal's cursor, end a line or turn its direction."""
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in "\n\t" else _escape(found[0]), text)
+
+
+def one_line(text: str, most: int = LINE) -> str:
+    """Write a text as one printable line of at most so many characters, its end kept: there the remedy stands."""
+    line = " ".join(printable(text).split())
+    if len(line) <= most:
+        return line
+    head = most // 2
+    return f"{line[:head]} ... {line[head + 5 - most :]}"
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 class InputError(Exception):
-    """Bad input: printed as one line, exit code 2, nothing created.
+    """Bad input: printed as one line of at most `LINE` characters, exit code 2, nothing created.
 
     Args:
         message: what is wrong and what is allowed.
@@ -18,8 +42,15 @@ class InputError(Exception):
     def __init__(self, message: str, *, file: str | None = None, line: int | None = None, key: str | None = None):
         place = ":".join(str(part) for part in (file, line) if part is not None)
         head = ": ".join(part for part in (place, key) if part)
-        super().__init__(f"{head}: {message}" if head else message)
+        # The place comes first and is kept, as far as it is no novel itself.
+        head = one_line(head, LINE // 2)
+        room = LINE - len(head) - 12  # `ofb-ray: ` stands before it
+        super().__init__(f"{head}: {one_line(message, room)}" if head else one_line(message, room))
         self.message, self.file, self.line, self.key = message, file, line, key
+
+
+class BrokenFileError(InputError, ValueError):
+    """A file of ours that is torn, of another kind, or not a plain file."""
 
 
 class Interrupted(Exception):

@@ -22,6 +22,7 @@ from ofb_ray.tuning.console import report
 # What decides the bits on a CPU, beside the spec.
 _BITS = ("torch", "timm", "numpy", "device", "device_name", "threads", "workers")
 _SHOWN = 8
+_MOST = 1024
 
 
 def rerun(location: str, out: Path | None) -> int:
@@ -44,9 +45,9 @@ def rerun(location: str, out: Path | None) -> int:
     report.check_trial_folder(folder, spec)
     environment = record.environment
     # A sum over threads is taken in an order that their number decides.
-    torch.set_num_threads(int(environment.get("threads") or torch.get_num_threads()))
+    torch.set_num_threads(_count(environment, "threads", torch.get_num_threads(), location))
     start = time.monotonic()
-    team = local_team(int(environment.get("workers") or 1), spec, folder, record.sweep)
+    team = local_team(_count(environment, "workers", 1, location), spec, folder, record.sweep)
     with report.TrialLine() as line, team:
         again = run_trial(spec, line.show, folder, shared=folder / SHARED_FOLDER, sweep=record.sweep)
     print(report.trial_summary(again, folder, time.monotonic() - start))
@@ -67,6 +68,14 @@ def rerun(location: str, out: Path | None) -> int:
     return 1
 
 
+def _count(environment: dict[str, Any], key: str, default: int, location: str) -> int:
+    """Read a number of threads or processes that somebody's record asks this machine for."""
+    value = environment.get(key) or default
+    if not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise InputError(f"is {value!r}, not a number from 1 to {_MOST}", file=location, key=f"environment.{key}")
+    return value
+
+
 def differences(first: Record, second: Record) -> list[str]:
     """List what differs between two records of one trial, apart from times and machines, a line each."""
     found = [f"status: {first.status}, now {second.status}"] if first.status != second.status else []
@@ -81,10 +90,7 @@ def differences(first: Record, second: Record) -> list[str]:
 def _original(location: str) -> tuple[Path, Record]:
     folder = location.removesuffix(RECORD_FILE).rstrip("/") or "."
     source = fetched(folder, (RECORD_FILE,))
-    try:
-        record = read_record(source)
-    except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from None
+    record = read_record(source)
     if record is None:
         raise InputError(f"has no {RECORD_FILE}: give the folder of a trial that has ended", file=folder, key="--from")
     return source, record

@@ -163,7 +163,7 @@ def test_bad_sweeps_are_refused_in_one_line_with_place_key_and_remedy(
         (["--set", "trials.x=1"], ["--set: trials.x", "not a mapping"]),
         (["--set", "budgets=[0.001]"], ["--set: budgets.0", "raise the budget"]),
         (["--name", "a b"], ["--name: name", "pattern"]),
-        (["--storage", "s3://x"], ["--storage: storage", "give a folder"]),
+        (["--storage", "s3://"], ["--storage: storage", "give a folder"]),
         (["--set", "budgets=0.5"], ["--set: budgets", "a list, not 0.5"]),
         (["--resume"], ["--resume", "to resume"]),
         (["--extend"], ["--extend", "to extend"]),

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 # Lowest first; a module may import from its own room and from rooms of the layers before it.
 LAYERS = [
     {"ofb_ray.errors"},
+    {"ofb_ray.inputs"},
     {"ofb_ray.method", "ofb_ray.config"},
     {"ofb_ray.results"},
     {"ofb_ray.backbones", "ofb_ray.data"},
@@ -40,7 +41,7 @@ NEVER_IN = {
     "analysis": ("torch", "timm", "torchvision"),
 }
 # The analysis reads results; it knows nothing of training.
-ANALYSIS_MAY = ("ofb_ray.errors", "ofb_ray.config.yaml12", "ofb_ray.results")
+ANALYSIS_MAY = ("ofb_ray.errors", "ofb_ray.inputs", "ofb_ray.config.yaml12", "ofb_ray.results")
 
 
 def name_of(path: Path, root: Path) -> str:

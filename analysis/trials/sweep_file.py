@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.config.yaml12 import load as load_yaml
+from ofb_ray.inputs import SWEEP_BYTES, read_bytes
 from ofb_ray.results.files import SWEEP_FILE
 
 
@@ -46,7 +47,7 @@ def read_sweep_file(folder: Path) -> SweepFile:
     path = folder / SWEEP_FILE
     if not path.exists():
         return SweepFile()
-    tree = _mapping(load_yaml(path.read_text(encoding="utf-8"), str(path))[0])
+    tree = _mapping(load_yaml(read_bytes(path, SWEEP_BYTES).decode(), str(path))[0])
     epochs = _mapping(_mapping(tree.get("scheduler")).get("gate")).get("epochs")
     grid = _mapping(tree.get("grid")).items()
     ranges = {key: ExploredRange(tuple(values)) for key, values in grid if isinstance(values, list)}

@@ -91,5 +91,8 @@ def create(model: ModelSpec) -> nn.Module:
     args: dict[str, Any] = dict(model.args)
     try:
         return timm.create_model(model.name, pretrained=model.pretrained, **args)
-    except (TypeError, AssertionError, ValueError) as error:
-        raise InputError(f"timm cannot build {model.name!r} with {model.args}: {error}", key="model.args") from None
+    except Exception as error:  # a constructor may raise anything at arguments that it does not expect
+        if model.pretrained and isinstance(error, OSError | RuntimeError):
+            raise  # a download
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, ArithmeticError | LookupError) else error
+        raise InputError(f"timm cannot build {model.name!r} with {model.args}: {reason}", key="model.args") from None

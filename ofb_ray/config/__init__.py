@@ -7,7 +7,7 @@ with the line of every error, is `load.py`'s work. The site's reference of sweep
 from ofb_ray.config.base import Json, Strict, put
 from ofb_ray.config.data import AugmentSpec, DataSpec
 from ofb_ray.config.explore import Constraint, Objective, Parameter, Sampler
-from ofb_ray.config.model import ModelSpec, SpaceSpec
+from ofb_ray.config.model import ModelSpec, SpaceSpec, check_arguments
 from ofb_ray.config.schedule import Chain, Failure, GateSpec, Resources
 from ofb_ray.config.search import PmimSpec, SearchSpec
 from ofb_ray.config.sweep import SweepSpec
@@ -42,5 +42,6 @@ __all__ = [
     "Strict",
     "SweepSpec",
     "TrialSpec",
+    "check_arguments",
     "put",
 ]

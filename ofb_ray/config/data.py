@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ofb_ray.config.base import Json, Strict, unit
+from ofb_ray.inputs import PathText
 
 BUNDLED = "digits"
 NAMED = (BUNDLED, "scenes", "folder", "cifar10", "cifar100")
@@ -94,7 +95,7 @@ class DataSpec(Strict):
         json_schema_extra=unit("channels", "1 or 3"),
         description="Channels that the pictures of a function's datasets are converted to; null keeps theirs.",
     )
-    root: str | None = Field(
+    root: PathText | None = Field(
         None,
         description="Folder of the data set. `folder` reads `train/<class>/*` and `test/<class>/*` or `val/<class>/*`; "
         "named sets lie where torchvision or the hub keeps them.",

@@ -15,6 +15,7 @@ from ofb_ray.config.modules import make_importable
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.config.space import fields
 from ofb_ray.errors import InputError, nearest
+from ofb_ray.inputs import SWEEP_BYTES, read_bytes
 
 Loc = tuple[str | int, ...]
 _OVERRIDE = "--set"
@@ -108,7 +109,7 @@ def read(
     """
     path = find_sweep(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, SWEEP_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"cannot read it ({reason}): give the path of a YAML file", file=str(path)) from None

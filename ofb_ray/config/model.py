@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ofb_ray.config.base import Json, Strict, unit
+from ofb_ray.inputs import PathText
+
+# What timm.create_model would fetch or open in a constructor argument's place.
+_ORIGINS = ("cache_dir", "checkpoint_path", "features_only", "model_name", "scriptable")
+_LARGEST = 1 << 20
+_MOST_WEIGHTS = 2e10  # of the blocks; the largest of timm's networks have 2e10 in all
+
+
+def check_arguments(name: str, args: Mapping[str, Any]) -> None:
+    """Refuse a model whose name or arguments would fetch or open something, or fill any machine's memory.
+
+    Raises:
+        ValueError: says which, and what to write instead.
+    """
+    if not name.replace(".", "").replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{name!r} is no name of timm's: neither a URL, a path nor a hub's prefix is taken")
+    for key, value in args.items():
+        if key in _ORIGINS or key.startswith("pretrained"):
+            raise ValueError(f"args.{key} is not taken: weights come by `pretrained: true` or `weights: FILE`")
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, int | float) and not abs(number) <= _LARGEST:
+                raise ValueError(f"args.{key} is {number:g}: at most {_LARGEST}")
+    depth, width = (_total(args.get(key), key) for key in ("depth", "embed_dim"))
+    ratio = args.get("mlp_ratio", 4)
+    ratio = ratio if isinstance(ratio, int | float) else 4
+    if depth * width**2 * (4 + 2 * ratio) > _MOST_WEIGHTS or _total(args.get("depths"), "depths") > 10_000:
+        raise ValueError(f"args make a network of more than {_MOST_WEIGHTS:.0e} weights: check depth and embed_dim")
+
+
+def _total(value: Any, key: str) -> float:
+    """The number or the sum of numbers that an argument is; a name's own value is unknown, and small."""
+    default = {"depth": 12, "embed_dim": 192}.get(key, 0)
+    values = value if isinstance(value, list | tuple) else [default if value is None else value]
+    return math.fsum(each for each in values if isinstance(each, int | float))
 
 
 class ModelSpec(Strict):
@@ -24,11 +60,16 @@ class ModelSpec(Strict):
     pretrained: bool = Field(
         False, description="Start from the pretrained weights of the name's tag, fetched into the hub's cache."
     )
-    weights: str | None = Field(
+    weights: PathText | None = Field(
         None,
         description="File to start from instead, `.safetensors` or `.pth` (tensors only); classes, image size, patch "
         "size and channels may differ.",
     )
+
+    @model_validator(mode="after")
+    def _builds_only(self) -> ModelSpec:
+        check_arguments(self.name, self.args)
+        return self
 
 
 class SpaceSpec(Strict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ofb_ray.errors import InputError, nearest
+from ofb_ray.inputs import user_path
 
 _PACKAGE = Path(__file__).parent.parent
 # A wheel carries them inside of the package; in a checkout they lie beside it.
@@ -42,8 +43,8 @@ def find_sweep(file_or_name: str | Path) -> Path:
     Raises:
         InputError: it is neither.
     """
-    path = Path(file_or_name)
-    if path.is_file():
+    path = user_path(file_or_name)
+    if path.exists() and not path.is_dir():
         return path
     shipped = shipped_sweeps().get(str(file_or_name))
     if shipped is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -16,6 +17,10 @@ from ofb_ray.config.search import SearchSpec
 from ofb_ray.config.space import expand, grid_points
 from ofb_ray.config.train import DenseSpec, FinetuneSpec
 from ofb_ray.config.trial import Budget, Link, TrialSpec, descent_fault
+from ofb_ray.inputs import PathText
+
+# What a driver's memory and one folder's listing still bear.
+MOST_TRIALS, MOST_CELLS = 100_000, 10_000
 
 
 class SweepSpec(Strict):
@@ -72,7 +77,7 @@ class SweepSpec(Strict):
         description="Values of explored keys that are tried in each cell after the file's own; keys left out are the "
         "sampler's.",
     )
-    warm_start: tuple[str, ...] = Field(
+    warm_start: tuple[PathText, ...] = Field(
         (), description="Earlier results folders or URIs whose finished records the sampler learns from."
     )
     chain: Chain | None = Field(
@@ -95,7 +100,7 @@ class SweepSpec(Strict):
     )
     resources: Resources = Field(Resources(), description="What Ray reserves for one trial.")
     failure: Failure = Field(Failure(), description="When a trial is started again.")
-    storage: str = Field("results", description="Folder of all results, or a URI such as `s3://bucket/path`.")
+    storage: PathText = Field("results", description="Folder of all results, or a URI such as `s3://bucket/path`.")
     loggers: Loggers = Field(
         ({"tensorboard": {}},), description="Trackers, by name or `{name: {option: value}}`; `[]` for none."
     )
@@ -106,6 +111,18 @@ class SweepSpec(Strict):
         if not value or len({objective.metric for objective in value}) != len(value):
             raise ValueError("`objectives` needs at least one metric, each once")
         return value
+
+    @model_validator(mode="after")
+    def _bounded(self) -> SweepSpec:
+        counts = {"budgets": len(self.budgets), "seeds": len(self.seeds)} | {k: len(v) for k, v in self.grid.items()}
+        cells = math.prod(counts.values())
+        if cells > MOST_CELLS or cells * (self.trials or 1) > MOST_TRIALS:
+            told = " x ".join(f"{count:,} {key}" for key, count in counts.items())
+            raise ValueError(
+                f"{told} x {self.trials or 1:,} trials are {cells * (self.trials or 1):,}: at most {MOST_TRIALS:,} "
+                f"trials in {MOST_CELLS:,} cells; make several sweeps"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_fine_tuning(self) -> SweepSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from ofb_ray.config.base import Json, Strict, unit
+from ofb_ray.inputs import PathText
 
 
 class DistillSpec(Strict):
@@ -18,7 +19,9 @@ class DistillSpec(Strict):
     )
     args: Json = Field(default_factory=dict, description="Constructor arguments of a timm teacher.")
     pretrained: bool = Field(True, description="Take the pretrained weights of a timm teacher's tag.")
-    weights: str | None = Field(None, description="File with the weights of a timm teacher, instead of a download.")
+    weights: PathText | None = Field(
+        None, description="File with the weights of a timm teacher, instead of a download."
+    )
     share: float = Field(
         0.5,
         gt=0,

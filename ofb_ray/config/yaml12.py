@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ofb_ray.errors import InputError
+from ofb_ray.errors import InputError, printable
 
 Path = tuple[str | int, ...]
 Lines = dict[Path, int]
@@ -50,12 +50,21 @@ class _Dumper(yaml.SafeDumper):
 
 def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node)
-    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    try:
+        value = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    except ValueError:
+        raise yaml.constructor.ConstructorError(None, None, f"{text} is no integer", node.start_mark) from None
+    if not -(2**63) <= value < 2**63:
+        raise yaml.constructor.ConstructorError(None, None, "an integer of more than 64 bits", node.start_mark)
+    return value
 
 
 def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     text = loader.construct_scalar(node)
-    value = float(text.replace(".", "", 1) if text.lstrip("+-.")[:1].lower() in ("i", "n") else text)
+    try:
+        value = float(text.replace(".", "", 1) if text.lstrip("+-.")[:1].lower() in ("i", "n") else text)
+    except ValueError:
+        raise yaml.constructor.ConstructorError(None, None, f"{text} is no number", node.start_mark) from None
     if not math.isfinite(value):
         raise yaml.constructor.ConstructorError(None, None, f"{text} is not a finite number", node.start_mark)
     return value
@@ -65,15 +74,21 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _int)
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 
 
+# What any sweep stays far below: an alias within an alias within an alias makes millions of nodes of a few bytes.
+_MOST_NODES, _DEEPEST = 20_000, 40
+_KINDS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
+
+
 def load(text: str, file: str) -> tuple[Any, Lines]:
     """The tree in `text`, and for every key and list item its line, counted from 1, by its path in the tree.
 
     Raises:
         InputError: not YAML, a key stands twice, a key that is not a string, a number that is not finite.
     """
-    loader = _Loader(text)
     lines: Lines = {}
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None, lines
@@ -85,8 +100,11 @@ def load(text: str, file: str) -> tuple[Any, Lines]:
         raise InputError(f"not valid YAML: {problem}", file=file, line=mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
         raise InputError(f"not valid YAML: {' '.join(str(error).split())}", file=file) from None
+    except RecursionError:
+        raise InputError(f"nested too deeply: at most {_DEEPEST} levels", file=file) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def parse_scalar(text: str, source: str, key: str) -> Any:
@@ -103,8 +121,19 @@ def dump(tree: Any) -> str:
 
 
 def _note_lines(node: yaml.Node, path: Path, lines: Lines, above: tuple[int, ...], file: str) -> None:
+    at = node.start_mark.line + 1
     if id(node) in above:
-        raise InputError("an alias stands inside its own anchor", file=file, line=node.start_mark.line + 1)
+        raise InputError("an alias stands inside its own anchor", file=file, line=at)
+    if len(lines) > _MOST_NODES or len(above) > _DEEPEST:
+        raise InputError(
+            f"too many values: at most {_MOST_NODES:,}, in at most {_DEEPEST} levels, aliases counted where they stand",
+            file=file,
+            line=at,
+        )
+    if node.tag not in _KINDS:
+        raise InputError(f"the tag {node.tag} is not taken: leave it out", file=file, line=at)
+    if isinstance(node, yaml.ScalarNode) and printable(node.value) != node.value:
+        raise InputError(f"{node.value!r} holds a control character: remove it", file=file, line=at)
     above = (*above, id(node))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):

@@ -8,6 +8,7 @@ ignored, and so are folders that start with a dot.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +43,10 @@ class Files:
         return path.encode(errors="backslashreplace").decode()
 
     def read(self, index: int) -> Image.Image:
-        return Image.open(os.path.join(self.folder, os.fsdecode(self.paths[index])))
+        path = os.path.join(self.folder, os.fsdecode(self.paths[index]))
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would keep its opener waiting
+            raise OSError("it is no plain file")
+        return Image.open(path)
 
 
 def find(spec: DataSpec) -> ListedImages:

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 from huggingface_hub import EvalResult, ModelCardData
 
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import PHASES, SpaceSpec
 from ofb_ray.export import loader
-from ofb_ray.export.network import Arch
+from ofb_ray.export.network import Arch, dense_network
 from ofb_ray.export.program import ONNX_FILE, OPSET, PROGRAM_FILE
 from ofb_ray.method.axis import Width
 from ofb_ray.results.records import Network, Record
@@ -123,7 +122,7 @@ def _budget(record: Record) -> str:
 
 def _widths(arch: Arch) -> str:
     """A row a module, a column a kind of axis: what is left of what the dense network has."""
-    dense = describe_backbone(timm.create_model(arch["model"]["name"], **arch["model"]["args"]), SpaceSpec()).widths
+    dense = describe_backbone(dense_network(arch), SpaceSpec()).widths
     columns: list[str] = []
     rows: dict[str, dict[str, str]] = {}
     lines = []

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from timm.models import save_for_hf
 
 from ofb_ray.errors import InputError
 from ofb_ray.export import loader, program
 from ofb_ray.export.card import make_card, without_origin
 from ofb_ray.export.network import input_size_of, load_exported, with_attributes
+from ofb_ray.inputs import load_json
+from ofb_ray.results.archs import read_arch
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE
+from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, LatencyFile
 from ofb_ray.results.records import Record, read_record
 
 Document = dict[str, Any]
@@ -74,10 +74,7 @@ def export_trial(
 
 
 def _finished(folder: Path) -> Record:
-    try:
-        record = read_record(folder)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    record = read_record(folder)
     if record is None:
         raise InputError(f"{folder} has no {RECORD_FILE}: no finished trial (see `ofb-ray status`)")
     if record.status != "finished":
@@ -93,10 +90,9 @@ def _fill(
     exported_program: bool,
     measure: Callable[[], Document] | None,
 ) -> dict[str, float]:
-    with _whole(folder):
-        net = load_exported(folder)
+    net = load_exported(folder)
     shutil.copyfile(folder / RECORD_FILE, staging / RECORD_FILE)
-    arch = with_attributes(json.loads((folder / ARCH_FILE).read_text()))
+    arch = with_attributes(read_arch(folder))
     write_json(staging / ARCH_FILE, arch)
     save_for_hf(net, str(staging), safe_serialization=True, data_config=arch.get("input"))
     shutil.copymode(folder / WEIGHTS_FILE, staging / WEIGHTS_FILE)  # safetensors' own would be read by nobody else
@@ -113,22 +109,12 @@ def _fill(
     if measure:
         latency = measure()
     elif known.exists():
-        with _whole(known):
-            latency = json.loads(known.read_text())
+        LatencyFile.read(folder)
+        latency = load_json(known)
     if latency is not None:
         write_json(staging / LATENCY_FILE, latency)
     (staging / CARD_FILE).write_text(make_card(record, arch, differences, latency), encoding="utf-8")
     return differences
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """What a torn file, or one in this folder, raises as bad input that names it."""
-    try:
-        yield
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot be read ({reason}): copy the trial again", file=str(path)) from None
 
 
 def _publish(staging: Path, to: Path) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from torch import nn
 
 from ofb_ray.errors import InputError
 from ofb_ray.export import timing
-from ofb_ray.export.network import Arch, build, input_size_of
+from ofb_ray.export.network import Arch, build, dense_network, input_size_of
 from ofb_ray.export.timing import BACKENDS, Backend, Clock, Times, onnx_provider
+from ofb_ray.results.archs import check_arch
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import LATENCY_FILE, RECORD_FILE, trial_folders
 from ofb_ray.results.locations import is_uri, join
@@ -57,8 +57,7 @@ class Subject:
 
     @property
     def arch(self) -> Arch:
-        assert self.record.arch is not None
-        return self.record.arch
+        return check_arch(self.record.arch or {}, f"{self.location.rstrip('/')}/{RECORD_FILE}")
 
 
 def measure(
@@ -99,12 +98,6 @@ def measure(
             torch.compiler.reset()
 
 
-def dense_network(arch: Arch) -> nn.Module:
-    """The network that a subnet was cut from, with random weights: they do not matter for time."""
-    net: nn.Module = timm.create_model(arch["model"]["name"], pretrained=False, **arch["model"]["args"])
-    return net.eval()
-
-
 def find_subjects(locations: Iterable[str]) -> list[Subject]:
     """The finished trials in trial folders and results folders (or URIs), in their order, each once.
 
@@ -118,10 +111,7 @@ def find_subjects(locations: Iterable[str]) -> list[Subject]:
         before = len(found)
         for path in inside:
             place = location if path == folder else join(location, path.name)
-            try:
-                record = read_record(path)
-            except ValueError as error:
-                raise InputError(str(error)) from None
+            record = read_record(path)
             if record is not None and record.status == "finished" and record.arch is not None:
                 found[place] = Subject(place, record)
         if len(found) == before:
@@ -148,7 +138,7 @@ def measure_trials(
     documents: dict[str, Document] = {}
     for group in groups.values():
         size = input_size_of(group[0].arch)
-        networks = {DENSE: dense_network(group[0].arch)} | {each.location: build(each.arch) for each in group}
+        networks = {DENSE: dense_network(group[0].arch).eval()} | {each.location: build(each.arch) for each in group}
         results = list(
             measure(
                 networks, size, backends=backends, batches=batches, device=device, cap_seconds=cap_seconds, show=show

@@ -8,7 +8,10 @@ from safetensors.torch import load_file
 
 def load(folder: str | Path) -> torch.nn.Module:
     arch = json.loads((Path(folder) / "arch.json").read_text())
-    net: torch.nn.Module = timm.create_model(arch["model"]["name"], **arch["model"]["args"])
+    model, args = arch["model"]["name"], arch["model"]["args"]
+    if not timm.is_model(model) or any(key[:10] in ("checkpoint", "pretrained", "cache_dir") for key in args):
+        raise ValueError("arch.json names weights or a place: it must only name a timm model and its sizes")
+    net: torch.nn.Module = timm.create_model(model, **args)
     for name, values in arch["attributes"].items():
         for key, value in values.items():
             setattr(net.get_submodule(name), key, type(getattr(net.get_submodule(name), key))(value))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import timm
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ofb_ray.backbones import describe_backbone
+from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.backbones.base import resize
-from ofb_ray.config import DataSpec, SpaceSpec
+from ofb_ray.config import DataSpec, ModelSpec, SpaceSpec
+from ofb_ray.errors import BrokenFileError, InputError
+from ofb_ray.inputs import read_bytes
 from ofb_ray.method.axis import Width, Widths
+from ofb_ray.results.archs import FORMAT, read_arch
 from ofb_ray.results.atomic import write_atomic, write_json
 from ofb_ray.results.files import ARCH_FILE, WEIGHTS_FILE
 
-FORMAT = 1
 Arch = dict[str, Any]
 _NO_SIZES = ("training", "pretrained_cfg", "default_cfg")
 
@@ -51,16 +53,37 @@ def build(arch: Arch) -> nn.Module:
     """The network of an architecture, its tensors not yet loaded.
 
     Raises:
-        ValueError: made by a newer format.
+        InputError: no such network can be built, or it has other axes.
     """
-    if arch["format"] != FORMAT:
-        raise ValueError(f"{ARCH_FILE} has format {arch['format']}; this version reads {FORMAT}")
-    net = timm.create_model(arch["model"]["name"], pretrained=False, **arch["model"]["args"])
-    made = resize(net, describe_backbone(net, SpaceSpec()), widths_of(arch))
+    net = dense_network(arch)
+    backbone, widths = describe_backbone(net, SpaceSpec()), widths_of(arch)
+    full = {axis.name: axis.size for axis in backbone.axes}
+    for name in full | widths:
+        small, large = widths.get(name), full.get(name)
+        if small is None or large is None or small.heads > large.heads or small.width > large.width:
+            raise InputError(
+                f"is {small}, in {arch['model']['name']} at most {large}", file=ARCH_FILE, key=f"widths.{name}"
+            )
+    try:
+        made = resize(net, backbone, widths)
+    except (RuntimeError, ValueError, LookupError, ArithmeticError) as error:
+        raise InputError(f"its widths make no network ({error})", file=ARCH_FILE, key="widths") from None
     # What timm.data.resolve_model_data_config reads.
     prepared = {key: tuple(value) if isinstance(value, list) else value for key, value in arch.get("input", {}).items()}
     made.pretrained_cfg = {**getattr(net, "pretrained_cfg", {}), **prepared}  # type: ignore[assignment]
     return made
+
+
+def dense_network(arch: Arch) -> nn.Module:
+    """The network that a subnet was cut from, with random weights.
+
+    Raises:
+        InputError: timm cannot build it.
+    """
+    try:
+        return create(ModelSpec(name=arch["model"]["name"], args=arch["model"]["args"]))
+    except InputError as error:
+        raise InputError(error.message, file=ARCH_FILE, key=error.key) from None
 
 
 def with_attributes(arch: Arch) -> Arch:
@@ -69,7 +92,7 @@ def with_attributes(arch: Arch) -> Arch:
     `attributes` is module name -> attribute -> value (head counts, softmax scales, sizes of layers): enough to
     rebuild the network from its tensors without knowing its family (`loader.py`).
     """
-    full = dict(timm.create_model(arch["model"]["name"], pretrained=False, **arch["model"]["args"]).named_modules())
+    full = dict(dense_network(arch).named_modules())
     found = {}
     for name, module in build(arch).named_modules():
         changed = {
@@ -105,9 +128,16 @@ def load_exported(folder: Path) -> nn.Module:
 
     Raises:
         FileNotFoundError: `arch.json` or `model.safetensors` is missing.
+        InputError: one of them is torn, or they do not belong together.
     """
-    net = build(json.loads((folder / ARCH_FILE).read_text()))
-    net.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    net = build(read_arch(folder))
+    path = folder / WEIGHTS_FILE
+    try:
+        read_bytes(path, sys.maxsize, head=1)  # neither a FIFO nor a device
+        net.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise BrokenFileError(f"cannot be read ({reason}): copy the trial again", file=str(path)) from None
     return net.eval()
 
 
@@ -116,5 +146,6 @@ def load(path: str | Path) -> nn.Module:
 
     Raises:
         FileNotFoundError: `arch.json` or `model.safetensors` is missing.
+        InputError: one of them is torn, names what must not be built, or they do not belong together.
     """
     return load_exported(Path(path))

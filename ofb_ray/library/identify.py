@@ -77,7 +77,7 @@ def check_rebuilt(net: nn.Module, model: ModelSpec, shape: tuple[int, int, int])
 
 def _differs(model: ModelSpec, reason: str) -> InputError:
     return InputError(
-        f"timm's {model.name!r} with {model.args} is another network ({reason}): {_REMEDY}; a network that was cut or "
+        f"timm's {model.name!r} is another network ({reason}) with {model.args}: {_REMEDY}; a network that was cut or "
         "changed by hand is no timm model any more",
         key="model",
     )

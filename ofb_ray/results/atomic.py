@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from ofb_ray.inputs import load_json
+
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write bytes to a temporary neighbour, flush it to the disk and rename it over `path`.
@@ -35,7 +37,7 @@ def write_json(path: Path, tree: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read the mapping in a JSON file; empty where there is no such file."""
     try:
-        tree = json.loads(path.read_bytes())
+        tree = load_json(path)
     except FileNotFoundError:
         return {}
     return tree if isinstance(tree, dict) else {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ofb_ray.errors import InputError
+from ofb_ray.errors import BrokenFileError, InputError
 from ofb_ray.results.files import TRIAL_LOCK, LeaseFile, Progress, TrialFile, trial_folders
 from ofb_ray.results.records import Outcome, read_record
 
@@ -51,9 +51,9 @@ def read_facts(results: Path, uri: str | None = None) -> list[TrialFacts]:
     for folder in trial_folders(results) if results.exists() else []:
         try:
             facts.append(_facts(folder))
-        except ValueError as error:  # what a disk or a copy that broke off leaves: we never write a part of a file
+        except BrokenFileError as error:  # what a disk or a copy that broke off leaves: we never write a part of a file
             path = f"{uri.rstrip('/')}/{folder.name}" if uri else str(folder)
-            problem = " ".join(str(error).split())[:200]
+            problem = ": ".join(part for part in (Path(error.file or "").name, error.key, error.message) if part)
             remedy = "restore the file, or remove this trial's folder: it then runs again"
             raise InputError(f"holds a file that is broken ({problem}): {remedy}", file=path) from None
     return facts

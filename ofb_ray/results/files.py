@@ -11,15 +11,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ofb_ray.config import Json, TrialSpec
+from ofb_ray.errors import BrokenFileError
+from ofb_ray.inputs import read_json_file
 from ofb_ray.results.atomic import write_json
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Model = TypeVar("Model", bound=BaseModel)
+# What SweepSpec allows, or nothing: it becomes the name of a folder.
+SWEEP_NAME = r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$"
 
 # In the results folder.
 SWEEP_FILE, JOURNAL_FILE = "sweep.yaml", "study.journal"
@@ -69,6 +75,34 @@ def failed_record(count: int) -> str:
     return f"record.failed-{count}.json"
 
 
+def read_model(kind: type[Model], path: Path) -> Model | None:
+    """Read a JSON file, which may be anybody's, as a model; None where there is none.
+
+    Raises:
+        BrokenFileError: it is torn, or another kind of file; names it and the key.
+    """
+    try:
+        return check_model(kind, read_json_file(path), str(path))
+    except FileNotFoundError:
+        return None
+
+
+def check_model(kind: type[Model], given: bytes | Json, file: str) -> Model:
+    """Make a model of a tree, or of the JSON text of one.
+
+    Raises:
+        BrokenFileError: it does not fit; names the file and the key.
+    """
+    try:
+        return kind.model_validate_json(given) if isinstance(given, bytes) else kind.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"]) or None
+        if problem["type"] == "json_invalid":
+            raise BrokenFileError(f"cannot be read ({problem['msg']}): copy the trial again", file=file) from None
+        raise BrokenFileError(f"{problem['msg']}; written by another version?", file=file, key=key) from None
+
+
 class JsonFile(BaseModel):
     """A JSON file of a trial's folder. Unknown keys are passed over, keys that were not given are not written."""
 
@@ -80,16 +114,9 @@ class JsonFile(BaseModel):
         """Read the file of a folder, or return None where there is none.
 
         Raises:
-            ValueError: it is torn, or another kind of file; names it.
+            BrokenFileError: it is torn, or another kind of file; names it and the key.
         """
-        try:
-            return cls.model_validate_json((folder / cls.NAME).read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in problem["loc"])
-            raise ValueError(f"{cls.NAME}: {f'{key}: ' if key else ''}{problem['msg']}") from None
+        return read_model(cls, folder / cls.NAME)
 
     def write(self, folder: Path) -> None:
         """Write the file into a folder, atomically."""
@@ -100,8 +127,8 @@ class TrialFile(JsonFile):
     """`trial.json`: what a trial is, written by the driver before the trial starts and never changed."""
 
     NAME: ClassVar[str] = TRIAL_FILE
-    trial: int = Field(description="number of the trial in its sweep, from 0")
-    sweep: str = Field("", description="name of the sweep")
+    trial: int = Field(ge=0, description="number of the trial in its sweep, from 0")
+    sweep: str = Field("", pattern=SWEEP_NAME, description="name of the sweep")
     key: str = Field(description="hash of the resolved spec: the trial's identity")
     cell: Json = Field({}, description="budget, grid values and seed, by dotted key; empty outside of a sweep")
     label: str = Field("", description="the cell without its seed as short text, such as `0.5, search.mask=both`")

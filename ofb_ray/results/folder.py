@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ofb_ray.config import Json, SweepSpec, yaml12
 from ofb_ray.errors import InputError
+from ofb_ray.inputs import SWEEP_BYTES, read_bytes, user_path
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.files import (
     DRIVER_LEASE,
@@ -43,7 +44,7 @@ def results_uri(spec: SweepSpec) -> str | None:
 def results_folder(spec: SweepSpec) -> Path:
     """Return the absolute path of the sweep's results folder; for a URI that of its local copy."""
     uri = results_uri(spec)
-    return local_copy(uri) if uri else Path(spec.storage).expanduser().resolve() / spec.name
+    return local_copy(uri) if uri else user_path(spec.storage, "storage").resolve() / spec.name
 
 
 def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False, uri: str | None = None) -> None:
@@ -115,13 +116,18 @@ def read_sweep(results: Path, uri: str | None = None) -> SweepSpec:
         InputError: the folder is no results folder.
     """
     path = results / SWEEP_FILE
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise InputError(
             f"no results folder (it has no {SWEEP_FILE}): give <storage>/<sweep name>", file=uri or str(results)
         )
     name = f"{uri.rstrip('/')}/{SWEEP_FILE}" if uri else str(path)
     try:
-        return SweepSpec.model_validate(yaml12.load(path.read_text(encoding="utf-8"), name)[0])
+        text = read_bytes(path, SWEEP_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"cannot read it ({reason}): restore it", file=name) from None
+    try:
+        return SweepSpec.model_validate(yaml12.load(text, name)[0])
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ofb_ray.config import Budget
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import RECORD_FILE
+from ofb_ray.results.files import RECORD_FILE, SWEEP_NAME, read_model
 
 FORMAT = 1
 
@@ -23,10 +23,13 @@ class Network(BaseModel):
     """One network's size and accuracy. Accuracies are percentages; None was not measured."""
 
     model_config = ConfigDict(frozen=True)
-    macs: int = Field(description="Multiply-accumulate operations for one image.")
-    params: int = Field(description="Number of parameters.")
+    macs: int = Field(ge=0, description="Multiply-accumulate operations for one image.")
+    params: int = Field(ge=0, description="Number of parameters.")
     top1_val: float | None = Field(
-        None, description="Top-1 accuracy on the held-out part of train, in percent; null was not measured."
+        None,
+        ge=0,
+        le=100,
+        description="Top-1 accuracy on the held-out part of train, in percent; null was not measured.",
     )
     top5_val: float | None = Field(None, description="Top-5 accuracy on the held-out part of train, in percent.")
     top1_test: float | None = Field(
@@ -60,8 +63,8 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     format: int = Field(FORMAT, description="Version of this format.")
-    trial: int = Field(description="Number of the trial in its sweep, from 0.")
-    sweep: str = Field(description="Name of the sweep.")
+    trial: int = Field(ge=0, description="Number of the trial in its sweep, from 0.")
+    sweep: str = Field(pattern=SWEEP_NAME, description="Name of the sweep.")
     key: str = Field(description="Hash of the resolved spec: the trial's identity.")
     status: Literal["finished", "failed", "stopped"] = Field(
         description="How the trial ended; `stopped` is an early stop."
@@ -152,12 +155,6 @@ def read_record(folder: Path) -> Record | None:
     """Read the record of a trial folder, or return None where there is none.
 
     Raises:
-        ValueError: the file is not a record; the message names it.
+        BrokenFileError: the file is not a record; names it and the key.
     """
-    path = folder / RECORD_FILE
-    if not path.exists():
-        return None
-    try:
-        return Record.model_validate_json(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not a record of format {FORMAT}: {error}") from None
+    return read_model(Record, folder / RECORD_FILE)

@@ -17,6 +17,7 @@ from typing import TypeVar
 from filelock import FileLock
 
 from ofb_ray.errors import InputError
+from ofb_ray.inputs import user_path
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.clients import open_objects
 from ofb_ray.results.files import ANALYSIS_FOLDER, INDEX_FILE, LOGGER_FOLDER, SHARED_FOLDER
@@ -41,7 +42,7 @@ def readable(location: str | Path) -> Path:
         InputError: the URI cannot be read.
     """
     if not is_uri(str(location)):
-        return Path(location)
+        return user_path(location)
     remote, folder = Remote(str(location)), local_copy(str(location), "read")
     if not folder.exists() and not remote.small():
         return folder  # a dry run, or a mistyped URI, creates nothing
@@ -58,7 +59,7 @@ def fetched(location: str | Path, names: Iterable[str]) -> Path:
         InputError: the URI cannot be read.
     """
     if not is_uri(str(location)):
-        return Path(location)
+        return user_path(location)
     remote, folder = Remote(str(location)), local_copy(str(location), "files")
     try:
         remote.download(folder, names)
