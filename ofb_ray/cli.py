@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ofb_ray.commands import completion, preview, sweeps, version
+from ofb_ray.config.shipped import find_sweep
 from ofb_ray.errors import InputError, Interrupted, one_line
 from ofb_ray.inputs import user_path
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
@@ -153,6 +154,9 @@ def _count(text: str) -> int:
 def _sweep(arguments: argparse.Namespace) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a scheduler says Ctrl-C
+    find_sweep(arguments.file)
+    if not arguments.dry_run:
+        print(f"reading {arguments.file}", flush=True)
     from ofb_ray.tuning.prepare import RUN_TRIAL, prepare
 
     launch = prepare(
@@ -166,6 +170,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         extend=arguments.extend,
         retry_failed=arguments.retry_failed,
         dry=arguments.dry_run,
+        start_ray=True,
     )
     if arguments.dry_run:
         from ofb_ray.tuning.dry_run import describe_dry_run

@@ -15,7 +15,7 @@ from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.backbones.base import resize
 from ofb_ray.config import DataSpec, ModelSpec, SpaceSpec
 from ofb_ray.errors import BrokenFileError, InputError
-from ofb_ray.inputs import read_bytes
+from ofb_ray.inputs import read_bytes, user_path
 from ofb_ray.method.axis import Width, Widths
 from ofb_ray.results.archs import FORMAT, read_arch
 from ofb_ray.results.atomic import write_atomic, write_json
@@ -148,4 +148,4 @@ def load(path: str | Path) -> nn.Module:
         FileNotFoundError: `arch.json` or `model.safetensors` is missing.
         InputError: one of them is torn, names what must not be built, or they do not belong together.
     """
-    return load_exported(Path(path))
+    return load_exported(user_path(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,9 +54,10 @@ def execute(launch: Launch) -> Executed:
     here = os.getcwd()  # asked now: joining a cluster inside a job may remove the job's folder
     results = launch.results
     with (
+        contextlib.closing(launch),
         launch.origins.located(),
         drive(results.folder, results.uri) as held,
-        session(launch.spec, launch.address, launch.machine) as slots,
+        session(launch.spec, launch.address, launch.machine, launch.ahead) as slots,
     ):
         index = current_index(launch)
         rounds = Rounds(held, index, slots, _jobs(launch, here))

@@ -6,6 +6,7 @@ of the results folder read once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ofb_ray.results.files import SWEEP_FILE
 from ofb_ray.results.folder import Versions, check_same_sweep, results_folder, results_uri, versions
 from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.store import readable
+from ofb_ray.tuning.ray.ahead import Ahead
 from ofb_ray.tuning.ray.resources import Machine, this_machine
 from ofb_ray.tuning.trackers import check_installed
 
@@ -63,6 +65,7 @@ class Launch:
         function: the trial function as `package.module:name`, with the signature of `run_trial`.
         retry: run failed trials again.
         missing: what this machine lacks, a line each; only a dry run may lack anything.
+        ahead: Ray on this machine, which starts while the plans are made; `close` ends it.
     """
 
     spec: SweepSpec
@@ -76,6 +79,12 @@ class Launch:
     function: str = RUN_TRIAL
     retry: bool = False
     missing: tuple[str, ...] = ()
+    ahead: Ahead | None = None
+
+    def close(self) -> None:
+        """End Ray, where it was started."""
+        if self.ahead is not None:
+            self.ahead.end()
 
     @property
     def notes(self) -> list[str]:
@@ -100,6 +109,7 @@ def prepare(
     extend: bool = False,
     retry_failed: bool = False,
     dry: bool = False,
+    start_ray: bool = False,
 ) -> Launch:
     """Prepare a launch of the sweep in a file.
 
@@ -114,12 +124,13 @@ def prepare(
         extend: let the sweep have more budgets or seeds than it had.
         retry_failed: run failed trials again.
         dry: list what this machine lacks instead of refusing it.
+        start_ray: on this machine, as soon as there is something to run on it; who does not execute the launch has to
+            close it.
     Raises:
         InputError: anything is wrong that can be known before a trial runs. Nothing is created.
     """
     spec, origins = load_with_origins(file, overrides, name, storage)
-    plans = plan_cells(spec, origins, spec.cells, dry=dry)
-    with origins.located():
+    with contextlib.ExitStack() as undo, origins.located():
         results = _find_results(spec)
         check_same_sweep(results.readable, spec, extend, results.uri)
         for flag, given in (("resume", resume), ("extend", extend)):
@@ -128,8 +139,16 @@ def prepare(
         _check_search(spec, results.readable)
         before = versions(results.readable, results.uri)
         index = TrialIndex.read(results.readable, spec, results.uri)
-        machine, missing = _find_machine(spec, address, dry)
+        machine, lacking = _find_machine(spec, address)
         retry = retry_failed and bool(index.failed())
+        ahead, left = None, retry or index.done < index.total
+        if start_ray and machine is not None and left and not dry:
+            ahead = Ahead(machine)
+            undo.callback(ahead.end, wait=True)
+        plans = plan_cells(spec, origins, spec.cells, dry=dry)
+        if lacking and not dry:
+            raise lacking
+        missing = [f"resources: {lacking.message}"] if lacking else []
         launch = Launch(
             spec=spec,
             origins=origins,
@@ -142,9 +161,11 @@ def prepare(
             function=function,
             retry=retry,
             missing=(*dict.fromkeys(line for plan in plans for line in plan.missing), *missing),
+            ahead=ahead,
         )
         if not dry and not launch.complete:
             check_installed(spec)
+        undo.pop_all()  # whoever executes the launch ends Ray
     return launch
 
 
@@ -189,13 +210,11 @@ def _check_search(spec: SweepSpec, results: Path) -> None:
         warm_folders(spec, results)
 
 
-def _find_machine(spec: SweepSpec, address: str | None, dry: bool) -> tuple[Machine | None, list[str]]:
-    """Look at this machine where the trials run on it; of a dry run, what it lacks."""
+def _find_machine(spec: SweepSpec, address: str | None) -> tuple[Machine | None, InputError | None]:
+    """Look at this machine where the trials run on it, or say what it lacks."""
     if address is not None:
-        return None, []
+        return None, None
     try:
-        return this_machine(spec), []
+        return this_machine(spec), None
     except InputError as error:
-        if not dry:
-            raise
-        return None, [f"resources: {error.message}"]
+        return None, error

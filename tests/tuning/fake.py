@@ -24,6 +24,7 @@ def make_record(spec: TrialSpec, trial: int = 0, sweep: str = "fake", **changes:
     """A finished record whose accuracy depends on budget and learning rate alone."""
     target = spec.budget.target(DENSE_MACS, DENSE_MACS)
     top1 = 100 - 10 * (1 - target / DENSE_MACS) - abs(spec.search.lr - 1e-3) * 1000
+    top1 = min(100.0, max(0.0, top1))
     network = Network(macs=target, params=target, top1_val=top1, top5_val=top1, top1_test=top1, top5_test=top1)
     fields: dict[str, Any] = {
         "trial": trial,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ import ray
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
+from ofb_ray.tuning.ray.ahead import QUIET, Ahead, start_local
 from ofb_ray.tuning.ray.head_watch import HeadWatch, ping
 from ofb_ray.tuning.ray.resources import Machine, check_nodes
 
@@ -28,52 +28,56 @@ _TOKEN = (
 
 
 @contextmanager
-def session(spec: SweepSpec, address: str | None, machine: Machine | None = None) -> Iterator[int]:
+def session(
+    spec: SweepSpec, address: str | None, machine: Machine | None = None, ahead: Ahead | None = None
+) -> Iterator[int]:
     """Have Ray for the time of a launch; yields how many trials run at a time.
 
     Args:
         spec: the sweep.
         address: of a running cluster; None starts Ray on this machine.
         machine: this machine; needed where there is no address.
+        ahead: Ray on this machine, if it is on its way already.
     Raises:
         InputError: the cluster does not answer, lacks our token or runs other versions; or no trial fits on it.
     """
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     if address is None:
         assert machine is not None
-        # A trial runs in a thread of its own, for which glibc keeps memory apart: a reused process would grow by it.
-        os.environ.setdefault("MALLOC_ARENA_MAX", "1")
-        # "local", because Ray would else join any cluster that an environment variable or /tmp/ray tells it of.
-        options: dict[str, Any] = {"num_cpus": machine.cpus, "num_gpus": machine.gpus}
-        options["include_dashboard"] = _dashboard_installed()
-        context: Any = ray.init(address="local", **options, **quiet)
+        if ahead is None:
+            dashboard = start_local(machine)
+        else:
+            ahead.join()
+            dashboard = ahead.dashboard
         _restore_sigterm(on_sigterm)
-        if context.dashboard_url:
-            print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
+        if dashboard:
+            print(f"Ray's dashboard: http://{dashboard}", flush=True)
     else:
-        _join(address, quiet)
+        _join(address, QUIET)
         _restore_sigterm(on_sigterm)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         with HeadWatch(ray.get_runtime_context().gcs_address):
             yield machine.slots if machine is not None else _cluster_slots(spec)
-            ray.shutdown()
+            _end(ahead)
     finally:
-        ray.shutdown()
+        _end(ahead)
         _restore_sigterm(on_sigterm)
+
+
+def _end(ahead: Ahead | None) -> None:
+    """End Ray, or have it ended by the thread that started it."""
+    if ahead is None:
+        ray.shutdown()
+    else:
+        ahead.end()
 
 
 def _restore_sigterm(handler: Any) -> None:
     """Put the caller's handler back: Ray takes SIGTERM for a crash, whose stack it prints, and leaves the default."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
-
-
-def _dashboard_installed() -> bool:
-    """Whether Ray came with its dashboard, as `ray[default]` does."""
-    return importlib.util.find_spec("aiohttp_cors") is not None
 
 
 def _join(address: str, quiet: dict[str, Any]) -> None:
