@@ -38,16 +38,17 @@ def rerun(location: str, out: Path | None) -> int:
     """
     source, record = _original(location)
     spec = _spec(record, location)
+    threads = _count(record.environment, "threads", torch.get_num_threads(), location)
+    workers = _count(record.environment, "workers", 1, location)
     folder = out or Path("results") / f"{record.sweep or 'trial'}-{record.trial:05d}-again"
     if folder.resolve() == source.resolve():
         raise InputError("is the record's own folder: give another --out", file=str(folder), key="--out")
     earlier = (folder / RECORD_FILE).exists()
     report.check_trial_folder(folder, spec)
-    environment = record.environment
     # A sum over threads is taken in an order that their number decides.
-    torch.set_num_threads(_count(environment, "threads", torch.get_num_threads(), location))
+    torch.set_num_threads(threads)
     start = time.monotonic()
-    team = local_team(_count(environment, "workers", 1, location), spec, folder, record.sweep)
+    team = local_team(workers, spec, folder, record.sweep)
     with report.TrialLine() as line, team:
         again = run_trial(spec, line.show, folder, shared=folder / SHARED_FOLDER, sweep=record.sweep)
     print(report.trial_summary(again, folder, time.monotonic() - start))

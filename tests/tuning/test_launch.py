@@ -178,3 +178,24 @@ def test_a_signal_while_ray_starts_ends_in_one_line(tmp_path: Path) -> None:
     _, error = process.communicate(timeout=300)
     assert process.returncode == 1, error
     assert error == "ofb-ray: interrupted; the same command continues it\n"
+
+
+def test_ray_that_was_started_early_ends_when_the_plan_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(json.dumps({**SWEEP, "model": {"args": {"num_heads": 0}}}))
+    process = start(tmp_path, ["", "", "", "sweep", "s.yaml"])
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 2, out + error
+    assert out == "reading s.yaml\n"
+    assert "model.args: timm cannot build" in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+    assert not [path for path in Path("/proc").glob("[0-9]*/stat") if _belongs(path, process.pid)]
+
+
+def _belongs(path: Path, session: int) -> bool:
+    """Whether a process lives in the session of another, as Ray's do in that of their driver."""
+    try:
+        fields = path.read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[0] != "Z" and int(fields[3]) == session and int(path.parent.name) != session
