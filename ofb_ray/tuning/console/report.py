@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from ofb_ray.results.folder import results_folder
 from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import Record
 from ofb_ray.tuning.console.live import describe_outcome, duration
+
+# Where there is no terminal, this long passes at least between two lines about one phase.
+_QUIET_SECONDS = 15.0
 
 
 def failures(location: str | Path, facts: Sequence[TrialFacts]) -> list[str]:
@@ -86,10 +90,11 @@ def trial_summary(record: Record, folder: Path, seconds: float) -> str:
 
 
 class TrialLine:
-    """Show the progress of one trial: a line that changes on a terminal, a line for each phase elsewhere."""
+    """Show the progress of one trial: a line that changes on a terminal, elsewhere a line for each phase and, now and
+    then, for what takes long within one."""
 
     def __init__(self) -> None:
-        self._phase = ""
+        self._phase, self._printed = "", 0.0
         console = Console(highlight=False)
         self._live = Live(Text("starting"), console=console, transient=True) if console.is_terminal else None
 
@@ -113,5 +118,11 @@ class TrialLine:
             text = f"{name}{progress['phase']} {epoch}, {share:.0f} % of the trial  {params_label(known)}{message}"
             self._live.update(Text(text))
         elif (phase := name + progress["phase"]) != self._phase:
-            print(phase, flush=True)
+            self._print(phase)
             self._phase = phase
+        elif message and time.monotonic() - self._printed > _QUIET_SECONDS:
+            self._print(f"{phase}:{message}")
+
+    def _print(self, line: str) -> None:
+        print(line, flush=True)
+        self._printed = time.monotonic()
