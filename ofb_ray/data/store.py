@@ -21,6 +21,7 @@ from ofb_ray.config import DataSpec
 from ofb_ray.data.image_source import ImageSource, Tally
 from ofb_ray.data.loader import Item, Loader, PictureSamples, cores
 from ofb_ray.data.transforms import Transform, test_transform
+from ofb_ray.errors import InputError
 
 _BATCH = 64
 # Below this, starting processes takes longer than decoding.
@@ -81,7 +82,7 @@ def stored(pictures: ImageSource, spec: DataSpec, native: bool, side: int, cache
         cache: folder of the files; None decodes into memory.
         tally: counts the unreadable images.
     Raises:
-        InputError: more images are unreadable than allowed; nothing is stored then.
+        InputError: more images are unreadable than allowed, and nothing is stored then, or all of a class.
     """
     transform: Transform = pil_to_tensor if native else test_transform(spec)
     if cache is None:
@@ -130,7 +131,15 @@ def _finished(images: Tensor, pictures: ImageSource, failed: dict[int, str], tal
     tally.add(_named(pictures, failed))
     kept = torch.ones(len(pictures.labels), dtype=torch.bool)
     kept[list(failed)] = False
-    return Stored(images, pictures.labels[kept])
+    labels = pictures.labels[kept]
+    if gone := set(pictures.labels[~kept].tolist()) - set(labels.tolist()):
+        index = next(index for index in sorted(failed) if int(pictures.labels[index]) in gone)
+        raise InputError(
+            f"all {tally.part} images of {len(gone)} class{'es' * (len(gone) > 1)} are unreadable, such as "
+            f"{pictures.name(index)} ({failed[index]}): replace them, or remove the class",
+            key="data.unreadable",
+        )
+    return Stored(images, labels)
 
 
 def _named(pictures: ImageSource, failed: dict[int, str]) -> list[tuple[str, str]]:

@@ -110,3 +110,16 @@ def test_nothing_is_stored_of_a_part_with_too_many_unreadable_images(tmp_path: P
     with pytest.raises(InputError, match=r"6 of 6 test images cannot be read, 0 may be: .*, \.\.\.; mend"):
         load(spec_of(root), cache)
     assert not list(cache.glob("test-*.bytes")) + list(cache.glob("*.partial"))
+
+
+def test_a_class_that_loses_all_its_images_is_an_error(tmp_path: Path) -> None:
+    """Whatever share may be unreadable; a FIFO among the images is no image, at once."""
+    root = make_folder(tmp_path / "images")
+    kind = sorted(path for path in (root / "train").iterdir())[0]
+    files = sorted(kind.iterdir())
+    for file in files[1:]:
+        file.write_bytes(b"no image")
+    files[0].unlink()
+    os.mkfifo(files[0])
+    with pytest.raises(InputError, match=rf"all train images of 1 class are unreadable, such as .*{files[0].name}"):
+        load(spec_of(root, unreadable=0.9), tmp_path / "cache")
