@@ -78,6 +78,9 @@ class Display:
         self._before = {number: view.progress for number, view in self._views.items()}
         self._rows: dict[int, _Row] = {}
         self._running: set[int] = set()
+        self._done = sum(view.state in DONE for view in self._views.values())
+        # What takes longer with more trials is worked out at most once a second.
+        self._estimate: tuple[float, float | None] = (0.0, None)
         self._slots, self._next_summary = 1, self._start + SUMMARY_SECONDS
         self._live = (
             Live(get_renderable=self._render, console=self.console, refresh_per_second=2)
@@ -131,7 +134,9 @@ class Display:
             if reason:
                 self.note(f"trial {trial.trial} died: {reason}")
             return
+        self._done -= view.state in DONE
         view.end(record.outcome)
+        self._done += view.state in DONE
         if record.status == "failed" or not self._live:
             took = duration(row.seconds)
             self.note(f"trial {trial.trial} {describe_outcome(record.outcome)} ({took}; {self._overall()})")
@@ -163,11 +168,16 @@ class Display:
         return by_budget(self._spec, list(self._views.values()), self._total)
 
     def _overall(self) -> str:
-        done = sum(view.state in DONE for view in list(self._views.values()))
-        text, left = f"{done} of {self._total} done", self._left()
-        return text if left is None or done == self._total else f"{text}, about {duration(left)} left"
+        text, left = f"{self._done} of {self._total} done", self._left()
+        return text if left is None or self._done == self._total else f"{text}, about {duration(left)} left"
 
     def _left(self) -> float | None:
+        now = time.monotonic()
+        if now - self._estimate[0] > 1.0:
+            self._estimate = now, self._estimated()
+        return self._estimate[1]
+
+    def _estimated(self) -> float | None:
         views = list(self._views.values())
         now = sum(view.progress - self._before.get(view.number, 0.0) for view in views)
         spent = time.monotonic() - self._start
@@ -179,8 +189,7 @@ class Display:
         budgets = budget_table(self._budgets())
         room = self.console.height - budgets.row_count - 7
         overall = Table.grid(padding=(0, 1))
-        done = sum(view.state in DONE for view in list(self._views.values()))
-        overall.add_row(ProgressBar(total=self._total, completed=done, width=30), self._overall())
+        overall.add_row(ProgressBar(total=self._total, completed=self._done, width=30), self._overall())
         return Group(self._trials(max(3, room)), Text(), budgets, Text(), overall)
 
     def _trials(self, room: int) -> Table:

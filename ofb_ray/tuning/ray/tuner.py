@@ -12,6 +12,7 @@ from ofb_ray.config import SweepSpec
 from ofb_ray.results.files import trial_name
 from ofb_ray.tuning.lifecycle.stop import Stop
 from ofb_ray.tuning.ray.callback import Events
+from ofb_ray.tuning.ray.fifo import Fifo
 from ofb_ray.tuning.ray.job import number_in
 from ofb_ray.tuning.ray.searcher import StudySearcher
 from ofb_ray.tuning.ray.stopper import Stopper
@@ -36,6 +37,7 @@ def run_tune(spec: SweepSpec, searcher: StudySearcher, events: Events, stop: Sto
             tune.with_resources(trainable, placement(asked)),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=Fifo(),
                 num_samples=count,
                 max_concurrent_trials=slots,
                 # A new process costs 2 s; on a GPU it is worth it, because the old one keeps its CUDA context.
