@@ -31,6 +31,7 @@ from ofb_ray.results.store import Remote
 LOCK_SECONDS = 300
 # A checkpoint of a small network is written more often than it is worth sending.
 SEND_SECONDS = 10.0
+GLANCE_SECONDS = 1.0
 _LAST = (WEIGHTS_FILE, ARCH_FILE, RECORD_FILE)
 _POLL_SECONDS = 5.0
 
@@ -110,7 +111,7 @@ class RemoteAttempt(Attempt):
         self._dense_lease = Lease(self._remote, f"{self._dense}/{LEASE_FILE}")
         self._holds_dense = False
         self._sent: dict[str, tuple[int, int]] = {}
-        self._next = 0.0
+        self._next = self._next_glance = 0.0
 
     def fetch(self) -> None:
         """Take the trial, and make the files here those of the store; wait while another node trains the dense one."""
@@ -135,11 +136,10 @@ class RemoteAttempt(Attempt):
         if self._dense_lease.lost.is_set():
             self._holds_dense = False  # another node trains it, too: equal seeds, equal networks
         done = (self._results / self._dense / DENSE_FILE).exists()
-        idle = time.monotonic() < self._next and not now and not (done and self._holds_dense)
+        if time.monotonic() < self._next and not now and not (done and self._holds_dense):
+            self._glance()
+            return
         try:
-            self._check_fence(ask=True)
-            if idle:
-                return
             self._send()
             if done and self._holds_dense:
                 self._remote.delete(f"{self._dense}/{STATE_FILE}")
@@ -207,6 +207,21 @@ class RemoteAttempt(Attempt):
         """Fetch the search to go on from; one that the store lacks is searched again."""
         if self._above and not (self._results / self._above / STATE_FILE).exists():
             self._remote.download(self._results, sorted(self._remote.list(self._above)))
+
+    def _glance(self) -> None:
+        """Look after an epoch whether another attempt has the trial; not each second, and not while there is an outage.
+
+        Raises:
+            SupersededError: see there.
+        """
+        self._check_fence()
+        if time.monotonic() < self._next_glance:
+            return
+        try:
+            self._check_fence(ask=True)
+            self._next_glance = time.monotonic() + GLANCE_SECONDS
+        except OSError:
+            self._next_glance = time.monotonic() + SEND_SECONDS
 
     def _check_fence(self, ask: bool = False) -> None:
         """Write no more once another attempt has the trial: its lease's thread tells, `ask` asks the store itself.

@@ -24,6 +24,8 @@ from ofb_ray.results.atomic import write_atomic
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+# Of a folder: who replaces a file on condition holds it.
+_LOCK = ".store.lock"
 # What tells one version of an object from all others; the store's own.
 Version = Mapping[str, str]
 
@@ -96,8 +98,8 @@ class FolderObjects:
 
     def replace(self, name: str, data: bytes, version: Version | None) -> Version | None:
         path = self._root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
+        self._root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._root / _LOCK):
             try:
                 found: Version | None = self.read(name)[1]
             except FileNotFoundError:

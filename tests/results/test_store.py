@@ -17,7 +17,7 @@ from analysis.trials.read import read
 from ofb_ray.cli import main
 from ofb_ray.errors import InputError
 from ofb_ray.results import store as store_module
-from ofb_ray.results.attempt import attempt
+from ofb_ray.results.attempt import SupersededError, attempt
 from ofb_ray.results.folder import check_same_sweep, write_sweep
 from ofb_ray.results.lease import LEASE_VARIABLE, Lease
 from ofb_ray.results.locations import CACHE_VARIABLE, is_uri, join, parent, same
@@ -323,3 +323,27 @@ def test_a_search_goes_on_from_what_another_node_has_left(remote: str, tmp_path:
             assert (nodes[1] / "shared" / "search-a" / "state.pt").read_bytes() == b"decided"
     with attempt(nodes[1] / "00002", note, uri=remote, dense_key="dense", above="search-c"):
         assert not (nodes[1] / "shared" / "search-c").exists()  # searched again
+
+
+def test_an_attempt_that_lost_its_trial_hears_of_it_at_its_next_epoch(remote: str, tmp_path: Path) -> None:
+    """As when a network was cut and is mended: another node has taken the trial meanwhile."""
+    nodes = [tmp_path / name / "s" for name in ("one", "two")]
+    for node in nodes:
+        (node / "shared" / "dense").mkdir(parents=True)
+        (node / "shared" / "dense" / "dense.json").write_text("{}")
+    with attempt(nodes[0] / "00000", print, uri=remote, dense_key="dense") as first:
+        first.saved(now=True)
+        with attempt(nodes[1] / "00000", print, uri=remote, dense_key="dense") as second:
+            (nodes[0] / "00000" / "progress.json").write_text("late")
+            with pytest.raises(SupersededError):
+                first.saved()
+            with pytest.raises(SupersededError):
+                first.finished()
+            second.saved(now=True)
+        assert Remote(remote).read("00000/progress.json") is None
+
+
+def test_looking_whether_a_folder_can_be_written_leaves_its_lock_alone(tmp_path: Path) -> None:
+    for _ in range(2):
+        Remote(f"file://{tmp_path}/place").check_writable()
+    assert [path.name for path in (tmp_path / "place").iterdir()] == [".store.lock"]
