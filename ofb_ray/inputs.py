@@ -21,6 +21,8 @@ from ofb_ray.errors import BrokenFileError, InputError, printable
 MIB = 1 << 20
 # No sweep file, spec or record comes near; a record of thousands of epochs has a few MiB.
 SWEEP_BYTES, JSON_BYTES = MIB, 256 * MIB
+# What opening something says that is no file for us; other errors are the disk's.
+_NO_FILE = (errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG)
 # JSON's way of writing control characters, and the C1 range of UTF-8.
 _CONTROLS = re.compile(rb"\\u00[01][0-9a-fA-F]|\\u007[fF]|\\u00[89][0-9a-fA-F]|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
 _NOT_FINITE = re.compile(rb"(?<![\w\"])(NaN|-?Infinity)")
@@ -76,7 +78,16 @@ def read_bytes(path: Path, limit: int, head: int | None = None) -> bytes:
         OSError: it cannot be read.
     """
     # A FIFO would keep its opener waiting, and what follows asks the same file that is then read.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except NotADirectoryError as error:  # below a file there is none
+        raise FileNotFoundError(*error.args, str(path)) from None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise BrokenFileError(
+                f"cannot be read ({error.strerror}): put the file itself there", file=str(path)
+            ) from None
+        raise
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

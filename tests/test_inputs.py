@@ -184,3 +184,8 @@ def test_a_long_line_keeps_its_beginning_and_its_remedy() -> None:
     assert len(line) == LINE
     assert line.startswith("s.yaml: xx")
     assert line.endswith("x: leave it out")
+
+
+def test_below_a_file_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert TrialFile.read(tmp_path / "file") is None

@@ -33,7 +33,14 @@ SEED = int(os.environ.get("OFB_RAY_FUZZ_SEED", "0"))
 KEEP = os.environ.get("OFB_RAY_FUZZ_KEEP")
 Maker = Callable[[random.Random, Path, Path], Case]
 _SWEEPS = ("digits", "scenes", "cifar10_vit_tiny", "paper/main_digits")
-_SMALL = {"model": {"args": {"img_size": 8, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4}}}
+_ONE = {"epochs": 1, "batch_size": 64}
+_SMALL = {
+    "model": {"args": {"img_size": 8, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 4}},
+    "data": {"train_limit": 128},
+    "dense": _ONE,
+    "search": {**_ONE, "lr": 1e-3},
+    "finetune": _ONE,
+}
 _ANALYSES = ("analysis.pareto", "analysis.search", "analysis.tables", "analysis.report.__main__", "analysis.gate")
 
 
