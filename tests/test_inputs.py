@@ -112,6 +112,22 @@ def test_a_million_trials_are_refused(tmp_path: Path) -> None:
         load_sweep(tmp_path / "s.yaml")
 
 
+def test_a_grid_of_a_million_points_is_refused_before_it_is_listed(tmp_path: Path) -> None:
+    keys = (
+        "search.lr",
+        "search.min_lr",
+        "search.doubt",
+        "search.one_hot_weight",
+        "search.budget_weight",
+        "finetune.lr",
+    )
+    parameters = {key: {"values": [0.1 + 0.01 * place for place in range(10)]} for key in keys}
+    text = yaml12.dump({"name": "s", "budgets": [0.5], "sampler": "grid", "parameters": parameters})
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"1,000,000 trials are 1,000,000: at most 100,000"):
+        load_sweep(tmp_path / "s.yaml")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

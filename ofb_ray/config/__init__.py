@@ -10,12 +10,13 @@ from ofb_ray.config.explore import Constraint, Objective, Parameter, Sampler
 from ofb_ray.config.model import ModelSpec, SpaceSpec, check_arguments
 from ofb_ray.config.schedule import Chain, Failure, GateSpec, Resources
 from ofb_ray.config.search import PmimSpec, SearchSpec
-from ofb_ray.config.sweep import SweepSpec
+from ofb_ray.config.sweep import SWEEP_NAME, SweepSpec
 from ofb_ray.config.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec
 from ofb_ray.config.trial import PHASES, Budget, Link, Phase, TrialSpec
 
 __all__ = [
     "PHASES",
+    "SWEEP_NAME",
     "AugmentSpec",
     "Budget",
     "Chain",

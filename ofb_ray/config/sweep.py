@@ -19,6 +19,8 @@ from ofb_ray.config.train import DenseSpec, FinetuneSpec
 from ofb_ray.config.trial import Budget, Link, TrialSpec, descent_fault
 from ofb_ray.inputs import PathText
 
+# It becomes the name of a folder.
+SWEEP_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 # What a driver's memory and one folder's listing still bear.
 MOST_TRIALS, MOST_CELLS = 100_000, 10_000
 
@@ -27,7 +29,7 @@ class SweepSpec(Strict):
     """A sweep file: budgets x grid x seeds are run exhaustively, `trials` suggestions of the sampler in each cell."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=f"^{SWEEP_NAME}$",
         description="Name of the sweep and of its results folder: letters, digits, `.`, `_` and `-`.",
     )
     question: str = Field("", description="What the sweep asks; the title of its figure.")
@@ -115,12 +117,14 @@ class SweepSpec(Strict):
     @model_validator(mode="after")
     def _bounded(self) -> SweepSpec:
         counts = {"budgets": len(self.budgets), "seeds": len(self.seeds)} | {k: len(v) for k, v in self.grid.items()}
-        cells = math.prod(counts.values())
-        if cells > MOST_CELLS or cells * (self.trials or 1) > MOST_TRIALS:
+        cells, each = math.prod(counts.values()), self.trials or 1
+        if self.sampler.name == "grid":  # all of its points are listed, however few are tried
+            each = math.prod(len(parameter.values or (0,)) for parameter in self.parameters.values())
+        if cells > MOST_CELLS or cells * each > MOST_TRIALS:
             told = " x ".join(f"{count:,} {key}" for key, count in counts.items())
             raise ValueError(
-                f"{told} x {self.trials or 1:,} trials are {cells * (self.trials or 1):,}: at most {MOST_TRIALS:,} "
-                f"trials in {MOST_CELLS:,} cells; make several sweeps"
+                f"{told} x {each:,} trials are {cells * each:,}: at most {MOST_TRIALS:,} trials in {MOST_CELLS:,} "
+                "cells; make several sweeps"
             )
         return self
 

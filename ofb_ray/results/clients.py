@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ofb_ray.errors import InputError
-from ofb_ray.results.objects import CloudObjects, FolderObjects, Objects
+from ofb_ray.results.objects import CloudObjects, FolderObjects, Objects, message_of
 
 # A store that is busy is asked again by obstore for so long; what is worth more patience is tried again by its caller.
 _RETRY: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=15)}
@@ -45,8 +45,7 @@ def open_objects(uri: str) -> Objects:
     try:
         store = _s3(bucket, prefix, options) if scheme == "s3" else _gcs(bucket, prefix)
     except Exception as error:  # obstore's own, of a configuration that it cannot use
-        text = " ".join(str(error).partition("Debug source")[0].split())[:200]
-        raise InputError(f"{uri!r} cannot be opened ({text})", key="storage") from None
+        raise InputError(f"{uri!r} cannot be opened ({message_of(error)})", key="storage") from None
     return CloudObjects(store)
 
 

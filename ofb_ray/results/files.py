@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ofb_ray.config import Json, TrialSpec
+from ofb_ray.config import SWEEP_NAME, Json, TrialSpec
 from ofb_ray.errors import BrokenFileError
 from ofb_ray.inputs import read_json_file
 from ofb_ray.results.atomic import write_json
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Model = TypeVar("Model", bound=BaseModel)
-# What SweepSpec allows, or nothing: it becomes the name of a folder.
-SWEEP_NAME = r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$"
 
 # In the results folder.
 SWEEP_FILE, JOURNAL_FILE = "sweep.yaml", "study.journal"
@@ -128,7 +126,7 @@ class TrialFile(JsonFile):
 
     NAME: ClassVar[str] = TRIAL_FILE
     trial: int = Field(ge=0, description="number of the trial in its sweep, from 0")
-    sweep: str = Field("", pattern=SWEEP_NAME, description="name of the sweep")
+    sweep: str = Field("", pattern=f"^({SWEEP_NAME})?$", description="name of the sweep")
     key: str = Field(description="hash of the resolved spec: the trial's identity")
     cell: Json = Field({}, description="budget, grid values and seed, by dotted key; empty outside of a sweep")
     label: str = Field("", description="the cell without its seed as short text, such as `0.5, search.mask=both`")

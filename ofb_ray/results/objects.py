@@ -229,14 +229,14 @@ def _os_errors() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if "NoSuchBucket" in str(error):  # there is nothing to pass over
-            raise OSError(_line(error)) from None
+            raise OSError(message_of(error)) from None
         raise
     except (BaseError, ValueError) as error:
-        raise OSError(_line(error)) from None
+        raise OSError(message_of(error)) from None
 
 
-def _line(error: Exception) -> str:
-    """Keep of an error what a user can use: the server's code and message, else the text without its sources."""
+def message_of(error: Exception) -> str:
+    """Keep of obstore's error what a user can use: the server's code and message, else the text without its sources."""
     text = str(error).partition("Debug source")[0]
     code = re.search(r"<Code>(.*?)</Code>", text)
     message = re.search(r"<Message>(.*?)</Message>", text)

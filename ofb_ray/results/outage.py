@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from ofb_ray.errors import one_line
+
 _PATIENCE_SECONDS = 600.0
 T = TypeVar("T")
 
 
 def explain(error: OSError) -> str:
     """Explain a store's error in one line, with a remedy."""
-    text = first_line(error)
+    text = one_line(str(error), 200) or type(error).__name__
     for sign, meaning in _MEANINGS.items():
         if sign in str(error):
             return f"{meaning} ({text})"
@@ -32,11 +34,6 @@ _MEANINGS = {
     "NoSuchBucket": "there is no such bucket: make it, or correct the name",
     "error sending request": "the store cannot be reached: check its name, AWS_ENDPOINT_URL and the network",
 }
-
-
-def first_line(error: BaseException) -> str:
-    """Return an error's text on one line, at most 200 characters."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def patiently(action: Callable[[], T], note: Callable[[str], None], seconds: float = _PATIENCE_SECONDS) -> T:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ofb_ray.config import Budget
+from ofb_ray.config import SWEEP_NAME, Budget
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import RECORD_FILE, SWEEP_NAME, read_model
+from ofb_ray.results.files import RECORD_FILE, read_model
 
 FORMAT = 1
 
@@ -64,7 +64,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True)
     format: int = Field(FORMAT, description="Version of this format.")
     trial: int = Field(ge=0, description="Number of the trial in its sweep, from 0.")
-    sweep: str = Field(pattern=SWEEP_NAME, description="Name of the sweep.")
+    sweep: str = Field(pattern=f"^({SWEEP_NAME})?$", description="Name of the sweep.")
     key: str = Field(description="Hash of the resolved spec: the trial's identity.")
     status: Literal["finished", "failed", "stopped"] = Field(
         description="How the trial ended; `stopped` is an early stop."

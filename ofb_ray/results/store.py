@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from filelock import FileLock
 
@@ -31,6 +31,7 @@ CONTACT_SECONDS = 20.0
 _SMALL = (".json", ".yaml", ".journal")
 _LARGE_FOLDERS = (SHARED_FOLDER, LOGGER_FOLDER, ANALYSIS_FOLDER)
 T = TypeVar("T")
+Given = ParamSpec("Given")
 
 
 def readable(location: str | Path) -> Path:
@@ -108,11 +109,11 @@ class Remote:
         Raises:
             OSError: the store does not answer, or refuses.
         """
-        return self._first(lambda: self._objects.list(below))
+        return self._first(self._objects.list, below)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return self._first(lambda: self._objects.exists(name))
+        return self._first(self._objects.exists, name)
 
     def read(self, name: str) -> bytes | None:
         """Read the file, or return None where there is none."""
@@ -122,13 +123,13 @@ class Remote:
     def read_version(self, name: str) -> tuple[bytes, Version] | None:
         """Read the file and what tells its version, or return None where there is none."""
         try:
-            return self._first(lambda: self._objects.read(name))
+            return self._first(self._objects.read, name)
         except FileNotFoundError:
             return None
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file; a reader sees the old one or the new one."""
-        self._first(lambda: self._objects.write(name, data))
+        self._first(self._objects.write, name, data)
 
     def replace(self, name: str, data: bytes, version: Version | None) -> Version | None:
         """Write a file if it still has this version, or if there is none where that is None.
@@ -136,23 +137,23 @@ class Remote:
         Returns:
             Its new version, None where somebody else was faster.
         """
-        return self._first(lambda: self._objects.replace(name, data, version))
+        return self._first(self._objects.replace, name, data, version)
 
     def delete(self, name: str) -> None:
         """Remove a file if it is there."""
-        self._first(lambda: self._objects.delete(name))
+        self._first(self._objects.delete, name)
 
     def upload(self, folder: Path, names: Iterable[str]) -> None:
         """Copy files of a local folder, in this order; one that is not there is passed over."""
         for name in names:
             if (folder / name).is_file():
-                self._first(lambda name=name: self._objects.upload(name, folder / name))  # type: ignore[misc]
+                self._first(self._objects.upload, name, folder / name)
 
     def download(self, folder: Path, names: Iterable[str]) -> None:
         """Copy files into a local folder, each atomically; one that is not there is passed over."""
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                self._first(lambda name=name: self._objects.download(name, folder / name))  # type: ignore[misc]
+                self._first(self._objects.download, name, folder / name)
 
     def small(self) -> dict[str, Stored]:
         """List the small files.
@@ -187,12 +188,12 @@ class Remote:
                 path.rmdir()
         write_atomic(folder / INDEX_FILE, json.dumps(found).encode())
 
-    def _first(self, action: Callable[[], T]) -> T:
+    def _first(self, action: Callable[Given, T], *given: Given.args, **named: Given.kwargs) -> T:
         """Do it; as long as the store has not answered once, in bounded time."""
         if self._met:
-            return action()
+            return action(*given, **named)
         try:
-            result = within(CONTACT_SECONDS, action)
+            result = within(CONTACT_SECONDS, lambda: action(*given, **named))
         except FileNotFoundError:
             self._met = True
             raise

@@ -126,7 +126,7 @@ def test_a_foreign_trial_file_is_named(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path, 0)
     folder.mkdir()
     (folder / TrialFile.NAME).write_text('{"trial": "first"}')
-    with pytest.raises(ValueError, match=r"trial\.json: trial: "):
+    with pytest.raises(ValueError, match=r"^\S+/00000/trial\.json: trial: "):
         TrialFile.read(folder)
 
 

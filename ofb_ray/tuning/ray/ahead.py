@@ -60,7 +60,9 @@ class Ahead:
             if not self._over.is_set():
                 with contextlib.suppress(Exception):  # who needs it will hear of it
                     importlib.import_module(name)
-        self._over.wait()
+        # Whoever was to say so may have died of a Ctrl-C: the interpreter's end is one, too.
+        while not self._over.wait(1.0) and threading.main_thread().is_alive():
+            pass
         import ray
 
         with contextlib.suppress(Exception):
