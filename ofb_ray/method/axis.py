@@ -143,8 +143,8 @@ def rank_units(score_U: Tensor, size: Width) -> tuple[Tensor, Tensor]:
         head ranks (H,) and channel ranks (H, D). Ties keep the order of the units.
     """
     score_HD = score_U.detach().view(size.heads, size.width)
-    head_rank_H = _ranks(score_HD.sigmoid().sum(dim=1))
-    return head_rank_H, _ranks(score_HD)
+    head_rank_H = ranks(score_HD.sigmoid().sum(dim=1))
+    return head_rank_H, ranks(score_HD)
 
 
 def keep_best(score_U: Tensor, before: Width, after: Width) -> Keep:
@@ -173,7 +173,8 @@ def shrink(tensor: Tensor, indices: Sequence[tuple[int, Tensor]]) -> Tensor:
     return tensor
 
 
-def _ranks(value: Tensor) -> Tensor:
+def ranks(value: Tensor) -> Tensor:
+    """Rank along the last dimension, 0 = largest; ties keep their order."""
     order = value.argsort(dim=-1, descending=True, stable=True)
-    ranks = torch.arange(value.shape[-1], device=value.device)
-    return torch.empty_like(order).scatter_(-1, order, ranks.expand_as(order))
+    places = torch.arange(value.shape[-1], device=value.device)
+    return torch.empty_like(order).scatter_(-1, order, places.expand_as(order))

@@ -39,9 +39,9 @@ def staircase(p_IJ: Tensor, head_steps_IH: Tensor, width_steps_JD: Tensor) -> Te
         head_steps_IH: 1[h < n_i] as floats.
         width_steps_JD: 1[d < c_j] as floats.
     Returns:
-        (H, D), indexed by rank.
+        (H, D), indexed by rank; with a dimension of axes in front where the arguments have one.
     """
-    return head_steps_IH.T @ p_IJ @ width_steps_JD
+    return head_steps_IH.mT @ p_IJ @ width_steps_JD
 
 
 def bimask(importance_U: Tensor, sparsity_U: Tensor, lam: float, mode: MaskMode = "both") -> Tensor:
@@ -79,16 +79,12 @@ class BiMask(nn.Module):
         self.score_U = nn.Parameter(nn.init.trunc_normal_(torch.empty(size.units), std=0.2))
         self.alpha_IJ = nn.Parameter(torch.rand(len(axis.head_choices), len(axis.width_choices)))
         self.register_buffer("alive_IJ", torch.tensor(axis.distinct).view_as(self.alpha_IJ))
-        self.register_buffer("head_steps_IH", _steps(axis.head_choices), persistent=False)
-        self.register_buffer("width_steps_JD", _steps(axis.width_choices), persistent=False)
+        self.register_buffer("head_steps_IH", steps(axis.head_choices), persistent=False)
+        self.register_buffer("width_steps_JD", steps(axis.width_choices), persistent=False)
 
     def probabilities(self) -> Tensor:
         """p (I, J)."""
         return probabilities(self.alpha_IJ, self.alive_IJ)
-
-    def expected_units(self, p_IJ: Tensor) -> Tensor:
-        """Compute E[n c] under p, a scalar in units: what the differentiable cost sees."""
-        return (self.head_steps_IH.sum(dim=1) @ p_IJ) @ self.width_steps_JD.sum(dim=1)
 
     def forward(self, p_IJ: Tensor, lam: float, mode: MaskMode = "both") -> Tensor:
         """Compute the mask m of every unit (U,), in the order of the units (not by rank).
@@ -118,6 +114,6 @@ class Gate(nn.Module):
         self.gate_U = nn.Parameter(gate_U.detach().clone())
 
 
-def _steps(choices: tuple[int, ...]) -> Tensor:
+def steps(choices: tuple[int, ...]) -> Tensor:
     """1[rank < choice] as floats, (choices, ranks)."""
     return (torch.arange(choices[-1]) < torch.tensor(choices)[:, None]).float()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from ofb_ray.config import SearchSpec
 from ofb_ray.data import Batch
@@ -13,6 +12,7 @@ from ofb_ray.method.losses import adaptive_one_hot_loss, budget_loss, score_pena
 from ofb_ray.method.pmim import balanced_weight, reconstruction_loss, token_mask
 from ofb_ray.method.projection import Goal
 from ofb_ray.method.schedule import linear_then_constant
+from ofb_ray.search.axis_batch import Probabilities
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run, autocast
 from ofb_ray.train.targets import Teacher, apply_mixup, task_loss
@@ -96,11 +96,13 @@ class SearchLosses(nn.Module):
         return balanced_weight(both[0], both[1])
 
 
-def _one_hot(net: Supernet, p: dict[str, Tensor], spec: SearchSpec) -> Tensor:
-    """Sum the axes' adaptive one-hot losses, all axes at once: many small operators would slow the step down."""
-    p_AN = pad_sequence([p_IJ.flatten() for p_IJ in p.values()], batch_first=True)
-    loss_A = adaptive_one_hot_loss(p_AN, eps=spec.sigma_eps, use_entropy=spec.entropy, use_variance=spec.variance)
-    total = loss_A.sum()
+def _one_hot(net: Supernet, p: Probabilities, spec: SearchSpec) -> Tensor:
+    """Sum the axes' adaptive one-hot losses."""
+    eps, first, second = spec.sigma_eps, spec.entropy, spec.variance
+    losses = [
+        adaptive_one_hot_loss(p_AIJ.flatten(1), eps=eps, use_entropy=first, use_variance=second) for p_AIJ in p.padded
+    ]
+    total = torch.cat(losses).sum()
     if spec.score_penalty:
         for attention, eta in ((True, spec.eta_attention), (False, spec.eta_other)):
             masks = [mask for mask in net.undecided.values() if (mask.axis.kind == "attention") == attention]

@@ -8,6 +8,7 @@ Shape suffixes: B images, C channels, E embedding, U units of an axis.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,11 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ofb_ray.backbones.base import Backbone, Tokens, corrections, rebuild
+from ofb_ray.backbones.base import Backbone, Tokens, rebuild
 from ofb_ray.method.axis import Axis, Cut, Width, Widths
 from ofb_ray.method.bimask import BiMask, Gate, MaskMode
-from ofb_ray.method.cost import Term, cost, heads_of, units_of
+from ofb_ray.method.cost import Term
 from ofb_ray.method.pmim import replace_tokens
+from ofb_ray.search.axis_batch import AxisBatch, Probabilities, batched
+from ofb_ray.search.costing import Costing
+from ofb_ray.search.gating import Gating
 
 Masks = Mapping[str, Tensor]
 
@@ -93,12 +97,18 @@ class Supernet(nn.Module):
     def __init__(self, net: nn.Module, backbone: Backbone, masks: Mapping[str, BiMask | Gate] | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        # Replaced by its compiled form once no cut changes the shapes any more.
-        self.run: Callable[..., tuple[Tensor, Tensor]] = functional_call
+        # Replaced by its compiled form once no cut changes the shapes any more. To look for tied weights in every step
+        # costs a walk through the modules; a network that had some could not be cut.
+        self.run: Callable[..., tuple[Tensor, Tensor]] = functools.partial(functional_call, tie_weights=False)
+        self._params = dict(net.named_parameters())
         self.body = _Body(net, backbone.tokens)
         given = masks or {}
         self.masks = nn.ModuleDict({mask_key(a.name): given.get(a.name) or _fresh_mask(a) for a in backbone.axes})
         self.decoder = Decoder(backbone.tokens, backbone.widths)
+        batches = batched([mask.axis for mask in self.undecided.values()])
+        self.batches = nn.ModuleList(batches)
+        self.gating = Gating(backbone, {name: param.dim() for name, param in self._params.items()})
+        self.costing = Costing(backbone.widths, batches)
 
     @property
     def net(self) -> nn.Module:
@@ -126,22 +136,25 @@ class Supernet(nn.Module):
         masks = {axis.name: self.mask(axis.name) for axis in self.backbone.axes}
         return {name: mask for name, mask in masks.items() if isinstance(mask, BiMask)}
 
-    def probabilities(self) -> dict[str, Tensor]:
+    def probabilities(self) -> Probabilities:
         """Compute p (I, J) of every undecided axis."""
-        return {name: mask.probabilities() for name, mask in self.undecided.items()}
+        padded = [batch.probabilities(masks) for batch, masks in self._batched_masks()]
+        return Probabilities(self._batches(), padded)
 
-    def unit_masks(self, p: Mapping[str, Tensor], lam: float, mode: MaskMode = "both") -> dict[str, Tensor]:
+    def unit_masks(self, p: Probabilities, lam: float, mode: MaskMode = "both") -> dict[str, Tensor]:
         """Compute m (U,) of every axis: the bi-mask where it is undecided, the free gate where it is decided.
 
         Args:
-            p: probabilities (I, J) of every undecided axis.
+            p: as `probabilities` returns it.
             lam: lambda in [0, 1].
             mode: which parts of the bi-mask to use.
         """
         masks = {axis.name: self.mask(axis.name) for axis in self.backbone.axes}
-        return {
-            name: mask.gate_U if isinstance(mask, Gate) else mask(p[name], lam, mode) for name, mask in masks.items()
-        }
+        found: dict[str, Tensor] = {name: mask.gate_U for name, mask in masks.items() if isinstance(mask, Gate)}
+        for (batch, undecided), p_AIJ in zip(self._batched_masks(), p.padded, strict=True):
+            mask_M = batch.unit_masks(undecided, p_AIJ, lam, mode)
+            found |= zip((axis.name for axis in batch.axes), torch.split(mask_M, batch.unit_counts), strict=True)
+        return {name: found[name] for name in masks}
 
     def gated_parameters(self, masks: Masks) -> dict[str, Tensor]:
         """Compute what `net` runs with: rows of producing tensors times m, queries and norms corrected.
@@ -151,12 +164,7 @@ class Supernet(nn.Module):
         Returns:
             the parameters that change, by name.
         """
-        params = dict(self.net.named_parameters())
-        gated: dict[str, Tensor] = {}
-        for cut in self.backbone.cuts:
-            if (scale := self._scale(cut, masks)) is not None:
-                param = gated.get(cut.param, params[cut.param])
-                gated[cut.param] = param * scale.view(-1, *[1] * (param.dim() - cut.dim - 1))
+        gated: dict[str, Tensor] = self.gating(masks, self._params)
         return gated
 
     def forward(self, image: Tensor, masks: Masks, mask_BN: Tensor | None = None) -> Output:
@@ -177,23 +185,16 @@ class Supernet(nn.Module):
             features = features[:, tokens.prefix :].reshape(len(features), *tokens.grid, -1)
         return Output(logits, self.decoder(features.permute(0, 3, 1, 2)))
 
-    def expected_cost(self, terms: tuple[Term, ...], p: Mapping[str, Tensor]) -> Tensor:
+    def expected_cost(self, terms: tuple[Term, ...], p: Probabilities) -> Tensor:
         """Compute E[cost] under p: exact, because the axes are independent and no term names one twice.
 
         Args:
             terms: the cost, in MACs or parameters.
-            p: probabilities (I, J) of every undecided axis.
+            p: as `probabilities` returns it.
         """
-        reference = self.decoder.mask_token_E
-        variables = {variable for term in terms for variable in term.variables}
-        sizes = units_of(self.backbone.widths)
-        values = {variable: reference.new_tensor(float(sizes[variable])) for variable in variables}
-        for name, mask in self.undecided.items():
-            if name in variables:
-                values[name] = mask.expected_units(p[name])
-            if heads_of(name) in variables:
-                values[heads_of(name)] = mask.head_steps_IH.sum(dim=1) @ p[name].sum(dim=1)
-        return cost(terms, values)
+        sizes = [batch.expected_sizes(p_AIJ) for batch, p_AIJ in zip(self._batches(), p.padded, strict=True)]
+        expected: Tensor = self.costing(terms, [part for pair in sizes for part in pair])
+        return expected
 
     def candidates(self, alive: Mapping[str, Tensor] | None = None) -> dict[str, list[Width]]:
         """List the living sizes of every axis; a decided axis has one.
@@ -214,17 +215,14 @@ class Supernet(nn.Module):
         if self.undecided:
             raise ValueError(f"cannot fuse: these axes are undecided: {', '.join(self.undecided)}")
         with torch.no_grad():
-            return rebuild(self.net, self.gated_parameters(self.unit_masks({}, 0.0)))
+            return rebuild(self.net, self.gated_parameters(self.unit_masks(self.probabilities(), 0.0)))
 
-    def _scale(self, cut: Cut, masks: Masks) -> Tensor | None:
-        """Compute the factors along the dimension of `cut`; None where there are none."""
-        mask_U, axis = masks[cut.axis], self.backbone.axis(cut.axis)
-        factors = corrections(cut, axis.size, axis.full)
-        if not cut.gate and set(factors) == {1.0}:
-            return None
-        base_U = mask_U if cut.gate else torch.ones_like(mask_U)
-        copies = [base_U if factor == 1.0 else base_U * factor for factor in factors]
-        return torch.cat(copies) if cut.copies > 1 else copies[0]
+    def _batches(self) -> list[AxisBatch]:
+        return [batch for batch in self.batches if isinstance(batch, AxisBatch)]
+
+    def _batched_masks(self) -> list[tuple[AxisBatch, list[BiMask]]]:
+        undecided = self.undecided
+        return [(batch, [undecided[axis.name] for axis in batch.axes]) for batch in self._batches()]
 
 
 def _at_stem(mask_BN: Tensor, grid: tuple[int, int], tokens: Tensor) -> Tensor:

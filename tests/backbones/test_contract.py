@@ -102,7 +102,7 @@ def test_fuse_keeps_the_function(kind: str) -> None:
     with torch.no_grad():
         for gate in net.masks.parameters():
             gate.copy_(torch.rand_like(gate) + 0.5)
-    masked = net(images(), net.unit_masks({}, 0.0)).logits
+    masked = net(images(), net.unit_masks(net.probabilities(), 0.0)).logits
     assert net.backbone.widths != supernet(kind).backbone.widths
     torch.testing.assert_close(net.fuse()(images()), masked, rtol=1e-5, atol=1e-5)
 

@@ -65,13 +65,6 @@ def test_dead_candidates_have_no_probability() -> None:
     assert p[alive].tolist() == pytest.approx([1 / 3] * 3)
 
 
-def test_expected_units_is_the_mean_size() -> None:
-    made = mask()
-    p = made.probabilities().detach()
-    wanted = sum(float(p.flatten()[k]) * size.units for k, size in enumerate(AXIS.candidates))
-    assert float(made.expected_units(p)) == pytest.approx(wanted, rel=1e-6)
-
-
 def test_the_mask_has_gradients_to_scores_and_alphas() -> None:
     made = mask()
     made(made.probabilities(), 0.5)[:6].sum().backward()
