@@ -25,6 +25,7 @@ from analysis.trials.read import read
 from analysis.trials.sweep_file import read_sweep_file
 from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
+from ofb_ray.inputs import Parser
 from ofb_ray.results.store import readable
 
 EPOCHS, KEEP = (1, 2, 3, 5, 10), (0.25, 0.5, 0.75)
@@ -132,7 +133,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.gate", description=__doc__)
+    parser = Parser(prog="python -m analysis.gate", description=__doc__)
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
     parser.add_argument("--epochs", type=int, nargs="+", default=[], help="fine-tune epochs before the gate")
     parser.add_argument("--keep", type=float, nargs="+", default=[], help="shares that go on, between 0 and 1")

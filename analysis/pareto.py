@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from analysis.trials.read import read
 from analysis.trials.table import table
 from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
+from ofb_ray.inputs import Parser
 
 X, Y, AUTO = "macs", "top1_val", "auto"
 
@@ -98,7 +98,7 @@ def front_table(results: Results, data: FrontData) -> pd.DataFrame:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.pareto", description=__doc__)
+    parser = Parser(prog="python -m analysis.pareto", description=__doc__)
     parser.add_argument(
         "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"
     )

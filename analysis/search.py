@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from analysis.searches.trace import trace_of
 from analysis.trials.read import read
 from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
+from ofb_ray.inputs import Parser
 from ofb_ray.results.files import TRACE_FILE
 
 MOST_MAPS = 4
@@ -78,7 +78,7 @@ def analyse(folders: Sequence[str | Path], out: str | Path | None = None, option
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.search", description=__doc__)
+    parser = Parser(prog="python -m analysis.search", description=__doc__)
     parser.add_argument(
         "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from analysis.output.files import default_out, save
 from analysis.paper.layout import PaperTable, as_csv, latex, markdown
 from analysis.paper.tables import BUILDERS, tables
 from analysis.trials.read import read
+from ofb_ray.inputs import Parser
 
 __all__ = ["BUILDERS", "analyse", "tables"]
 
@@ -43,7 +43,7 @@ def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | P
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.tables", description=__doc__)
+    parser = Parser(prog="python -m analysis.tables", description=__doc__)
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
     parser.add_argument("--table", metavar="NAME", help=f"one of {', '.join(BUILDERS)}; default: all that have rows")
     parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")

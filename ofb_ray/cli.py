@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ofb_ray.commands import completion, preview, sweeps, version
 from ofb_ray.config.shipped import find_sweep
-from ofb_ray.errors import InputError, Interrupted, one_line
-from ofb_ray.inputs import user_path
+from ofb_ray.errors import InputError, Interrupted
+from ofb_ray.inputs import Parser, user_path
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
 from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import read_record
@@ -54,15 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """Say what is wrong with a command line in one line, as with any other input."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{one_line(f'{self.prog}: error: {message}; see {self.prog} --help')}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = _Parser(
+    parser: argparse.ArgumentParser = Parser(
         prog="ofb-ray", description="Compress Vision Transformers to a compute budget, swept by Ray Tune and Optuna."
     )
     parser.add_argument("--version", action=version.Version)
@@ -217,9 +210,9 @@ def print_results(location: str, facts: Sequence[TrialFacts]) -> int:
 
 
 def _trial(arguments: argparse.Namespace) -> int:
-    if (arguments.file is None) == (arguments.record is None) or (arguments.record and arguments.set):
+    if (arguments.file is None) == (arguments.record is None) or (arguments.record is not None and arguments.set):
         raise InputError("either SWEEP.yaml, with --set if need be, or --from RECORD alone", key="trial")
-    if arguments.record:
+    if arguments.record is not None:
         from ofb_ray.rerun import rerun
 
         return rerun(arguments.record, user_path(arguments.out, "--out") if arguments.out else None)

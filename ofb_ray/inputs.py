@@ -6,17 +6,18 @@ and so is a file that is larger than its kind can be. What is printed of foreign
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from pydantic import AfterValidator
 
-from ofb_ray.errors import BrokenFileError, InputError, printable
+from ofb_ray.errors import BrokenFileError, InputError, one_line, printable
 
 MIB = 1 << 20
 # No sweep file, spec or record comes near; a record of thousands of epochs has a few MiB.
@@ -88,10 +89,11 @@ def read_bytes(path: Path, limit: int, head: int | None = None) -> bytes:
                 f"cannot be read ({error.strerror}): put the file itself there", file=str(path)
             ) from None
         raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise BrokenFileError("is no plain file: put the file itself there", file=str(path))
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise BrokenFileError("is no plain file: put the file itself there", file=str(path))
         if found.st_size > limit:
             size = f"{found.st_size / MIB:,.0f} MiB, at most {limit / MIB:,.0f}"
             raise BrokenFileError(f"is too large for its kind ({size}): another file in its place?", file=str(path))
@@ -145,3 +147,10 @@ def _visible(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {printable(key): _visible(value) for key, value in tree.items()}
     return tree
+
+
+class Parser(argparse.ArgumentParser):
+    """Say what is wrong with a command line in one line, as with any other input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{one_line(f'{self.prog}: error: {message}; see {self.prog} --help')}\n")

@@ -80,12 +80,13 @@ def test_a_path_in_a_sweep_passes_the_same_gate(tmp_path: Path) -> None:
 
 def test_only_plain_files_of_their_size_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "device").symlink_to("/dev/zero")
     (tmp_path / "large").write_bytes(b"x" * 11)
     done: list[str] = []
 
     def read_all() -> None:
-        for name in ("fifo", "device", "large"):
+        for name in ("fifo", "device", "folder", "large"):
             with pytest.raises(BrokenFileError) as error:
                 read_bytes(tmp_path / name, 10)
             done.append(error.value.message)
@@ -93,8 +94,8 @@ def test_only_plain_files_of_their_size_are_read(tmp_path: Path) -> None:
     thread = threading.Thread(target=read_all, daemon=True)
     thread.start()
     thread.join(10)
-    assert done[:2] == ["is no plain file: put the file itself there"] * 2
-    assert "too large" in done[2]
+    assert done[:3] == ["is no plain file: put the file itself there"] * 3
+    assert "too large" in done[3]
 
 
 def test_json_has_finite_numbers_and_shows_its_control_characters(tmp_path: Path) -> None:
@@ -136,7 +137,9 @@ def test_a_grid_of_a_million_points_is_refused_before_it_is_listed(tmp_path: Pat
         ({"args": {"checkpoint_path": "/etc/passwd"}}, "args.checkpoint_path is not taken"),
         ({"args": {"pretrained_cfg": {"file": "x"}}}, "args.pretrained_cfg is not taken"),
         ({"args": {"depth": 10**7}}, "at most 1048576"),
-        ({"args": {"depth": 1000, "embed_dim": 100_000}}, "more than 2e"),
+        ({"args": {"depth": 100, "embed_dim": 100_000}}, "more than 2e"),
+        ({"args": {"depth": 4000}}, "args.depth makes 4000 blocks: at most 256"),
+        ({"args": {"depths": [2, 2, 600, 2]}}, "args.depths makes 606 blocks: at most 256"),
         ({"args": {"img_size": 8, "num_heads": 0}}, "timm cannot build"),
         ({"args": {"img_size": 8, "norm_layer": "nope"}}, "timm cannot build"),
     ],
@@ -182,7 +185,27 @@ def test_a_trial_file_names_its_wrong_key(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("line", [["sweep"], ["x" * 1000], ["latency", "t", "--batch", "0"], ["sweep", "\x1b[2J"]])
+@pytest.mark.parametrize("size", [["x", 8, 8], {"a": [3, 8, 8]}, [3, 8], [3, 0, 8]])
+def test_how_images_were_prepared_is_checked_too(tmp_path: Path, size: object) -> None:
+    write_trial(tmp_path, "plain", *subnet("plain"))
+    path = tmp_path / "arch.json"
+    arch = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**arch, "input": {**arch["input"], "input_size": size}}))
+    with pytest.raises(InputError, match=r"arch\.json: input\.input_size"):
+        ofb_ray.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["sweep"],
+        ["x" * 1000],
+        ["latency", "t", "--batch", "0"],
+        ["sweep", "\x1b[2J"],
+        ["trial", "--from", ""],
+        ["trial", ""],
+    ],
+)
 def test_a_wrong_command_line_is_one_line(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code = main(line)

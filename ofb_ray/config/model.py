@@ -14,6 +14,7 @@ from ofb_ray.inputs import PathText
 # What timm.create_model would fetch or open in a constructor argument's place.
 _ORIGINS = ("cache_dir", "checkpoint_path", "features_only", "model_name", "scriptable")
 _LARGEST = 1 << 20
+_MOST_BLOCKS = 256
 _MOST_WEIGHTS = 2e10  # of the blocks; the largest of timm's networks have 2e10 in all
 
 
@@ -34,7 +35,10 @@ def check_arguments(name: str, args: Mapping[str, Any]) -> None:
     depth, width = (_total(args.get(key), key) for key in ("depth", "embed_dim"))
     ratio = args.get("mlp_ratio", 4)
     ratio = ratio if isinstance(ratio, int | float) else 4
-    if depth * width**2 * (4 + 2 * ratio) > _MOST_WEIGHTS or _total(args.get("depths"), "depths") > 10_000:
+    for key in ("depth", "depths"):
+        if (blocks := _total(args.get(key), key)) > _MOST_BLOCKS:
+            raise ValueError(f"args.{key} makes {blocks:g} blocks: at most {_MOST_BLOCKS}")
+    if depth * width**2 * (4 + 2 * ratio) > _MOST_WEIGHTS:
         raise ValueError(f"args make a network of more than {_MOST_WEIGHTS:.0e} weights: check depth and embed_dim")
 
 

@@ -12,7 +12,6 @@ Where the costs' common divisor allows it the bins are exact, else finer than 1 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -215,7 +214,7 @@ class Program(Generic[Table]):
     def __init__(self, chain: Chain, kind: TableKind[Table], candidates: Candidates, utility: Utility) -> None:
         self._layers, self._kind, self._candidates, self._utility = chain.layers, kind, candidates, utility
         self._costs = [layer.cost_SK.tolist() for layer in chain.layers]
-        self._table = functools.cache(self._made_table)
+        self._tables: dict[tuple[int, int], Table] = {}
 
     def ends(self) -> Iterator[tuple[int, Table]]:
         """Every size of the last coupling axis, the largest first, and the table of the networks that have it."""
@@ -236,13 +235,27 @@ class Program(Generic[Table]):
             size = choice if layer.coupling else size
         return {axis: found[axis] for axis in self._candidates}
 
-    def _made_table(self, depth: int, size: int) -> Table:
-        """The table after `depth` layers, the coupling axis of the last one at `size`."""
-        return self._kind.after(self._moves(depth, size)) if depth else self._kind.start
+    def _table(self, depth: int, size: int) -> Table:
+        """The table after `depth` layers, the coupling axis of the last one at `size`; it and those before are kept."""
+        open_ends = [(depth, size)]  # not by recursion: a chain may have more layers than Python has frames
+        while open_ends:
+            key = open_ends[-1]
+            missing = [before for before in self._before(*key) if before not in self._tables]
+            if not missing:
+                self._tables[open_ends.pop()] = self._kind.after(self._moves(*key)) if key[0] else self._kind.start
+            open_ends += missing
+        return self._tables[depth, size]
+
+    def _before(self, depth: int, size: int) -> list[tuple[int, int]]:
+        """The tables that the one after `depth` layers is made of."""
+        if not depth or (depth, size) in self._tables:
+            return []
+        choices = range(len(self._costs[depth - 1][size])) if self._layers[depth - 1].coupling else (size,)
+        return [(depth - 1, choice) for choice in choices]
 
     def _moves(self, depth: int, size: int) -> Iterator[Move[Table]]:
         """The choices in layer `depth` - 1 that lead to its coupling axis at `size`."""
         layer, gains = self._layers[depth - 1], self._utility[self._layers[depth - 1].axis]
         for choice, amount in enumerate(self._costs[depth - 1][size]):
-            before = self._table(depth - 1, choice if layer.coupling else size)
+            before = self._tables[depth - 1, choice if layer.coupling else size]
             yield before, amount, gains[size if layer.coupling else choice]

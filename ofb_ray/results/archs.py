@@ -35,13 +35,27 @@ class TimmModel(BaseModel):
         return self
 
 
+_Channels = Annotated[list[float], Field(min_length=1, max_length=1 << 10)]
+
+
+class Prepared(BaseModel):
+    """How images were prepared, in the words of timm's data configurations."""
+
+    model_config = ConfigDict(extra="forbid")
+    input_size: Annotated[list[Annotated[int, Field(ge=1, le=1 << 14)]], Field(min_length=3, max_length=3)]
+    mean: _Channels
+    std: _Channels
+    interpolation: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")]
+    crop_pct: Annotated[float, Field(gt=0, le=1)]
+
+
 class ArchFile(BaseModel):
     """The architecture of a subnet, as `arch.json` and records hold it."""
 
     format: int = Field(ge=FORMAT, le=FORMAT)
     model: TimmModel
     widths: dict[str, Size]
-    input: Json = {}
+    input: Prepared | None = None
     attributes: dict[str, dict[str, bool | int | float | list[Any]]] = {}
 
     @model_validator(mode="after")

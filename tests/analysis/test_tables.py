@@ -282,3 +282,9 @@ def test_latex_has_as_many_cells_as_columns_and_escapes_all_text(name: str, tmp_
     assert len(rows) == sum(map(len, table.sections))
     assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(table.columns)}
     assert not re.search(r"(?<!\\)[%#_]", body)
+
+
+def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["-1e+308"])
+    assert capsys.readouterr().err.count("\n") == 1

@@ -141,6 +141,17 @@ def test_a_rounded_grid_keeps_the_promise_and_nearly_the_best() -> None:
         assert value(found) >= max(rivals, default=0.0)
 
 
+def test_a_chain_may_have_more_layers_than_python_has_frames() -> None:
+    names = [f"block.{place}" for place in range(1500)]
+    candidates = {"embed": [Width(1, 1), Width(1, 2)]} | {name: [Width(1, 1), Width(1, 2)] for name in names}
+    terms = tuple(Term(1, ("embed", name)) for name in names)
+    utility = {name: [0.0, float(name != "embed")] for name in candidates}
+    goal = make_goal(terms, candidates, 4500)
+    widths = project(goal, candidates, utility)
+    assert cost(terms, units_of(widths)) == 4500
+    assert sum(widths[name].width == 2 for name in names) == 750
+
+
 def test_the_first_of_equal_networks_is_chosen() -> None:
     """Without any preference the smallest sizes that meet the goal win, whatever the order of equal candidates."""
     candidates = {"a": [Width(1, 4), Width(2, 2), Width(4, 1)], "b": [Width(1, 1), Width(1, 2)]}
