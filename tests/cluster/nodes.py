@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,12 @@ class Nodes:
     Args:
         folder: of the nodes' logs.
         temporary: folder of Ray's sockets, whose paths may only be short.
+        host: address of the head, in place of 127.0.0.1.
         environment: variables of the nodes, and so of the trials.
     """
 
-    def __init__(self, folder: Path, temporary: str, **environment: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, temporary: str, host: str = "127.0.0.1", **environment: str) -> None:
+        self._folder, self._host = folder, host
         self.environment = {
             **os.environ,
             "RAY_AUTH_MODE": "token",
@@ -75,14 +76,20 @@ class Nodes:
         self.environment["PYTHONPATH"] = str(ROOT)  # the nodes know the trial function, too
         self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
         options = [f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={temporary}"]
         options += ["--num-cpus=0", f"--ray-client-server-port={free_port()}"]
-        self.head = self._start(1, "--head", *options)
+        self.head = self._start(host, "--head", *options)
 
-    def add(self, cpus: int) -> subprocess.Popen[bytes]:
-        """Start one more node; returns at once."""
-        return self._start(len(self.processes) + 1, f"--address={self.address}", f"--num-cpus={cpus}")
+    def add(self, cpus: int, host: str | None = None, through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start one more node; returns at once.
+
+        Args:
+            host: its address, in place of the next one of loopback.
+            through: a command that runs it, such as `ip netns exec NAME`.
+        """
+        host = host or f"127.0.0.{len(self.processes) + 1}"
+        return self._start(host, f"--address={self.address}", f"--num-cpus={cpus}", through=through)
 
     def alive(self) -> int:
         """The nodes that the cluster counts."""
@@ -97,18 +104,18 @@ class Nodes:
 
     def answers(self) -> bool:
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self._host, self.port), timeout=1).close()
             return True
         return False
 
-    def _start(self, number: int, *options: str) -> subprocess.Popen[bytes]:
-        line = ["ray", "start", *options, "--block", "--disable-usage-stats", f"--node-ip-address=127.0.0.{number}"]
+    def _start(self, host: str, *options: str, through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        line = ["ray", "start", *options, "--block", "--disable-usage-stats", f"--node-ip-address={host}"]
         line += ["--object-store-memory=100000000", f"--dashboard-agent-listen-port={free_port()}"]
         line += ["--min-worker-port=0", "--max-worker-port=0"]
         line[0] = str(Path(sys.executable).with_name("ray"))
-        with (self._folder / f"node{number}.log").open("w") as log:
+        with (self._folder / f"node{len(self.processes) + 1}.log").open("w") as log:
             process = subprocess.Popen(
-                line, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [*through, *line], env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         self.processes.append(process)
         return process

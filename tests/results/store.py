@@ -20,9 +20,9 @@ _POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": 
 
 
 @contextlib.contextmanager
-def server(checks_credentials: bool = False) -> Iterator[dict[str, str]]:
+def server(checks_credentials: bool = False, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
     """The environment variables that reach a fresh server with an empty bucket."""
-    address = free_address("127.0.0.1")
+    address = free_address(host)
     environment = {
         "AWS_ENDPOINT_URL": f"http://{address}",
         "AWS_ACCESS_KEY_ID": "test",
@@ -32,7 +32,7 @@ def server(checks_credentials: bool = False) -> Iterator[dict[str, str]]:
     }
     # The calls that make the user go unchecked; from then on moto checks every signature.
     checking = {"INITIAL_NO_AUTH_ACTION_COUNT": "3"} if checks_credentials else {}
-    code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{address.rpartition(':')[2]}'])"
+    code = f"from moto.server import main; main(['-H', '{host}', '-p', '{address.rpartition(':')[2]}'])"
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **checking}, **quiet)
     try:
