@@ -66,6 +66,11 @@ def wire() -> Iterator[Wire]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
+def kill_all(nodes: Nodes) -> None:
+    for node in nodes.processes:
+        nodes.kill(node)
+
+
 def trained_in(folders: list[Path]) -> dict[int, list[tuple[int, int]]]:
     """(process, epoch) of every epoch of each trial, in whatever copy of the results it was trained."""
     return {n: [entry for folder in folders for entry in epochs(folder, n)] for n in range(4)}
@@ -84,7 +89,7 @@ def test_a_cut_network_ends_in_one_record_a_trial(tmp_path: Path, wire: Wire, ki
             environment[CACHE_VARIABLE] = str(tmp_path / "here")
             more = ("--storage", f"s3://{BUCKET}/results")
         nodes = Nodes(tmp_path, temporary, HERE, **environment)
-        stack.callback(lambda: [nodes.kill(node) for node in nodes.processes])
+        stack.callback(kill_all, nodes)
         wait_for(nodes.answers, what="the head did not start")
         # The far node's working copy is its own, as on another machine.
         far = ("env", f"{CACHE_VARIABLE}={tmp_path / 'there'}", *wire.through)

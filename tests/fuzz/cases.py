@@ -139,11 +139,11 @@ def _command(arguments: Sequence[str]) -> int:
 
 def _loaded(folder: str) -> int:
     import ofb_ray
-    from ofb_ray.errors import InputError
+    from ofb_ray.errors import InputError, one_line
 
     try:
         ofb_ray.load(folder)
     except (InputError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
+        print(one_line(str(error)), file=sys.stderr)
         return 2
     return 0
