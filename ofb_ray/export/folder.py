@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,7 +58,7 @@ def export_trial(
     if to.exists() and (not to.is_dir() or any((to / name).exists() for name in _FILES)):
         raise InputError(f"{to} holds files that an export would replace; name an empty or a new folder", key="--to")
     missing = [path for path in (to.parent, *to.parent.parents) if not path.exists()]
-    staging = to.absolute().with_name(f".{to.absolute().name}.{os.getpid()}")
+    staging = _staging(to.absolute())
     try:
         staging.mkdir(parents=True)
     except OSError as error:
@@ -117,11 +120,24 @@ def _fill(
     return differences
 
 
+def _staging(to: Path) -> Path:
+    """Choose the folder to write in; those that killed exports of this machine have left beside it are removed."""
+    beginning = f".{to.name}.{socket.gethostname()}."
+    for left in to.parent.glob(f"{glob.escape(beginning)}*"):
+        process = left.name.removeprefix(beginning)
+        if process.isdigit() and not Path("/proc", process).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return to.with_name(f"{beginning}{os.getpid()}")
+
+
 def _publish(staging: Path, to: Path) -> None:
     """Rename the folder into its place, or its files into a folder that is there already (the clone of a Hub model)."""
-    if not to.exists():
-        staging.rename(to)
-        return
-    for path in sorted(staging.iterdir()):
-        path.replace(to / path.name)
-    staging.rmdir()
+    try:
+        staging.rename(to)  # over an empty folder, too
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        # What says that a subnet is there comes last.
+        for path in sorted(staging.iterdir(), key=lambda path: path.name == ARCH_FILE):
+            path.replace(to / path.name)
+        staging.rmdir()

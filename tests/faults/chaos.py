@@ -132,18 +132,18 @@ class Chaos:
                 times.append(path.stat().st_mtime)
         return max(times)
 
-    def _trials(self) -> list[int]:
-        """The processes of trials in this cluster."""
+    def _trials(self, title: bytes = b"ray::ImplicitFunc") -> list[int]:
+        """The processes of trials in this cluster; with several workers, those of rank 0."""
         assert self._nodes is not None
         leaders = {node.pid for node in self._nodes.processes}
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and session_of(int(entry.name)) in leaders:
                 try:
-                    title = (entry / "cmdline").read_bytes()
+                    found_title = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
-                if title.startswith(b"ray::ImplicitFunc"):
+                if found_title.startswith(title):
                     found.append(int(entry.name))
         return sorted(found)
 
@@ -154,8 +154,8 @@ class Chaos:
     def _kill(self, role: str) -> None:
         assert self._nodes is not None
         assert self._driver is not None
-        if role == "trial":
-            trials = self._trials()
+        if role in ("trial", "other rank"):
+            trials = self._trials() if role == "trial" else self._trials(b"ray::_worker")
             if not trials:
                 return
             os.kill(self.rng.choice(trials), signal.SIGKILL)
