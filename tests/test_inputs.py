@@ -17,6 +17,7 @@ from ofb_ray.config import TrialSpec, yaml12
 from ofb_ray.config.load import load_sweep
 from ofb_ray.errors import LINE, BrokenFileError, InputError, one_line
 from ofb_ray.export import loader
+from ofb_ray.export.folder import export_trial
 from ofb_ray.inputs import load_json, read_bytes, user_path
 from ofb_ray.results.files import TrialFile
 from tests.export.trials import subnet, write_trial
@@ -183,6 +184,26 @@ def test_a_trial_file_names_its_wrong_key(tmp_path: Path) -> None:
     with pytest.raises(BrokenFileError, match=r"trial\.json: spec: Input should be an object"):
         TrialFile.read(tmp_path)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("record.json", {"spec": {"model": {"name": "vit"}}}, r"record\.json: spec\.data"),
+        ("record.json", {"spec": {"chain": []}}, r"record\.json: spec\.chain"),
+        ("latency.json", {"rows": []}, r"latency\.json: device_name"),
+    ],
+)
+def test_what_a_card_tells_is_checked_before_an_export(
+    tmp_path: Path, name: str, change: dict[str, Any], message: str
+) -> None:
+    write_trial(tmp_path / "trial", "plain", *subnet("plain"))
+    path = tmp_path / "trial" / name
+    known = json.loads(path.read_bytes()) if path.exists() else {}
+    path.write_text(json.dumps({**known, **change}))
+    with pytest.raises(BrokenFileError, match=message):
+        export_trial(tmp_path / "trial", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("size", [["x", 8, 8], {"a": [3, 8, 8]}, [3, 8], [3, 0, 8]])

@@ -21,8 +21,8 @@ from ofb_ray.export.network import input_size_of, load_exported, with_attributes
 from ofb_ray.inputs import load_json
 from ofb_ray.results.archs import read_arch
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, LatencyFile
-from ofb_ray.results.records import Record, read_record
+from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, MeasuredLatency, check_model
+from ofb_ray.results.records import Record, ToldRecord, read_record
 
 Document = dict[str, Any]
 CARD_FILE, CONFIG_FILE = "README.md", "config.json"
@@ -82,6 +82,7 @@ def _finished(folder: Path) -> Record:
         raise InputError(f"{folder} has no {RECORD_FILE}: no finished trial (see `ofb-ray status`)")
     if record.status != "finished":
         raise InputError(f"{folder} has no subnet: the trial {record.status} ({record.reason})")
+    check_model(ToldRecord, {"spec": record.spec}, str(folder / RECORD_FILE))
     return record
 
 
@@ -112,7 +113,7 @@ def _fill(
     if measure:
         latency = measure()
     elif known.exists():
-        LatencyFile.read(folder)
+        MeasuredLatency.read(folder)
         latency = load_json(known)
     if latency is not None:
         write_json(staging / LATENCY_FILE, latency)

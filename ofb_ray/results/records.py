@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ofb_ray.config import SWEEP_NAME, Budget
 from ofb_ray.results.atomic import write_json
@@ -55,6 +55,30 @@ class BudgetOutcome(BaseModel):
     note: str = Field("", description="Why `used` is below 0.99, if it is.")
 
 
+class _Named(BaseModel):
+    name: str
+    root: str | None = None
+
+
+class _Above(BaseModel):
+    above: list[dict[str, Any]] = []
+
+
+class _Chained(BaseModel):
+    chain: _Above | None = None
+
+
+class _Told(BaseModel):
+    model: _Named
+    data: _Named
+
+
+class ToldRecord(BaseModel):
+    """What a model card tells of a spec; a record of another version may hold anything else."""
+
+    spec: _Told
+
+
 class Record(BaseModel):
     """One trial. `status`: finished, failed (with `reason`) or stopped (by a gate, with `reason`).
 
@@ -94,6 +118,12 @@ class Record(BaseModel):
     )
     environment: dict[str, Any] = Field({}, description="Versions, device, threads, git commit and numbers of images.")
     finished: str = Field("", description="Time of the end, ISO 8601 in UTC.")
+
+    @field_validator("spec")
+    @classmethod
+    def _follows_budgets(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        _Chained.model_validate(spec)
+        return spec
 
     @property
     def above(self) -> str:
