@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ofb_ray.train.rendezvous import free_address
@@ -20,9 +20,16 @@ _POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": 
 
 
 @contextlib.contextmanager
-def server(checks_credentials: bool = False, host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
-    """The environment variables that reach a fresh server with an empty bucket."""
-    address = free_address(host)
+def server(
+    checks_credentials: bool = False, host: str = "127.0.0.1", through: Sequence[str] = ()
+) -> Iterator[dict[str, str]]:
+    """The environment variables that reach a fresh server with an empty bucket.
+
+    Args:
+        through: a command that runs it, such as `ip netns exec NAME`.
+    """
+    # An address of another name space cannot be tried from here.
+    address = free_address("127.0.0.1" if through else host).replace("127.0.0.1", host)
     environment = {
         "AWS_ENDPOINT_URL": f"http://{address}",
         "AWS_ACCESS_KEY_ID": "test",
@@ -34,7 +41,7 @@ def server(checks_credentials: bool = False, host: str = "127.0.0.1") -> Iterato
     checking = {"INITIAL_NO_AUTH_ACTION_COUNT": "3"} if checks_credentials else {}
     code = f"from moto.server import main; main(['-H', '{host}', '-p', '{address.rpartition(':')[2]}'])"
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **checking}, **quiet)
+    process = subprocess.Popen([*through, sys.executable, "-c", code], env={**os.environ, **checking}, **quiet)
     try:
         _wait_for(environment["AWS_ENDPOINT_URL"] + "/moto-api/")
         if checks_credentials:
