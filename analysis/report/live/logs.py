@@ -26,10 +26,11 @@ class Logs:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return ""
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(descriptor)
+            return ""
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                return ""
             version = (found.st_size, found.st_mtime_ns)
             if path not in self._known or self._known[path][0] != version:
                 file.seek(max(0, found.st_size - BYTES))

@@ -111,7 +111,7 @@ class Watcher:
             version, results = self._version, self._results
             if self._draw and version != self._pictures[0] and time.monotonic() > self._rested:
                 start = time.monotonic()
-                page = replace(content(results, self.folders), pictures=pictures(results, self.folders))
+                page = replace(content(results, self.folders), pictures=pictures(results, self.folders), live=True)
                 self._pictures = (version, _json({"version": version, "html": render_part("pictures", page)}))
                 self._rested = time.monotonic() + IDLE_FACTOR * (time.monotonic() - start)
             return self._pictures[1] or _json({"version": "", "html": ""})
