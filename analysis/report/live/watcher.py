@@ -139,8 +139,9 @@ class Watcher:
             self._fetch()
             stamps = {path: stamp for folder in self._locals for path, stamp in stamps_of(folder).items()}
             if stamps != self._stamps:
-                self._results = self._read()
-                self._version = self._version_of(self._results)
+                results = self._read()
+                if (version := self._version_of(results)) != self._version:
+                    self._results, self._version = results, version
                 # What has just changed is looked at again: a second change may have the same time.
                 settled = time.time_ns() - max(stamps.values(), default=0) > SETTLED * 1e9
                 self._stamps = stamps if settled else {}
