@@ -9,7 +9,7 @@ let shape = null, version = null, seenReport = null, have = {}, timer = null, as
 const ask = async path => {
   const answer = await fetch(path, {headers: tags[path] ? {"If-None-Match": tags[path]} : {}, cache: "no-store"});
   if (answer.status === 304) return null;
-  if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+  if (!answer.ok) throw new Error(`${answer.status}: ${(await answer.text()).slice(0, 300)}`);
   tags[path] = answer.headers.get("ETag");
   return answer.json();
 };

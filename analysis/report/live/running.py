@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analysis.fronts.selected_table import human
@@ -17,6 +17,7 @@ from ofb_ray.results.facts import is_worked_on
 from ofb_ray.results.files import Progress
 
 PHASES = {"": "starting", "dense": "dense network", "finetune": "fine-tuning", "done": "writing its record"}
+OPEN = ("running", "queued", "died")
 MOST_POINTS = 500  # of a trial's line; from there on every second one is left out
 
 
@@ -59,9 +60,22 @@ class Follower:
         self._seen: dict[Path, _Seen] = {}
         self._logs = Logs()
 
+    def stated(self, results: Results) -> Results:
+        """Return the results with the states of open trials as they are: running is what somebody works on.
+
+        An attempt that is killed changes no file, so that this is asked at every look.
+        """
+        trials = tuple(_stated(trial) if _is_open(trial) else trial for trial in results.trials)
+        changed = any(new is not old for new, old in zip(trials, results.trials, strict=True))
+        return replace(results, trials=trials) if changed else results
+
     def running(self, results: Results) -> tuple[list[RunningTrial], list[str]]:
-        """List the trials that somebody works on, and say in sentences what becomes of the other open ones."""
-        open_trials = [trial for trial in results.trials if trial.record is None and trial.status != "unreadable"]
+        """List the trials that somebody works on, and say in sentences what becomes of the other open ones.
+
+        Args:
+            results: as `stated` returns them.
+        """
+        open_trials = [trial for trial in results.trials if _is_open(trial)]
         self._seen = {trial.folder: self._seen.get(trial.folder, _Seen()) for trial in open_trials}
         typical = _typical_seconds(results)
         shown: list[RunningTrial] = []
@@ -69,10 +83,10 @@ class Follower:
         for trial in open_trials:
             seen = self._seen[trial.folder]
             _renew(seen, trial.folder)
-            if _worked_on(trial.folder):
+            if trial.status == "running":
                 shown.append(_running(trial, seen, typical, self._logs.end_of(trial.folder)))
-            elif trial.status != "failed":  # those that failed before their target was known stand with the failures
-                others[trial.status] += 1
+            else:
+                others["interrupted" if trial.status == "queued" and seen.progress.phase else trial.status] += 1
         return shown, _sentences(others)
 
 
@@ -95,6 +109,17 @@ def _renew(seen: _Seen, folder: Path) -> None:
         seen.reports.append((progress.time, progress.progress, progress.top1_val))
     if len(seen.reports) > MOST_POINTS:
         seen.reports[1:-1] = seen.reports[1:-1:2]
+
+
+def _is_open(trial: Trial) -> bool:
+    # One that failed before its target was known has no record here, and is not open.
+    return trial.record is None and trial.status in OPEN
+
+
+def _stated(trial: Trial) -> Trial:
+    if _worked_on(trial.folder):
+        return trial if trial.status == "running" else replace(trial, status="running", reason="")
+    return replace(trial, status="queued") if trial.status == "running" else trial
 
 
 def _worked_on(folder: Path) -> bool:
@@ -154,14 +179,10 @@ def _line(points: Sequence[tuple[float, float]]) -> tuple[str, str]:
 def _sentences(others: Counter[str]) -> list[str]:
     said = {
         "queued": "not begun",
-        "running": "interrupted: no process works on it, the sweep's command with --resume goes on",
+        "interrupted": "interrupted: no process works on it, the sweep's command with --resume goes on",
         "died": "ended by bad input or a full disk, see the failures; the sweep's command with --resume tries again",
     }
-    return [
-        f"{count} trial{'s' * (count != 1)} {said[status]}."
-        for status, count in sorted(others.items())
-        if status in said
-    ]
+    return [f"{count} trial{'s' * (count != 1)} {said[status]}." for status, count in sorted(others.items())]
 
 
 def duration(seconds: float) -> str:

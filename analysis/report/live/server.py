@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import socketserver
+import sys
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from analysis.report.live.watcher import Watcher
-from ofb_ray.errors import InputError
+from ofb_ray.errors import InputError, one_line
 
 HOST, PORT, TRIED = "127.0.0.1", 8471, 20
 NAMES = ("127.0.0.1", "localhost")
@@ -48,6 +49,11 @@ class Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a page that was closed before its answer had come."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
     @property
     def url(self) -> str:
         """The address of the page."""
@@ -72,7 +78,11 @@ class Handler(BaseHTTPRequestHandler):
         if make is None:
             self._send(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here\n")
             return
-        body = make()
+        try:
+            body = make()
+        except (InputError, OSError) as error:  # a store that does not answer, a folder that has just gone
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", one_line(str(error)).encode())
+            return
         tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
         known = self.headers.get("If-None-Match") == tag
         kind = "text/html" if self.path == "/" else "application/json"

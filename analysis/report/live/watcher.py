@@ -63,8 +63,11 @@ class Watcher:
         self._report: tuple[str, bytes] = ("", b"")
         self._pictures: tuple[str, bytes] = ("", b"")
         self._rested = 0.0  # when pictures may be drawn again, by the monotonic clock
-        self._results = self._read()
-        self._version = self._version_of(self._results)
+        self._read = self._read_all()
+        self._results, self._version = self._read, ""
+        self._taken: Results | None = None  # of what was read, the last that was looked at, and its trials' states
+        self._states: list[str] = []
+        self._take()
         self.answers: Mapping[str, Callable[[], bytes]] = {
             "/": self.page,
             "/live.json": self.live,
@@ -111,9 +114,11 @@ class Watcher:
             version, results = self._version, self._results
             if self._draw and version != self._pictures[0] and time.monotonic() > self._rested:
                 start = time.monotonic()
-                page = replace(content(results, self.folders), pictures=pictures(results, self.folders), live=True)
-                self._pictures = (version, _json({"version": version, "html": render_part("pictures", page)}))
-                self._rested = time.monotonic() + IDLE_FACTOR * (time.monotonic() - start)
+                try:
+                    page = replace(content(results, self.folders), pictures=pictures(results, self.folders), live=True)
+                    self._pictures = (version, _json({"version": version, "html": render_part("pictures", page)}))
+                finally:
+                    self._rested = time.monotonic() + IDLE_FACTOR * (time.monotonic() - start)
             return self._pictures[1] or _json({"version": "", "html": ""})
 
     def _contents(self) -> dict[str, Any]:
@@ -139,12 +144,11 @@ class Watcher:
             self._fetch()
             stamps = {path: stamp for folder in self._locals for path, stamp in stamps_of(folder).items()}
             if stamps != self._stamps:
-                results = self._read()
-                if (version := self._version_of(results)) != self._version:
-                    self._results, self._version = results, version
+                self._read = self._read_all()
                 # What has just changed is looked at again: a second change may have the same time.
                 settled = time.time_ns() - max(stamps.values(), default=0) > SETTLED * 1e9
                 self._stamps = stamps if settled else {}
+            self._take()
             self._problem = ""
         except (InputError, OSError) as error:  # a folder that is moved, a store that does not answer
             self._problem = one_line(f"Not up to date: {error}")
@@ -155,7 +159,17 @@ class Watcher:
             self._locals = [readable(folder) for folder in self.folders]
             self._fetched = time.monotonic()
 
-    def _read(self) -> Results:
+    def _take(self) -> None:
+        """Make what was read the results that are shown, unless the report says the same of both."""
+        results = self._follower.stated(self._read)
+        states = [trial.status for trial in results.trials]
+        if self._read is self._taken and states == self._states:
+            return
+        self._taken, self._states = self._read, states
+        if (version := self._version_of(results)) != self._version:
+            self._results, self._version = results, version
+
+    def _read_all(self) -> Results:
         if not self._locals:
             read(self.folders, self._known)  # its errors name what the user has given
             self._fetch()

@@ -14,15 +14,15 @@ from analysis.report.live.server import Server, serve
 from analysis.report.live.watcher import Watcher
 from ofb_ray.results.files import TRIAL_LOCK, trial_folder
 
-Serve = Callable[[Path], Server]
+Serve = Callable[[Path | str], Server]
 
 
 @pytest.fixture
 def served() -> Iterator[Serve]:
-    """Serve a results folder, without pictures, which take most of the time, on any free port."""
+    """Serve a results folder or a URI, without pictures, which take most of the time, on any free port."""
     with contextlib.ExitStack() as stack:
 
-        def start(folder: Path) -> Server:
+        def start(folder: Path | str) -> Server:
             server = stack.enter_context(serve(Watcher([folder], draw=False), 0))
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
             stack.callback(server.shutdown)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -15,10 +16,16 @@ from pathlib import Path
 import pytest
 
 from analysis.report.__main__ import main
+from analysis.report.live import watcher
 from analysis.report.live.server import PORT, Server, serve
 from analysis.report.live.watcher import Watcher
-from tests.analysis.factory import write
-from tests.analysis.report.live.conftest import Serve
+from analysis.report.page import Picture
+from analysis.trials.trial import Results
+from ofb_ray.errors import InputError
+from ofb_ray.results.files import trial_folder
+from ofb_ray.results.records import write_record
+from tests.analysis.factory import record, write, write_open
+from tests.analysis.report.live.conftest import Serve, worked_on
 from tests.analysis.report.test_page import TRIALS
 
 ROOT = Path(__file__).parents[4]
@@ -94,6 +101,82 @@ def test_a_folder_that_goes_away_is_said_and_the_rest_stays(tmp_path: Path, serv
     assert json.loads(ask(server, "/report.json")[2])["title"] == "digits"
 
 
+def test_a_store_is_followed_and_commands_name_it(
+    tmp_path: Path, served: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OFB_RAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(watcher, "STORE_SECONDS", 0.0)
+    monkeypatch.setattr(watcher, "LOOK_SECONDS", 0.0)
+    folder = write(tmp_path / "digits", TRIALS)
+    server = served(folder.as_uri())
+    before = json.loads(ask(server, "/live.json")[2])["report"]
+    write_record(trial_folder(folder, 4), record(4, 0.75, 98.3))
+    assert json.loads(ask(server, "/live.json")[2])["report"] != before
+    found = json.loads(ask(server, "/report.json")[2])
+    assert found["facts"][4][2] == f"ofb-ray trial --from {folder.as_uri()}/00004"
+
+
+def test_pictures_rest_ten_times_as_long_as_they_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def draw(results: Results, folders: object) -> list[Picture]:
+        drawn.append(len(results.trials))
+        time.sleep(0.1)
+        return []
+
+    monkeypatch.setattr(watcher, "pictures", draw)
+    monkeypatch.setattr(watcher, "LOOK_SECONDS", 0.0)
+    folder = write(tmp_path / "digits", TRIALS)
+    watched = Watcher([folder])
+    first = json.loads(watched.live())["pictures"]
+    assert json.loads(watched.pictures())["version"] == first
+    write_record(trial_folder(folder, 4), record(4, 0.75, 98.3))
+    assert json.loads(watched.live())["pictures"] == first
+    assert json.loads(watched.pictures())["version"] == first
+    time.sleep(1.1)
+    later = json.loads(watched.live())
+    assert later["pictures"] == later["report"] != first
+    assert json.loads(watched.pictures())["version"] == later["report"]
+    assert drawn == [4, 5]
+
+
+def test_a_trial_whose_process_is_killed_runs_no_longer(tmp_path: Path, served: Serve) -> None:
+    folder = write(tmp_path / "digits", TRIALS)
+    write_open(folder, 4, running=False)  # its lock is taken before its first report
+    with worked_on(folder, 4):
+        server = served(folder)
+        running = json.loads(ask(server, "/live.json")[2])
+        assert "1 running" in json.loads(ask(server, "/report.json")[2])["parts"]["header"]
+    time.sleep(1.1)
+    ended = json.loads(ask(server, "/live.json")[2])
+    assert "starting" in running["running"]
+    assert "No trial is running" in ended["running"]
+    assert ended["report"] != running["report"]
+    assert "1 queued" in json.loads(ask(server, "/report.json")[2])["parts"]["header"]
+
+
+def test_a_page_that_closes_before_its_answer_is_no_error(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends by a reset
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert ask(server, "/live.json")[0] == 200
+    time.sleep(0.5)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_store_that_does_not_answer_is_one_line(
+    tmp_path: Path, served: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = served(write(tmp_path / "digits", TRIALS))
+
+    def fail(*_: object) -> None:
+        raise InputError("cannot read s3://bucket: no answer")
+
+    monkeypatch.setattr(watcher, "content", fail)
+    assert ask(server, "/report.json")[::2] == (503, b"cannot read s3://bucket: no answer")
+
+
 def test_a_port_in_use_is_one_line_with_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(tmp_path / "digits", TRIALS)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -104,8 +187,8 @@ def test_a_port_in_use_is_one_line_with_the_remedy(tmp_path: Path, capsys: pytes
 
 
 def test_without_a_port_it_is_the_first_free_one(tmp_path: Path) -> None:
-    watcher = Watcher([write(tmp_path / "digits", TRIALS)], draw=False)
-    with serve(watcher) as first, serve(watcher) as second:
+    watched = Watcher([write(tmp_path / "digits", TRIALS)], draw=False)
+    with serve(watched) as first, serve(watched) as second:
         assert PORT <= first.server_port < second.server_port
 
 

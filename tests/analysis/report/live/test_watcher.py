@@ -64,11 +64,14 @@ def test_a_trial_that_nobody_works_on_is_not_running(tmp_path: Path) -> None:
         write_open(folder, number, running=True)
     write_open(folder, 6, running=False)
     with worked_on(folder, 4):
-        running, rest = Follower().running(read([folder]))
+        follower = Follower()
+        stated = follower.stated(read([folder]))
+        running, rest = follower.running(stated)
+    assert [trial.status for trial in stated.trials[4:]] == ["running", "queued", "queued"]
     assert [each.name for each in running] == ["4"]
     assert rest == [
-        "1 trial not begun.",
         "1 trial interrupted: no process works on it, the sweep's command with --resume goes on.",
+        "1 trial not begun.",
     ]
 
 
@@ -81,7 +84,7 @@ def test_the_rest_follows_the_trials_own_pace_once_it_is_known(tmp_path: Path) -
             Progress(phase="finetune", epoch=1, epochs=9, progress=share, top1_val=top1, time=now + seconds).write(
                 trial_folder(folder, 4)
             )
-            (shown,), _ = follower.running(read([folder]))
+            (shown,), _ = follower.running(follower.stated(read([folder])))
             if share == 0.2:
                 assert shown.state == "fine-tuning, epoch 1 of 9, about 15 s left"
                 assert shown.line == ""
