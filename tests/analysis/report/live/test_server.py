@@ -129,11 +129,14 @@ def test_pictures_rest_ten_times_as_long_as_they_took(tmp_path: Path, monkeypatc
     folder = write(tmp_path / "digits", TRIALS)
     watched = Watcher([folder])
     first = json.loads(watched.live())["pictures"]
+    before = time.monotonic()
     assert json.loads(watched.pictures())["version"] == first
+    assert watched._rested >= before + 0.1 + 10 * 0.1
+    watched._rested = float("inf")
     write_record(trial_folder(folder, 4), record(4, 0.75, 98.3))
     assert json.loads(watched.live())["pictures"] == first
     assert json.loads(watched.pictures())["version"] == first
-    time.sleep(1.1)
+    watched._rested = 0.0
     later = json.loads(watched.live())
     assert later["pictures"] == later["report"] != first
     assert json.loads(watched.pictures())["version"] == later["report"]
