@@ -48,7 +48,7 @@ def _watch(folders: Sequence[str], port: int | None) -> str:
     print("reading the results", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         watch(folders, port)
-    gc.freeze()  # without it the interpreter looks through all that was imported once more: 1.5 s after Ctrl-C
+    gc.freeze()  # without it the interpreter looks through all that was imported once more: 0.5 s of CPU after Ctrl-C
     return "ended"
 
 

@@ -99,7 +99,9 @@ const embed = async item => {
   for (const legend of figure.below.filter(each => each.type === "Legend")) for (const each of legend.items)
     if (kept.hidden.includes(legendName(each))) for (const one of each.renderers) one.visible = false;
   [figure.x_range, figure.y_range].forEach((range, number) => {
-    if (kept.ranges[number]) [range.start, range.end] = kept.ranges[number];
+    if (!kept.ranges[number]) return;
+    range.have_updated_interactively = true;  // from now on new marks do not move it
+    [range.start, range.end] = kept.ranges[number];
   });
 };
 const draw = async report => {

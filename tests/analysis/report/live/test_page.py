@@ -116,6 +116,47 @@ def test_a_figure_that_gets_new_kinds_of_marks_keeps_the_axes(chromium: Browser,
     assert shown.complaints == []
 
 
+def test_zoom_and_hidden_marks_stay_in_the_same_figure_and_in_a_new_one(
+    chromium: Browser, tmp_path: Path, served: Serve
+) -> None:
+    def state(page: Page) -> Any:
+        ranges = "[p.x_range.start, p.x_range.end, p.y_range.start, p.y_range.end]"
+        star = "p.renderers.filter(r => r.glyph.size?.value === 18).map(r => r.visible)"
+        return page.evaluate(f"() => {{ const p = {FIGURE}.model; return [{ranges}, {star}]; }}")
+
+    folder = write(tmp_path / "digits", TRIALS)
+    shown = visited(chromium, served(folder).url, 1440, 1000)
+    page = shown.page
+    drawn(page)
+    x, y = place_of(page, "2")
+    page.mouse.move(x - 60, y + 60)
+    page.mouse.down()
+    page.mouse.move(x - 20, y + 80, steps=4)
+    page.mouse.up()
+    page.evaluate(
+        f"() => {{ const p = {FIGURE}.model; const items = p.below[1].items;"
+        "items.find(i => i.label.value === 'dense network').renderers.forEach(r => r.visible = false); }"
+    )
+    before = state(page)
+    assert before[0][0] < 0  # dragged: the axis begins at zero by itself
+    assert before[1] == [False]
+    figure = page.evaluate_handle(FIGURE)
+    write_record(trial_folder(folder, 4), record(4, 0.75, 98.3))
+    has_mark(page, "4")
+    assert page.evaluate("each => each === " + FIGURE, figure)
+    assert state(page) == before
+    write_record(trial_folder(folder, 5), record(5, 0.25, 96.2, seed=1))  # means: a figure of other marks
+    has_mark(page, "5")
+    assert not page.evaluate("each => each === " + FIGURE, figure)
+    drawn(page)
+    assert state(page) == before
+    write_record(trial_folder(folder, 6), record(6, 0.75, 90.0, seed=1))
+    has_mark(page, "6")
+    page.wait_for_timeout(300)
+    assert state(page) == before
+    assert shown.complaints == []
+
+
 def test_foreign_text_stays_text(chromium: Browser, tmp_path: Path, served: Serve) -> None:
     folder = write(tmp_path / "digits", TRIALS, name="digits", question=EVIL)
     write_open(folder, 4, running=True)
