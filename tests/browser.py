@@ -51,13 +51,19 @@ def browser() -> Iterator[Browser]:
 
 def opened(browser: Browser, file: Path, width: int, height: int, touch: bool = False) -> Opened:
     """The file in a window of this size, its figures drawn."""
+    made = visited(browser, file.as_uri(), width, height, touch)
+    made.page.wait_for_function("!window.Bokeh || (Bokeh.documents.length && Bokeh.documents.every(d => d.is_idle))")
+    return made
+
+
+def visited(browser: Browser, url: str, width: int, height: int, touch: bool = False) -> Opened:
+    """The page of an address in a window of this size."""
     page = browser.new_page(viewport={"width": width, "height": height}, has_touch=touch)
     made = Opened(page)
     page.on("console", lambda m: made.complaints.append(m.text) if m.type in ("warning", "error") else None)
     page.on("pageerror", lambda error: made.complaints.append(str(error)))
     page.on("request", lambda request: made.asked.append(request.url))
-    page.goto(file.as_uri())
-    page.wait_for_function("!window.Bokeh || (Bokeh.documents.length && Bokeh.documents.every(d => d.is_idle))")
+    page.goto(url)
     return made
 
 

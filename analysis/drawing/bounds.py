@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox, blended_transform_factory
 
+from analysis.drawing.fonts import drawable
 from analysis.drawing.marks import RED, Unit, looks_of
 from analysis.fronts.front_data import FrontData
 from analysis.trials.trial import Trial
@@ -34,7 +35,7 @@ def draw_budgets(axes: Axes, data: FrontData, unit: Unit) -> list[Text]:
     for tick in ticks:
         x, colour = tick.x / unit.x, "0.3" if tick.reached else RED
         axes.plot([x, x], [1, 1 + TICK], transform=above, color=colour, lw=1.2, clip_on=False, zorder=1)
-        name = shorten(tick.label, 26, placeholder="...")
+        name = shorten(drawable(tick.label), 26, placeholder="...")
         labels.append(axes.text(x, 1.028, name, transform=above, ha="center", va="bottom", fontsize=11, color=colour))
     if ticks:
         label = f"budget ({what})" if what else "budget"

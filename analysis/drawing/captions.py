@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
+from analysis.drawing.fonts import drawable
 from analysis.drawing.labels import place_labels
 from analysis.drawing.marks import Unit, bars_of
 from analysis.fronts.front_data import FrontData, Mean, Point
@@ -29,7 +30,7 @@ def write_captions(axes: Axes, data: FrontData, published: Sequence[Baseline], u
     dots += [unit(mean.x.mean, mean.y.mean) for mean in data.means]
     dots += [unit(baseline.x, baseline.y) for baseline in published]
     dots += [unit(x, y) for _, x, y in data.dense if x is not None and y is not None]
-    place_labels(axes, labels, dots, _lines(axes, data, unit))
+    place_labels(axes, [(x, y, drawable(text)) for x, y, text in labels], dots, _lines(axes, data, unit))
 
 
 def _lines(axes: Axes, data: FrontData, unit: Unit) -> list[tuple[float, float]]:

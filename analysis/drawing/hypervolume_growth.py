@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from analysis.drawing.fonts import drawable
 from analysis.drawing.marks import COLOURS
 from analysis.fronts.hypervolume import Growth, growth, reference_of
 from analysis.fronts.objectives import Objective
@@ -63,5 +64,5 @@ def _look(number: int, each: Growth) -> dict[str, Any]:
         "ls": LINES[number % len(LINES)],
         "marker": mark,
         "lw": 1.3,
-        "label": each.name,
+        "label": drawable(each.name),
     }

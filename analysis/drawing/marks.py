@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
+from analysis.drawing.fonts import drawable
 from analysis.fronts.front_data import FrontData, Mean, Point
 from analysis.fronts.seeds import CONFIDENCE
 from analysis.paper.baselines import Baseline, classes, curves
@@ -170,7 +171,7 @@ def looks_of(data: FrontData) -> dict[str, Look]:
     names = list(dict.fromkeys(group.experiment for group in data.groups))
     return {
         name: Look(
-            shorten(name, 26, placeholder="..."),
+            shorten(drawable(name), 26, placeholder="..."),
             COLOURS[number % len(COLOURS)],
             MARKERS[number % len(MARKERS)],
             LINES[number % len(LINES)],

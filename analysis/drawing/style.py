@@ -8,7 +8,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from analysis.drawing.fonts import drawable, families, write_around
+
 STYLE: Any = {
+    "font.family": list(families()),
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -32,6 +35,7 @@ DPI = 200
 def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
     """Render a figure as PNG, PDF and SVG, its text as text, within the `STYLE` that it was drawn in."""
     rendered: dict[str, bytes] = {}
+    write_around(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the labels are placed: no format may move the axes under them
     for kind, metadata in KINDS:
@@ -47,7 +51,7 @@ def write_title(figure: Figure, text: str, size: float = 11) -> None:
     Args:
         size: of the letters in points, at most: a longer line has smaller ones.
     """
-    lines = wrap(text, 82, max_lines=2, placeholder=" ...")
+    lines = wrap(drawable(text), 82, max_lines=2, placeholder=" ...")
     written = figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=size, fontweight="bold")
     # Capitals and wide scripts need more room than the characters counted for.
     written.set_fontsize(size * min(1.0, 0.97 * figure.bbox.width / written.get_window_extent().width))

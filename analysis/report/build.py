@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -53,10 +54,20 @@ def page_of(results: Results, folders: Sequence[str | Path]) -> bytes:
     Args:
         folders: as the user gave them: commands on the page name these.
     """
+    page = content(results, folders)
+    return render(replace(page, pictures=pictures(results, folders)), interactive(results, page.facts))
+
+
+def content(results: Results, folders: Sequence[str | Path]) -> Page:
+    """Gather what the page says, without its pictures and its interactive front.
+
+    Args:
+        folders: as the user gave them.
+    """
     given = {readable(folder).resolve(): str(folder) for folder in folders}
     facts = facts_of(results, {folder: given.get(folder.resolve(), str(folder)) for folder in results.folders})
     environment = [("seeds", seeds_of(results)), *environment_of(results)] if results.trials else []
-    page = Page(
+    return Page(
         title=results.name,
         question=results.question,
         found=found(results),
@@ -65,7 +76,6 @@ def page_of(results: Results, folders: Sequence[str | Path]) -> bytes:
         open=any(results.by_status(status) for status in UNFINISHED),
         facts=facts,
         tables=_tables(results),
-        pictures=pictures(results, folders),
         notes=notes(results),
         problems=results.problems,
         environment=environment,
@@ -73,7 +83,6 @@ def page_of(results: Results, folders: Sequence[str | Path]) -> bytes:
         sweep_files=_sweep_files(results),
         retry=RETRY,
     )
-    return render(page, interactive(results, facts))
 
 
 def _tables(results: Results) -> list[Table]:

@@ -6,7 +6,9 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bokeh.embed import components
 from bokeh.models.ui import UIElement
@@ -62,27 +64,57 @@ class Page:
     costs: Sequence[tuple[str, str]] = ()
     sweep_files: Mapping[str, str] = field(default_factory=dict)
     retry: str = ""
+    live: bool = False  # whether a server renews the parts
 
 
 def render(page: Page, plot: UIElement | None) -> bytes:
     """Render the page as HTML in UTF-8: no address outside of it, the scripts of Bokeh inside."""
-    environment = Environment(
+    script, figure = components(plot) if plot is not None else ("", "")
+    bokeh = _bokeh() if plot is not None else Markup("")
+    return _html(page, bokeh, Markup(figure), Markup(script)).encode()
+
+
+def render_shell(title: str) -> bytes:
+    """Render the page of a server: every script and no content, which the page asks for."""
+    page = Page(title=title, question="", counts="", written="", open=True, facts=(), live=True)
+    return _html(page, _bokeh(), Markup(), Markup()).encode()
+
+
+def render_part(name: str, content: Any) -> str:
+    """Render one part of the page alone.
+
+    Args:
+        name: of its macro in `parts.html`.
+        content: what that macro takes, `Page` for most.
+    """
+    return str(getattr(_environment().get_template("parts.html").module, name)(content))
+
+
+def details(facts: Sequence[Facts]) -> list[list[str]]:
+    """List what the table of trials leaves out, a row a trial."""
+    return [[each.reason, each.layers, each.rerun, each.export] for each in facts]
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(HERE),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script, figure = components(plot) if plot is not None else ("", "")
-    bokeh = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render() if plot is not None else ""
-    template = environment.get_template("template.html")
-    html = template.render(
-        page=page, bokeh=Markup(bokeh), figure=Markup(figure), script=Markup(script), trials=_json(page.facts)
-    )
-    return html.encode()
+
+
+def _html(page: Page, bokeh: Markup, figure: Markup, script: Markup) -> str:
+    template = _environment().get_template("template.html")
+    return template.render(page=page, bokeh=bokeh, figure=figure, script=script, trials=_json(page.facts))
+
+
+def _bokeh() -> Markup:
+    return Markup(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render())
 
 
 def _json(facts: Sequence[Facts]) -> Markup:
     """Serialise what the table of trials leaves out, for the page's script; `<` is escaped so that no text ends it."""
-    rows = [[each.reason, each.layers, each.rerun, each.export] for each in facts]
-    return Markup(json.dumps(rows, separators=(",", ":")).replace("<", "\\u003c"))
+    return Markup(json.dumps(details(facts), separators=(",", ":")).replace("<", "\\u003c"))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis.drawing import hypervolume_growth
+from analysis.drawing.fonts import write_around
 from analysis.drawing.front import front_figure
 from analysis.drawing.style import STYLE
 from analysis.fronts.budgets import budgets
@@ -81,6 +82,7 @@ def _selected(results: Results, folders: Sequence[str | Path]) -> list[tuple[str
 
 def _png(drawn: Figure) -> bytes:
     """Render with 256 colours: a third of the size, and nothing that an eye would miss in a drawing."""
+    write_around(drawn)
     full, small = io.BytesIO(), io.BytesIO()
     drawn.savefig(full, format="png", dpi=DPI)
     with Image.open(full) as image:

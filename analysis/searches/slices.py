@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import blended_transform_factory
 
+from analysis.drawing.fonts import drawable
 from analysis.drawing.marks import COLOURS, MARKERS, RED
 from analysis.searches.explored import Group, Parameter
 
@@ -45,7 +46,7 @@ def _position(parameter: Parameter, value: Any) -> float:
 def _scale(axes: Axes, parameter: Parameter) -> None:
     axes.tick_params(labelsize=7)
     if parameter.choices:
-        names = [shorten(str(choice), 14, placeholder="...") for choice in parameter.choices]
+        names = [shorten(drawable(str(choice)), 14, placeholder="...") for choice in parameter.choices]
         axes.set_xticks(range(len(names)), names, fontsize=7, rotation=30 if max(map(len, names)) > 5 else 0)
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif parameter.log:

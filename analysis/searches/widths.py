@@ -13,6 +13,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from analysis.drawing.fonts import drawable
 from analysis.fronts.budgets import budgets
 from analysis.fronts.selected_table import human
 from analysis.trials.trial import Results, Trial
@@ -142,7 +143,7 @@ def draw_panel(axes: Axes, cells: Sequence[Sequence[Cell]], labels: Sequence[str
     filled.set_clim(0, 1)
     axes.add_collection(filled)
     axes.set(xlim=(0, count), ylim=(len(cells), 0))
-    axes.set_yticks(np.arange(len(cells)) + 0.5, labels, fontsize=7)
+    axes.set_yticks(np.arange(len(cells)) + 0.5, [drawable(label) for label in labels], fontsize=7)
     axes.set_xticks(np.arange(len(ticks)) + 0.5, ticks, fontsize=7)
     axes.tick_params(length=0)
     axes.grid(visible=False)

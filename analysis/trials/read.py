@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +27,8 @@ from ofb_ray.results.records import Record, read_record
 from ofb_ray.results.store import readable
 
 File = TypeVar("File", bound=JsonFile)
+Known = dict[Path, tuple[int, Trial]]  # trial folder -> its time in nanoseconds when it was read, and the trial
+SETTLED = 2.0  # seconds after which a second change of a folder has another time, also on a coarse clock
 MIXED = "The trials use different data: their accuracies do not compare, a front over all of them means nothing."
 
 
@@ -38,11 +41,12 @@ def records(results: str | Path) -> list[Record]:
     return [trial.record for trial in read([results]).trials if trial.record is not None]
 
 
-def read(folders: Sequence[str | Path]) -> Results:
+def read(folders: Sequence[str | Path], known: Known | None = None) -> Results:
     """Read all trials of the folders, each folder once, in order.
 
     Args:
         folders: results folders or their URIs. Of several, the sweeps' names stand in front of the trials'.
+        known: what earlier calls have read, kept up to date: a trial whose folder has not changed is not read again.
 
     Raises:
         InputError: a folder does not exist or is no results folder.
@@ -51,7 +55,7 @@ def read(folders: Sequence[str | Path]) -> Results:
     by_path = {local.resolve(): (local, str(given)) for given, local in pairs}
     for folder, given in by_path.values():
         check_results_folder(folder, given)
-    parts = [_read_folder(folder) for folder, _ in by_path.values()]
+    parts = [_read_folder(folder, {} if known is None else known) for folder, _ in by_path.values()]
     results = parts[0] if len(parts) == 1 else _merged(parts)
     return replace(results, problems=(MIXED, *results.problems)) if results.mixed else results
 
@@ -98,8 +102,8 @@ def _numbered(folder: Path) -> list[Path]:
     return [path for path in trial_folders(folder) if path.name.isdecimal()]
 
 
-def _read_folder(folder: Path) -> Results:
-    trials = [_read_trial(path) for path in _numbered(folder)]
+def _read_folder(folder: Path, known: Known) -> Results:
+    trials = [_known_trial(path, known) for path in _numbered(folder)]
     problems = [trial.reason for trial in trials if trial.status == "unreadable"]
     sweep = SweepFile()
     try:
@@ -109,6 +113,16 @@ def _read_folder(folder: Path) -> Results:
     names = [trial.record.sweep for trial in trials if trial.record and trial.record.sweep]
     name = sweep.name or (names[0] if names else folder.resolve().name)
     return Results((folder,), name, sweep.question, tuple(trials), tuple(problems))
+
+
+def _known_trial(folder: Path, known: Known) -> Trial:
+    stamp = folder.stat().st_mtime_ns  # every file of a trial that is read here is renamed into the folder
+    if folder in known and known[folder][0] == stamp:
+        return known[folder][1]
+    trial = _read_trial(folder)
+    if time.time_ns() - stamp > SETTLED * 1e9:
+        known[folder] = (stamp, trial)
+    return trial
 
 
 def _read_trial(folder: Path) -> Trial:

@@ -50,7 +50,7 @@ def read_facts(results: Path, uri: str | None = None) -> list[TrialFacts]:
     facts = []
     for folder in trial_folders(results) if results.exists() else []:
         try:
-            facts.append(_facts(folder))
+            facts.append(facts_of(folder))
         except BrokenFileError as error:  # what a disk or a copy that broke off leaves: we never write a part of a file
             path = f"{uri.rstrip('/')}/{folder.name}" if uri else str(folder)
             problem = ": ".join(part for part in (Path(error.file or "").name, error.key, error.message) if part)
@@ -59,17 +59,31 @@ def read_facts(results: Path, uri: str | None = None) -> list[TrialFacts]:
     return facts
 
 
-def _facts(folder: Path) -> TrialFacts:
+def facts_of(folder: Path) -> TrialFacts:
+    """Read one trial's folder.
+
+    Raises:
+        BrokenFileError: a file of it cannot be read; names the file.
+    """
     trial, progress = TrialFile.read(folder), Progress.read(folder) or NOT_STARTED
     record = read_record(folder)
     state: State
     if record is not None:
         state = record.status
-    elif _locked(folder / TRIAL_LOCK) or time.time() - (LeaseFile.read(folder) or LeaseFile()).time < LEASE_SECONDS:
+    elif is_worked_on(folder):
         state = "running"
     else:
         state = "died" if progress.died else "waiting"
     return TrialFacts(int(folder.name), state, trial, progress, record.outcome if record else None)
+
+
+def is_worked_on(folder: Path) -> bool:
+    """Whether an attempt holds the trial's lock or its lease.
+
+    Raises:
+        BrokenFileError: its lease cannot be read; names the file.
+    """
+    return _locked(folder / TRIAL_LOCK) or time.time() - (LeaseFile.read(folder) or LeaseFile()).time < LEASE_SECONDS
 
 
 def _locked(path: Path) -> bool:

@@ -112,6 +112,12 @@ def test_what_the_results_hold_cannot_run_in_the_page(chromium: Browser, tmp_pat
     assert evil in shown.page.inner_text("body")
 
 
+def test_a_page_that_is_written_asks_no_server(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "showTrials" in text
+    assert not [word for word in ("live.json", 'id="live"', 'id="running"') if word in text]
+
+
 def test_what_trials_share_costs_once(tmp_path: Path) -> None:
     own = record(0, seconds={"dense": 50.0, "search": 100.0, "finetune": 10.0})
     promoted = record(1, seconds={"dense": 50.0, "search": 100.0, "finetune": 200.0})
