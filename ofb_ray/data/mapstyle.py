@@ -19,6 +19,7 @@ from ofb_ray.data.function import call
 from ofb_ray.data.image_source import ListedImages
 from ofb_ray.data.images import assemble, choose, stream_workers, tallies_of
 from ofb_ray.data.items import Items, Kind, fingerprint, kind_of, labels_of
+from ofb_ray.data.names import class_names, names_of
 from ofb_ray.data.prepared import PreparedSplit
 from ofb_ray.data.transforms import MEAN, STD, train_transform
 from ofb_ray.errors import InputError
@@ -75,7 +76,8 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
         InputError: as `facts`; float tensors with an augmentation or of another size than image_size.
     """
     sets = _sets(spec)
-    found = ListedImages(sets.train, sets.test, [str(label) for label in range(sets.classes)], sets.val)
+    names = names_of(sets.train.dataset, sets.classes)
+    found = ListedImages(sets.train, sets.test, list(names), sets.val)
     if sets.kind.prepared:
         return _prepared(sets, found, spec)
     made = assemble(found, sets.classes, spec, cache)
@@ -165,7 +167,8 @@ def _prepared(sets: Sets, found: ListedImages, spec: DataSpec) -> Dataset:
         for part, tally in zip(chosen, tallies_of(chosen, spec, names), strict=True)
     ]
     test = splits[2] if len(splits) > 2 else NoSplit()
-    return Dataset(splits[0], splits[1], test, sets.classes, sets.kind.channels, names)
+    called = class_names(found.classes)
+    return Dataset(splits[0], splits[1], test, sets.classes, sets.kind.channels, names, called)
 
 
 def _sets(spec: DataSpec) -> Sets:
