@@ -22,7 +22,6 @@ from ofb_ray.config import DataSpec
 from ofb_ray.data.image_source import ListedImages, digest, label_tensor
 from ofb_ray.errors import InputError
 
-
 TEST_PARTS = ("test", "val")
 
 

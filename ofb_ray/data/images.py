@@ -91,7 +91,9 @@ def assemble(found: ListedImages, classes: int, spec: DataSpec, cache: Path | No
         ]
     else:
         splits = [_stream(part, spec, tally) for part, tally in zip(chosen, tallies, strict=True)]
-    return Dataset(splits[0], splits[1], splits[2] if len(splits) > 2 else NoSplit(), classes, 3, names, class_names(found.classes))
+    return Dataset(
+        splits[0], splits[1], splits[2] if len(splits) > 2 else NoSplit(), classes, 3, names, class_names(found.classes)
+    )
 
 
 def choose(found: ListedImages, spec: DataSpec) -> tuple[Subset, ...]:
