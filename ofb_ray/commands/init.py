@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     name = _name(arguments.name, arguments.data)
     out = user_path(arguments.out or f"{name}.yaml", "--out")
     _check_free(out)
-    print(f"looking at {user_path(arguments.data, '--data')}", flush=True)
+    root = str(user_path(arguments.data, "--data"))
+    print(f"looking at {root}", flush=True)
     from ofb_ray.commands.starter.choose import sketch
     from ofb_ray.commands.starter.images import described, look
     from ofb_ray.commands.starter.machine import this_machine
@@ -48,14 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     def say(text: str) -> None:
         print(text, flush=True)
 
-    images = look(arguments.data)
+    images = look(root)
     for line in described(images):
         say(line)
     machine = this_machine()
     network = choose_network(arguments.weights, arguments.model, images.side, gpu=bool(machine.gpus))
     for line in (*network.lines, machine.words):
         say(line)
-    made, _ = sketch(name, images, network, machine, say)
+    made = sketch(name, images, network, machine, say)
     time = _checked(made)
     _write(out, made, arguments, time)
     say(time)

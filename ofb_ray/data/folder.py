@@ -1,8 +1,8 @@
 """List image folders in ImageNet layout: `root`/train/<class>/* and `root`/test or val/<class>/*, or `root`/<class>/*.
 
-Where both test/ and val/ exist, test/ is the test split and val/ is not read: selection has its own part of train. Where
-neither exists, there is no test split. The sorted names of the folders in train/ are the classes, whatever test/ holds.
-Files without an image's extension are ignored, and so are folders that start with a dot.
+Where both test/ and val/ exist, test/ is the test split and val/ is not read: selection has its own part of train.
+Where neither exists, there is no test split. The sorted names of the folders in train/ are the classes, whatever test/
+holds. Files without an image's extension are ignored, and so are folders that start with a dot.
 """
 
 from __future__ import annotations

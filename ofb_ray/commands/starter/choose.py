@@ -129,51 +129,53 @@ class Sketch:
         }
 
 
-def sketch(
-    name: str, images: Images, network: Network, machine: Machine, show: Callable[[str], None]
-) -> tuple[Sketch, Plan]:
+def sketch(name: str, images: Images, network: Network, machine: Machine, show: Callable[[str], None]) -> Sketch:
     """Choose what runs on this machine, by a few measured steps where there is no GPU.
 
     Args:
         show: called with what is going on.
-    Returns:
-        The sketch, and the plan of its first trial.
     Raises:
         InputError: the network cannot be built or searched.
     """
-    sizes = _sizes(network, images, machine)
-    plain = Sketch(name, images, network, machine, sizes[0], None, _TRAINED if network.trained else _PLAIN)
+    choices = _choices(network, images, machine)
+    plain = Sketch(name, images, network, machine, choices[0][1], None, _TRAINED if network.trained else _PLAIN)
     started = _more_epochs(plain)
     first = _plan(replace(started, budgets=(1.0,)))
     least = first.minimum / first.dense_cost
     started = replace(started, budgets=_budgets(least), whole_gpu=first.dense_macs > _SHARED_GPU_MACS)
     if machine.gpus:
-        return started, _plan(started)
-    for size in sizes:
+        return started
+    while True:
+        net, size = choices.pop(0)
         show(f"measuring training steps at {size} px")
-        tried = replace(started, size=size)
-        seconds, planned = measure(tried)
-        images_in_time = int(images.train * SECONDS / seconds)
-        if seconds <= SECONDS or images_in_time >= IMAGES:
+        tried = replace(started, network=net, size=size)
+        seconds = _seconds(tried)
+        bearable = SECONDS * max(1.0, images.train / IMAGES)
+        if seconds <= bearable or not choices:
             break
-    if seconds <= SECONDS:
-        return tried, planned
-    enough = max(IMAGES // 3, 10 * len(images.classes))
-    limited = replace(tried, limit=min(images.train, max(images_in_time, enough)))
-    part = SECONDS / (seconds * limited.trained_on / images.train)
-    if part < 1:
-        limited = replace(limited, epochs=_scaled(limited.epochs, max(part, _LEAST_PART)))
-    return replace(limited, limit=limited.limit if limited.trained_on < images.train else None), planned
+        while len(choices) > 1 and seconds * (choices[0][1] / size) ** 2 > bearable:  # as the patches, at least
+            choices.pop(0)
+    return tried if seconds <= SECONDS else _fewer(tried, seconds)
 
 
-def measure(tried: Sketch) -> tuple[float, Plan]:
-    """Measure how many seconds a sketch takes on this machine, by a few steps of its network."""
+def _fewer(tried: Sketch, seconds: float) -> Sketch:
+    """Take fewer images, and with few of them fewer epochs, so that `seconds` become `SECONDS`, or come near it."""
+    every = tried.images.train
+    enough = max(IMAGES // 3, 10 * len(tried.images.classes))
+    limit = max(int(every * SECONDS / seconds) // 100 * 100, enough)
+    limited = replace(tried, limit=limit if limit < every else None)
+    part = SECONDS / (seconds * limited.trained_on / every)
+    return replace(limited, epochs=_scaled(limited.epochs, max(part, _LEAST_PART))) if part < 0.95 else limited
+
+
+def _seconds(tried: Sketch) -> float:
+    """Measure how long a sketch takes on this machine, by a few steps of its network."""
     spec = SweepSpec.model_validate(tried.tree)
     planned = _plan(tried)
     trials = [spec.trial(cell, {}) for cell in spec.cells]
     one = estimate_on_device(trials[0], planned)
     slots = min(this_machine(spec).slots, len(trials))
-    return seconds_in_all(spec, [one.of(trials[0], each) for each in trials], slots), planned
+    return seconds_in_all(spec, [one.of(trials[0], each) for each in trials], slots)
 
 
 def _plan(tried: Sketch) -> Plan:
@@ -185,8 +187,13 @@ def _plan(tried: Sketch) -> Plan:
         raise InputError(error.message, key=flags.get(error.key or "", error.key)) from None
 
 
+def _choices(network: Network, images: Images, machine: Machine) -> list[tuple[Network, int]]:
+    """The networks and image sizes to try, falling."""
+    return [(each, size) for each in (network, *network.smaller) for size in _sizes(each, images, machine)]
+
+
 def _sizes(network: Network, images: Images, machine: Machine) -> list[int]:
-    """Image sizes to try, falling: at least four patches a side, six where weights are there, at most the model's own.
+    """At least four patches a side, six where weights are there, at most the model's own size.
 
     Larger images than there are serve weights that were trained on large ones.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,7 @@ class Machine:
 def this_machine() -> Machine:
     """Look at it."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
         memory = min(memory, int(_LIMIT.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit
-        pass
     gpus = torch.cuda.device_count()
     return Machine(os.cpu_count() or 1, memory, gpus, torch.cuda.get_device_name(0) if gpus else "")

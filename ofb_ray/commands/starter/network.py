@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import timm
 from timm.models.vision_transformer import VisionTransformer
@@ -17,8 +17,7 @@ from ofb_ray.trial.plan import meta_network
 
 # A small ViT from scratch: side of the images up to which -> patch, width, blocks, heads. The first as in
 # `python -m benchmarks.digits_front`, the others with as many patches.
-_SMALL = {32: (4, 96, 4, 6), 96: (8, 128, 6, 4), 128: (16, 192, 6, 6)}
-_FULL = 224
+_SMALL = {32: (4, 96, 4, 6), 64: (8, 128, 6, 4), 128: (16, 192, 6, 6)}
 _MOST_NAMED = 3
 
 
@@ -36,6 +35,7 @@ class Network:
         pretrained: take timm's weights, which are on this machine.
         lines: what was found, for the user.
         notes: what to know or change, for comments of the sweep file.
+        smaller: networks for smaller images, falling, where this one takes too long.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Network:
     pretrained: bool = False
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    smaller: tuple[Network, ...] = ()
 
     @property
     def trained(self) -> bool:
@@ -91,11 +92,11 @@ def _with_weights(weights: str, model: str | None) -> Network:
 def _named(model: str) -> Network:
     try:
         cached = not missing(ModelSpec(name=model, pretrained=True))
-        offer = "true fetches timm's weights, which save most of the training"
+        offer = "`pretrained: true` fetches timm's weights, which save most of the training"
     except InputError:  # timm has none
         cached, offer = False, ""
     start = f"timm's weights, {_prepared(model)}" if cached else "random weights"
-    notes = (f"`pretrained`: {offer}",) if offer and not cached else ()
+    notes = (offer,) if offer and not cached else ()
     return _described(model, pretrained=cached, lines=(f"model: {model}, from {start}",), notes=notes)
 
 
@@ -103,6 +104,11 @@ def _small(side: int, gpu: bool) -> Network:
     if gpu and side > max(_SMALL):
         return _described("vit_tiny_patch16_224", lines=("model: vit_tiny_patch16_224, from random weights",))
     largest = next((bound for bound in _SMALL if side <= bound), max(_SMALL))
+    first, *others = (_vit(side, bound) for bound in (largest, largest // 2) if bound in _SMALL)
+    return replace(first, smaller=tuple(others))
+
+
+def _vit(side: int, largest: int) -> Network:
     patch, width, depth, heads = _SMALL[largest]
     size = min(max(round(side / patch), 4) * patch, largest)
     return Network(
@@ -111,8 +117,8 @@ def _small(side: int, gpu: bool) -> Network:
         size,
         False,
         {"patch_size": patch, "embed_dim": width, "depth": depth, "num_heads": heads},
-        lines=(f"model: a ViT of {depth} blocks and width {width}, from random weights",),
-        notes=("trained weights save most of the training: ofb-ray init --weights FILE, or a name with `pretrained`",),
+        lines=("model: a small ViT, from random weights",),
+        notes=("trained weights save most of the training: ofb-ray init --weights FILE",),
     )
 
 

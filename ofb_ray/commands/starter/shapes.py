@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -140,7 +141,8 @@ def _fit(name: str, shapes: Shapes) -> bool | None:
 def _meta(name: str, depth: int | None) -> nn.Module | None:
     try:
         with torch.device("meta"):
-            made: nn.Module = timm.create_model(name, **({} if depth is None else {"depth": depth}))
+            args: dict[str, Any] = {} if depth is None else {"depth": depth}
+            made: nn.Module = timm.create_model(name, **args)
         return made
     except (TypeError, ValueError, AssertionError, RuntimeError, IndexError):
         return None

@@ -25,12 +25,10 @@ def sweep_text(sketch: Sketch, command: str, file: str, time: str) -> str:
 
 
 def _lines(sketch: Sketch, command: str, file: str, time: str) -> Iterator[str]:
-    tree, images, network = sketch.tree, sketch.images, sketch.network
-    yield from (
-        f"# {line}" for line in ("Made by", f"  {command}", "Look, then run:", f"  ofb-ray sweep {file} --dry-run")
-    )
-    yield f"#   ofb-ray sweep {file}"
-    yield from (f"# {line}" for line in ("", sketch.machine.words, time, "All keys: docs/reference/sweep-keys.md"))
+    tree, network = sketch.tree, sketch.network
+    yield from (f"# {line}" for line in ("Made by", f"  {command}", f"for {sketch.machine.words.partition(': ')[2]}."))
+    yield from (f"# {line}" for line in (time, "Look, then run:", f"  ofb-ray sweep {file} --dry-run"))
+    yield from (f"# {line}" for line in (f"  ofb-ray sweep {file}", "Every key: ofb_ray's docs, Sweep keys."))
     yield f"name: {_value(tree['name'])} # its results: results/{tree['name']}"
     yield f"question: {_value(tree['question'])}"
     yield ""
@@ -42,7 +40,8 @@ def _lines(sketch: Sketch, command: str, file: str, time: str) -> Iterator[str]:
     yield from _mapping(tree["data"], _data_notes(sketch))
     yield ""
     start = "the weights are there, a new classifier is trained" if network.trained else "from random weights"
-    yield f"# Dense network: {start}. Search and fine-tuning are one long schedule: the search keeps its rate."
+    yield f"# Dense network: {start}."
+    yield "# Search and fine-tuning are one long schedule: the search keeps its learning rate."
     yield from (f"{key}: {_value(tree[key])}" for key in ("dense", "search", "finetune"))
     yield "# For a result to show: twice the epochs and more, and `seeds: [0, 1, 2]`."
     yield ""
@@ -52,27 +51,25 @@ def _lines(sketch: Sketch, command: str, file: str, time: str) -> Iterator[str]:
     yield ""
     yield f"resources: {_value(tree['resources'])} # of each trial"
     if not sketch.machine.gpus:
-        native = f", data.image_size={network.native}" if network.resizable and network.native > sketch.size else ""
-        limit = ", data.train_limit=null" if sketch.limit else ""
-        yield f"# On a GPU: --set resources.gpus_per_worker=1{limit}{native}"
+        larger = network.resizable and network.native > sketch.size
+        more = ["data.train_limit=null"] * bool(sketch.limit) + [f"data.image_size={network.native}"] * larger
+        yield f"# On a GPU: {' '.join(f'--set {each}' for each in ('resources.gpus_per_worker=1', *more))}"
 
 
 def _data_notes(sketch: Sketch) -> dict[str, str]:
     images, network = sketch.images, sketch.network
     sides = f"{images.least}" if images.least == images.greatest else f"{images.least} to {images.greatest}"
-    notes = {
+    mirrored = "true shifts and mirrors" if images.grey else "shift and mirror; false where mirrored is another class"
+    return {
         "root": "the folder of train/" if images.part else "class folders; there is no test part",
         "image_size": f"sides of the images: {sides} px; a multiple of the patch, {network.stride} px",
         "val_share": "is held out of the training images and selects"
         + ("" if images.test else "; without test/ or val/ nothing else is measured on"),
         "train_limit": f"of {images.train:,}, to stay within an hour here; null takes all",
         "test_limit": f"of {images.test:,}",
-        "augment": "true shifts and mirrors"
-        if images.grey
-        else "shift and mirror; false where a mirrored image is another",
+        "augment": mirrored,
         "unreadable": f"{len(images.unreadable)} of {images.sampled:,} sampled images cannot be read",
     }
-    return notes
 
 
 def _classes(sketch: Sketch) -> str:
