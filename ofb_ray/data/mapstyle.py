@@ -21,7 +21,7 @@ from ofb_ray.data.images import assemble, choose, stream_workers, tallies_of
 from ofb_ray.data.items import Items, Kind, fingerprint, kind_of, labels_of
 from ofb_ray.data.names import class_names, names_of
 from ofb_ray.data.prepared import PreparedSplit
-from ofb_ray.data.transforms import MEAN, STD, train_transform
+from ofb_ray.data.transforms import MEAN, STD, per_channel, train_transform
 from ofb_ray.errors import InputError
 
 MEMORY = "memory:"
@@ -110,8 +110,8 @@ def completed(spec: DataSpec) -> DataSpec:
     if kind.prepared:
         return spec
     known: dict[str, Any] = {
-        "mean": _per_channel(spec.mean or MEAN, kind.channels),
-        "std": _per_channel(spec.std or STD, kind.channels),
+        "mean": per_channel(spec.mean or MEAN, kind.channels, "mean"),
+        "std": per_channel(spec.std or STD, kind.channels, "std"),
         "interpolation": spec.interpolation or "bicubic",
         "crop": spec.crop or 1.0,
     }
@@ -138,10 +138,6 @@ class GreySplit:
         """See `Split`."""
         for image, label in self.split.test_batches(batch_size, device, rank, world):
             yield image[:, :1].contiguous(), label
-
-
-def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    return values if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 def _check_prepared(sets: Sets, spec: DataSpec) -> None:
