@@ -9,7 +9,7 @@ from typing import Any
 from ofb_ray.commands.starter.choose import Sketch
 from ofb_ray.config import yaml12
 
-WIDTH = 118
+WIDTH = 114
 _MOST_NAMES = 12
 
 
