@@ -97,8 +97,8 @@ class DataSpec(Strict):
     )
     root: PathText | None = Field(
         None,
-        description="Folder of the data set. `folder` reads `train/<class>/*` and `test/<class>/*` or `val/<class>/*`; "
-        "named sets lie where torchvision or the hub keeps them.",
+        description="Folder of the data set. `folder` reads `train/<class>/*` and `test/<class>/*` or `val/<class>/*`, "
+        "or `<class>/*`; named sets lie where torchvision or the hub keeps them.",
     )
     download: bool = Field(False, description="Fetch a named set into `root` first.")
     image_size: int = Field(
