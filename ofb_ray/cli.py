@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.commands import completion, preview, sweeps, version
+from ofb_ray.commands import completion, init, preview, sweeps, version
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.inputs import Parser, user_path
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_sweep(commands)
     _add_trial(commands)
+    init.add_command(commands)
     preview.add_command(commands)
     status = commands.add_parser("status", help="show the state and progress of every trial")
     status.set_defaults(command=_status)

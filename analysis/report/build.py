@@ -13,7 +13,7 @@ from analysis.output.files import default_out, save
 from analysis.paper.baselines import is_imagenet
 from analysis.paper.layout import texts
 from analysis.paper.tables import tables
-from analysis.report.facts import cost_of, environment_of, facts_of, seeds_of
+from analysis.report.facts import classes_of, cost_of, environment_of, facts_of, seeds_of
 from analysis.report.interactive import interactive
 from analysis.report.page import Page, Table, render
 from analysis.report.pictures import pictures
@@ -66,7 +66,7 @@ def content(results: Results, folders: Sequence[str | Path]) -> Page:
     """
     given = {readable(folder).resolve(): str(folder) for folder in folders}
     facts = facts_of(results, {folder: given.get(folder.resolve(), str(folder)) for folder in results.folders})
-    environment = [("seeds", seeds_of(results)), *environment_of(results)] if results.trials else []
+    environment = [("seeds", seeds_of(results)), *classes_of(results), *environment_of(results)]
     return Page(
         title=results.name,
         question=results.question,
@@ -78,7 +78,7 @@ def content(results: Results, folders: Sequence[str | Path]) -> Page:
         tables=_tables(results),
         notes=notes(results),
         problems=results.problems,
-        environment=environment,
+        environment=environment if results.trials else [],
         costs=cost_of(results),
         sweep_files=_sweep_files(results),
         retry=RETRY,

@@ -12,10 +12,12 @@ from typing import Any
 
 from analysis.fronts.selected_table import human, widths_summary
 from analysis.trials.trial import Results, Trial
+from ofb_ray.errors import one_line
 from ofb_ray.results.files import LOG_FILE
 from ofb_ray.results.history import widths_of
 from ofb_ray.results.records import Record
 
+MOST_CLASSES = 50
 LOST = ("failed", "stopped", "died", "unreadable")
 FolderNames = Mapping[Path, str]  # results folder -> what its user calls it
 
@@ -56,6 +58,16 @@ def environment_of(results: Results) -> list[tuple[str, str]]:
                 text = value if isinstance(value, str) else json.dumps(value)
                 seen.setdefault(key, Counter())[text] += 1
     return [(key, _shares(counts)) for key, counts in seen.items()]
+
+
+def classes_of(results: Results) -> list[tuple[str, str]]:
+    """Name the classes, in the order of their labels, where the records do; a line for each data set."""
+    lists = dict.fromkeys(tuple(trial.record.class_names) for trial in results.trials if trial.record)
+    lines = []
+    for names in filter(None, lists):
+        more = ", ..." if len(names) > MOST_CLASSES else ""
+        lines.append((f"{len(names)} classes", ", ".join(map(one_line, names[:MOST_CLASSES])) + more))
+    return lines
 
 
 def seeds_of(results: Results) -> str:

@@ -21,7 +21,7 @@ from ofb_ray.errors import InputError
 
 State = dict[str, Tensor]
 # What timm's filters and the decoders of files raise on what is not theirs: a list or a number has no `items`.
-_UNREADABLE = (
+UNREADABLE = (
     pickle.UnpicklingError,
     SafetensorError,
     ValueError,
@@ -98,7 +98,7 @@ def load_local(net: nn.Module, path: Path) -> set[str]:
     try:
         state: State = load_state_dict(str(path), use_ema=False, device="cpu", weights_only=True)
         state = _filtered(net, state)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} holds no tensors for {type(net).__name__} ({reason})",

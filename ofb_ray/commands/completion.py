@@ -10,7 +10,7 @@ from ofb_ray.config.shipped import shipped_sweeps
 
 SHELLS = ("bash", "zsh")
 SWEEP_ARGUMENTS, SHIPPED_ARGUMENTS = ("file",), ("name",)
-PATH_ARGUMENTS = ("record", "results", "trial", "out", "to", "places", "storage")
+PATH_ARGUMENTS = ("record", "results", "trial", "out", "to", "places", "storage", "data", "weights")
 # "file" in the name of a bash function makes shtab treat what it prints as file names.
 _BASH = """\
 _ofb_ray_shipped() { compgen -W "NAMES" -- "$1"; }

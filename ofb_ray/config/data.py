@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -97,8 +97,8 @@ class DataSpec(Strict):
     )
     root: PathText | None = Field(
         None,
-        description="Folder of the data set. `folder` reads `train/<class>/*` and `test/<class>/*` or `val/<class>/*`; "
-        "named sets lie where torchvision or the hub keeps them.",
+        description="Folder of the data set. `folder` reads `train/<class>/*` and `test/<class>/*` or `val/<class>/*`, "
+        "or `<class>/*`; named sets lie where torchvision or the hub keeps them.",
     )
     download: bool = Field(False, description="Fetch a named set into `root` first.")
     image_size: int = Field(
@@ -131,13 +131,14 @@ class DataSpec(Strict):
     mean: tuple[float, ...] | None = Field(
         None,
         json_schema_extra=unit("1 (pixels scaled to 0..1)", "any"),
-        description="Mean that is subtracted from each channel; null takes that of the pretrained weights, else 0.5.",
+        description="Mean that is subtracted from each channel, a number for all or one for each; null takes that of "
+        "the pretrained weights, else 0.5.",
     )
-    std: tuple[float, ...] | None = Field(
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None,
         json_schema_extra=unit("1 (pixels scaled to 0..1)", "> 0"),
-        description="Standard deviation that each channel is divided by; null takes that of the pretrained weights, "
-        "else 0.5.",
+        description="Standard deviation that each channel is divided by, a number for all or one for each; null takes "
+        "that of the pretrained weights, else 0.5.",
     )
     interpolation: Interpolation | None = Field(
         None, description="Interpolation of resized images; null takes that of the pretrained weights, else bicubic."
@@ -195,6 +196,11 @@ class DataSpec(Strict):
             sizes = {BUNDLED: 8, "scenes": 16, "cifar10": 32, "cifar100": 32}
             return {**value, "image_size": sizes.get(name, 224) if isinstance(name, str) else 224}
         return value
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _number_is_for_all_channels(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("name")
     @classmethod

@@ -9,7 +9,7 @@ from ofb_ray.config import DataSpec
 from ofb_ray.data import digits, folder, hub, mapstyle, scenes, vision
 from ofb_ray.data.base import Batch, Dataset, EpochPlan, Facts, Split, steps
 from ofb_ray.data.images import Images
-from ofb_ray.data.transforms import MEAN, STD
+from ofb_ray.data.transforms import MEAN, STD, per_channel
 
 
 class Source(Protocol):
@@ -52,8 +52,8 @@ def completed(spec: DataSpec) -> DataSpec:
     mean, std = _STATISTICS.get(spec.name, (MEAN, STD))
     return spec.model_copy(
         update={
-            "mean": spec.mean or mean,
-            "std": spec.std or std,
+            "mean": per_channel(spec.mean or mean, len(mean), "mean"),
+            "std": per_channel(spec.std or std, len(std), "std"),
             "interpolation": spec.interpolation or "bicubic",
             "crop": spec.crop or 1.0,
         }

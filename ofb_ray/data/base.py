@@ -140,6 +140,7 @@ class Dataset:
     Args:
         test: `NoSplit` where there is none; accuracies on it are then unknown.
         unreadable: the images that could not be read so far, by name; it grows while images are streamed.
+        class_names: printable, in the order of the labels; empty where they are not known.
     """
 
     train: Split
@@ -148,6 +149,7 @@ class Dataset:
     classes: int
     channels: int
     unreadable: list[str] = field(default_factory=list)
+    class_names: tuple[str, ...] = ()
 
 
 class NoSplit:

@@ -19,6 +19,7 @@ DIGITS_FILE = Path(__file__).with_name("digits.npz")
 TEST_SHARE = 0.2
 MEAN, STD = (0.305,), (0.376,)
 SPLIT_SEED = 0
+NAMES = tuple("0123456789")
 
 
 def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
@@ -38,7 +39,7 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
         return MemorySplit(images[index[:limit]], labels[index[:limit]], 16.0, mean, std, spec.image_size, shift)
 
     parts = split(train[rest], spec.train_limit), split(train[val], None), split(test, spec.test_limit)
-    return Dataset(*parts, classes=10, channels=1)
+    return Dataset(*parts, classes=10, channels=1, class_names=NAMES)
 
 
 def bundled() -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,8 +1,8 @@
-"""List image folders in ImageNet layout: `root`/train/<class>/* and `root`/test or val/<class>/*.
+"""List image folders in ImageNet layout: `root`/train/<class>/* and `root`/test or val/<class>/*, or `root`/<class>/*.
 
-Where both test/ and val/ exist, test/ is the test split and val/ is not read: selection has its own part of train. The
-sorted names of the folders in train/ are the classes, whatever test/ holds. Files without an image's extension are
-ignored, and so are folders that start with a dot.
+Where both test/ and val/ exist, test/ is the test split and val/ is not read: selection has its own part of train.
+Where neither exists, there is no test split. The sorted names of the folders in train/ are the classes, whatever test/
+holds. Files without an image's extension are ignored, and so are folders that start with a dot.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from ofb_ray.config import DataSpec
 from ofb_ray.data.image_source import ListedImages, digest, label_tensor
 from ofb_ray.errors import InputError
+
+TEST_PARTS = ("test", "val")
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,18 @@ def find(spec: DataSpec) -> ListedImages:
     A class without test images is accepted.
 
     Raises:
-        InputError: `root` lacks train/ or test/ (val/); train/ has no class folders or an empty one; a folder of the
-            test part that holds images is no class of train/.
+        InputError: `root` has neither train/ nor class folders; train/ has no class folders, only one, or an empty one;
+            a folder of the test part that holds images is no class of train/, or the test part has another name.
     """
-    root = Path(spec.root or "")
-    for names in (("train",), ("test", "val")):
-        if not any((root / name).is_dir() for name in names):
-            wanted = " or ".join(f"{root / name}/<class>/*" for name in names)
-            raise InputError(f"no such folder: {wanted}; `data.root` must hold the image folders", key="data.root")
-    train, test = root / "train", root / ("test" if (root / "test").is_dir() else "val")
+    train, test = parts_of(Path(spec.root or ""))
     classes = [name for name, _ in _stamps(train)]
     if not classes:
         raise InputError(f"{train} has no class folders: wanted {train}/<class>/*", key="data.root")
+    if len(classes) == 1:
+        raise InputError(
+            f"{train} has one class, {classes[0]!r}, and there is nothing to tell apart: give two or more",
+            key="data.root",
+        )
     images = list_folder(train)
     counts = np.bincount(images.labels.numpy(), minlength=len(classes))
     if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
@@ -74,7 +76,40 @@ def find(spec: DataSpec) -> ListedImages:
             f"no images of {_list(empty)} in {train}; add some or delete the folder (images are {_EXTENSIONS})",
             key="data.root",
         )
-    return ListedImages(images, _test_files(test, train, classes), classes)
+    return ListedImages(images, None if test is None else _test_files(test, train, classes), classes)
+
+
+def parts_of(root: Path) -> tuple[Path, Path | None]:
+    """Find the folders of the training and the test part, None where there is no test part.
+
+    Raises:
+        InputError: there is no training part, or another folder than test/ or val/ has the names of its classes.
+    """
+    test = next((root / name for name in TEST_PARTS if (root / name).is_dir()), None)
+    train = root / "train"
+    if not train.is_dir():
+        if test is not None or not _holds_classes(root):
+            raise InputError(
+                f"no such folder: {train}/<class>/* or {root}/<class>/*; `data.root` must hold the image folders",
+                key="data.root",
+            )
+        return root, None
+    if test is None and (other := _test_by_another_name(root, train)) is not None:
+        raise InputError(f"{other} has the classes of {train}: rename it to test or val", key="data.root")
+    return train, test
+
+
+def _holds_classes(root: Path) -> bool:
+    """Whether a folder below `root` holds an image itself: of its parents no class is made."""
+    return root.is_dir() and any(
+        entry.name.lower().endswith(IMG_EXTENSIONS) for name, _ in _stamps(root) for entry in os.scandir(root / name)
+    )
+
+
+def _test_by_another_name(root: Path, train: Path) -> Path | None:
+    classes = {name for name, _ in _stamps(train)}
+    others = (root / name for name, _ in _stamps(root) if name != train.name)
+    return next((other for other in others if classes & {name for name, _ in _stamps(other)}), None)
 
 
 def list_folder(folder: Path) -> Files:

@@ -53,7 +53,8 @@ def find(spec: DataSpec) -> ListedImages:
         parts = [_part(spec, name, split) for split in ("train", test)]
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"cannot read {spec.name}: {str(error).strip()}", key="data.name") from None
-    classes = parts[0].reader.class_to_idx or range(int(parts[0].labels.max()) + 1)
+    numbered = parts[0].reader.class_to_idx
+    classes = sorted(numbered, key=numbered.get) if numbered else range(int(parts[0].labels.max()) + 1)
     return ListedImages(parts[0], parts[1], [str(label) for label in classes])
 
 

@@ -45,6 +45,7 @@ class ListedImages(NamedTuple):
     """A data set whose images are listed. Labels of all parts count in `classes`.
 
     Args:
+        classes: names in the order of the labels; empty where they are not known.
         val: images that select; None: a share of train is held out.
     """
 

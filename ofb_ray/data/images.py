@@ -23,6 +23,7 @@ from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Dataset, Facts, NoSplit, Split, stratified
 from ofb_ray.data.image_source import Array, ImageSource, ListedImages, Subset, Tally
 from ofb_ray.data.memory import MemorySplit
+from ofb_ray.data.names import class_names
 from ofb_ray.data.store import common_side, stored
 from ofb_ray.data.stream import StreamSplit
 from ofb_ray.data.transforms import MEAN, STD, train_transform
@@ -90,7 +91,9 @@ def assemble(found: ListedImages, classes: int, spec: DataSpec, cache: Path | No
         ]
     else:
         splits = [_stream(part, spec, tally) for part, tally in zip(chosen, tallies, strict=True)]
-    return Dataset(splits[0], splits[1], splits[2] if len(splits) > 2 else NoSplit(), classes, 3, names)
+    return Dataset(
+        splits[0], splits[1], splits[2] if len(splits) > 2 else NoSplit(), classes, 3, names, class_names(found.classes)
+    )
 
 
 def choose(found: ListedImages, spec: DataSpec) -> tuple[Subset, ...]:

@@ -19,8 +19,9 @@ from ofb_ray.data.function import call
 from ofb_ray.data.image_source import ListedImages
 from ofb_ray.data.images import assemble, choose, stream_workers, tallies_of
 from ofb_ray.data.items import Items, Kind, fingerprint, kind_of, labels_of
+from ofb_ray.data.names import class_names, names_of
 from ofb_ray.data.prepared import PreparedSplit
-from ofb_ray.data.transforms import MEAN, STD, train_transform
+from ofb_ray.data.transforms import MEAN, STD, per_channel, train_transform
 from ofb_ray.errors import InputError
 
 MEMORY = "memory:"
@@ -75,7 +76,8 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
         InputError: as `facts`; float tensors with an augmentation or of another size than image_size.
     """
     sets = _sets(spec)
-    found = ListedImages(sets.train, sets.test, [str(label) for label in range(sets.classes)], sets.val)
+    names = names_of(sets.train.dataset, sets.classes)
+    found = ListedImages(sets.train, sets.test, list(names), sets.val)
     if sets.kind.prepared:
         return _prepared(sets, found, spec)
     made = assemble(found, sets.classes, spec, cache)
@@ -108,8 +110,8 @@ def completed(spec: DataSpec) -> DataSpec:
     if kind.prepared:
         return spec
     known: dict[str, Any] = {
-        "mean": _per_channel(spec.mean or MEAN, kind.channels),
-        "std": _per_channel(spec.std or STD, kind.channels),
+        "mean": per_channel(spec.mean or MEAN, kind.channels, "mean"),
+        "std": per_channel(spec.std or STD, kind.channels, "std"),
         "interpolation": spec.interpolation or "bicubic",
         "crop": spec.crop or 1.0,
     }
@@ -138,10 +140,6 @@ class GreySplit:
             yield image[:, :1].contiguous(), label
 
 
-def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    return values if len(values) == channels else (sum(values) / len(values),) * channels
-
-
 def _check_prepared(sets: Sets, spec: DataSpec) -> None:
     if not sets.kind.prepared:
         return
@@ -165,7 +163,8 @@ def _prepared(sets: Sets, found: ListedImages, spec: DataSpec) -> Dataset:
         for part, tally in zip(chosen, tallies_of(chosen, spec, names), strict=True)
     ]
     test = splits[2] if len(splits) > 2 else NoSplit()
-    return Dataset(splits[0], splits[1], test, sets.classes, sets.kind.channels, names)
+    called = class_names(found.classes)
+    return Dataset(splits[0], splits[1], test, sets.classes, sets.kind.channels, names, called)
 
 
 def _sets(spec: DataSpec) -> Sets:

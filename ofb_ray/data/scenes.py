@@ -16,7 +16,7 @@ import torch
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data.base import Dataset, Facts, stratified
-from ofb_ray.data.digits import bundled
+from ofb_ray.data.digits import NAMES, bundled
 from ofb_ray.data.memory import MemorySplit
 from ofb_ray.errors import InputError
 
@@ -74,7 +74,7 @@ def load(spec: DataSpec, cache: Path | None = None) -> Dataset:
 
     train = split(digits.train, TRAIN_SCENES - held, SEED, spec.train_limit)
     val, test = split(digits.val, held, SEED + 1, None), split(digits.test, TEST_SCENES, SEED + 2, spec.test_limit)
-    return Dataset(train, val, test, classes=CLASSES, channels=1)
+    return Dataset(train, val, test, classes=CLASSES, channels=1, class_names=NAMES)
 
 
 def facts(spec: DataSpec) -> Facts:

@@ -102,6 +102,22 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     return images.sub_(offset).div_(scale)
 
 
+def per_channel(values: tuple[float, ...], channels: int, key: str) -> tuple[float, ...]:
+    """Give each channel its value: one value is for all of them, and three that are for colours make one of a grey.
+
+    Raises:
+        InputError: another number of values; names `data.<key>`.
+    """
+    if len(values) == channels:
+        return values
+    if len(values) == 1 or (len(values), channels) == (3, 1):
+        return (sum(values) / len(values),) * channels
+    raise InputError(
+        f"has {len(values)} numbers, and the images have {channels} channels: give one number, or one for each channel",
+        key=f"data.{key}",
+    )
+
+
 def erase(images: Tensor, seeds: Tensor) -> Tensor:
     """Erase a box of each image by noise, in place: timm's random erasing.
 

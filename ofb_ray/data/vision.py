@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data.image_source import ListedImages, digest, label_tensor
+from ofb_ray.data.names import class_names
 from ofb_ray.errors import InputError, nearest
 
 _TRAIN: tuple[dict[str, Any], ...] = ({"train": True}, {"split": "trainval"}, {"split": "train"})
@@ -61,7 +62,7 @@ def find(spec: DataSpec) -> ListedImages:
     train, test = _part(kind, spec, _TRAIN), _part(kind, spec, _TEST)
     count = int(max(train.labels.max(), test.labels.max())) + 1
     names = getattr(train.images, "classes", None) or range(count)
-    return ListedImages(train, test, [str(name) for name in names])
+    return ListedImages(train, test, list(class_names(names)))
 
 
 def _splits(kind: Any) -> bool:

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import PHASES, SpaceSpec
 from ofb_ray.export import loader
+from ofb_ray.export.names import classes, classifying, label_names
 from ofb_ray.export.network import Arch, dense_network
 from ofb_ray.export.program import ONNX_FILE, OPSET, PROGRAM_FILE
 from ofb_ray.method.axis import Width
@@ -41,6 +42,7 @@ def make_card(record: Record, arch: Arch, differences: Mapping[str, float], late
         _budget(record),
         f"## Widths\n\n{_widths(arch)}",
         f"## Load it\n\n{_loading(differences)}",
+        *filter(None, (classifying(arch), classes(label_names(record, arch)))),
         f"## How it was made\n\n{_making(record)}",
         f"## Limits\n\n{_limits(record)}",
     ]

@@ -17,6 +17,7 @@ from timm.models import save_for_hf
 from ofb_ray.errors import InputError
 from ofb_ray.export import loader, program
 from ofb_ray.export.card import make_card, without_origin
+from ofb_ray.export.names import label_names
 from ofb_ray.export.network import input_size_of, load_exported, with_attributes
 from ofb_ray.inputs import load_json
 from ofb_ray.results.archs import read_arch
@@ -98,7 +99,9 @@ def _fill(
     shutil.copyfile(folder / RECORD_FILE, staging / RECORD_FILE)
     arch = with_attributes(read_arch(folder))
     write_json(staging / ARCH_FILE, arch)
-    save_for_hf(net, str(staging), safe_serialization=True, data_config=arch.get("input"))
+    names = label_names(record, arch)
+    labels = {"label_names": names} if names else {}
+    save_for_hf(net, str(staging), safe_serialization=True, data_config=arch.get("input"), model_config=labels)
     shutil.copymode(folder / WEIGHTS_FILE, staging / WEIGHTS_FILE)  # safetensors' own would be read by nobody else
     write_json(staging / CONFIG_FILE, without_origin(json.loads((staging / CONFIG_FILE).read_text())))
     size = input_size_of(arch)

@@ -116,6 +116,11 @@ class Record(BaseModel):
         [],
         description="One row for each cut: epoch, axis, sizes, and the relative change of the logits (`output_gap`).",
     )
+    class_names: list[str] = Field(
+        [],
+        description="Names of the classes in the order of their labels, printable; empty where they are not known and "
+        "in records from before they were kept.",
+    )
     environment: dict[str, Any] = Field({}, description="Versions, device, threads, git commit and numbers of images.")
     finished: str = Field("", description="Time of the end, ISO 8601 in UTC.")
 

@@ -102,6 +102,7 @@ class _Trial(Current):
     dense: Dense | None = None
     subnet: Network | None = None
     images: dict[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
     def record(self, trial: int, sweep: str, explored: dict[str, Any]) -> Record:
         """Train what is left to train and return the record, however the trial ends."""
@@ -128,7 +129,7 @@ class _Trial(Current):
                 self.show("finetune", {"epoch": done})
             self.subnet = self._finetune(searched, self.dense, data)
         finally:
-            self.images = images(data)
+            self.images, self.class_names = images(data), data.class_names
         done = {"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "message": ""}
         self.report(done | {"top1_val": self.subnet.top1_val})
 
@@ -204,6 +205,7 @@ class _Trial(Current):
             peak_memory_bytes=peak_memory_bytes(self.device),
             history=[*(dense.history if dense else ()), *state.history],
             events=[] if isinstance(state, Searching) else list(state.events),
+            class_names=list(self.class_names),
             environment=environment(self.device) | {"workers": self.team.world} | self.images,
             finished=now(),
         )

@@ -33,7 +33,7 @@ def describe_dry_run(launch: Launch) -> str:
         *_trials(spec, launch.plans, total),
         f"explored: {', '.join(spec.parameters) or 'nothing'}",
         *_chain(spec),
-        _time(spec, _estimates(launch), total, slots),
+        describe_time(launch),
     ]
     if spec.promote:
         more, long = spec.promote.best * len({cell_label(cell) for cell in spec.cells}), spec.promote.epochs
@@ -113,14 +113,32 @@ def _values(spec: SweepSpec, cell: Json, turn: int) -> str:
     return known if len(point) == len(spec.parameters) else f"{known}; by Optuna"
 
 
-def _time(spec: SweepSpec, estimates: Sequence[Estimate], total: int, slots: int) -> str:
-    networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
-    dense = estimates[0].dense
-    trial = sum(estimate.trial for estimate in estimates) / len(estimates)
-    whole = dense * -(-networks // slots) + trial * total / slots
+def describe_time(launch: Launch) -> str:
+    """Say how long the sweep takes, in a line, and with GPUs how many GPU days, in another."""
+    spec, total, estimates = launch.spec, trial_total(launch.spec), _estimates(launch)
+    slots = min(launch.machine.slots if launch.machine else spec.resources.concurrent or 1, total)
+    networks, dense, trial = _share(spec, estimates)
+    whole = seconds_in_all(spec, estimates, slots)
     first = f"{networks} dense network(s) of {duration(dense)} each, then " if dense else ""
     text = f"time: about {duration(whole)}: {first}{duration(trial)} a trial, {estimates[0].how}"
     if spec.resources.gpus:
         days = (dense * networks + trial * total) * spec.resources.gpus / 86400
         text += f"\nGPU days: about {days:.2f} in all, {trial * spec.resources.gpus / 86400:.2f} a trial"
     return text
+
+
+def seconds_in_all(spec: SweepSpec, estimates: Sequence[Estimate], slots: int) -> float:
+    """Add up the seconds of a sweep: its dense networks, then its trials.
+
+    Args:
+        estimates: of the first trial of each cell.
+        slots: trials at a time.
+    """
+    networks, dense, trial = _share(spec, estimates)
+    return dense * -(-networks // slots) + trial * trial_total(spec) / slots
+
+
+def _share(spec: SweepSpec, estimates: Sequence[Estimate]) -> tuple[int, float, float]:
+    """Count the dense networks; the seconds of one, and of a trial on average."""
+    networks = len({spec.trial(cell, {}).dense_key for cell in spec.cells})
+    return networks, estimates[0].dense, sum(estimate.trial for estimate in estimates) / len(estimates)

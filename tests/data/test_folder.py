@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,32 @@ def test_where_both_exist_test_is_read_and_val_is_not(tmp_path: Path) -> None:
     assert len(load(spec_of(root)).test) == 8
 
 
+def test_without_a_test_part_all_images_are_for_training_and_selection(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    shutil.rmtree(root / "val")
+    data = load(spec_of(root))
+    assert (len(data.train), len(data.val), len(data.test)) == (16, 4, 0)
+
+
+def test_class_folders_alone_are_a_training_part(tmp_path: Path) -> None:
+    root = make_folder(tmp_path) / "train"
+    data = load(spec_of(root))
+    assert (len(data.train), len(data.val), len(data.test)) == (16, 4, 0)
+    assert data.class_names == ("blue", "red")
+    with pytest.raises(InputError, match="no such folder"):  # the folder above holds no image of its own classes
+        load(spec_of(make_folder(tmp_path / "b", held="dev").parent / "b" / "dev" / "blue"))
+
+
+def test_class_names_are_one_printable_line_each(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    for bad in ("a\x1b[31m\nb", os.fsdecode(b"\xff")):
+        (root / "train" / bad).mkdir()
+        for index in range(3):
+            picture(index).save(root / "train" / bad / f"{index}.png")
+    names = load(spec_of(root)).class_names
+    assert names == ("a\\x1b[31m b", "blue", "red", "\\udcff")
+
+
 def empty_class(root: Path) -> None:
     (root / "train" / "green").mkdir()
 
@@ -84,6 +111,10 @@ def no_images(root: Path) -> None:
         path.unlink()
 
 
+def one_class(root: Path) -> None:
+    shutil.rmtree(root / "train" / "blue")
+
+
 def no_classes(root: Path) -> None:
     (root / "train").rename(root / "old")
     (root / "train").mkdir()
@@ -93,7 +124,8 @@ def no_classes(root: Path) -> None:
     ("harm", "message"),
     [
         (lambda root: (root / "train").rename(root / "t"), r"no such folder: .*/train/<class>"),
-        (lambda root: (root / "val").rename(root / "v"), r"no such folder: .*/test/<class>/\* or .*/val/<class>"),
+        (lambda root: (root / "val").rename(root / "v"), r"/v has the classes of .*/train: rename it to test or val"),
+        (one_class, r"train has one class, 'red', and there is nothing to tell apart: give two or more"),
         (empty_class, r"no images of class 'green' in .*train; add some or delete the folder"),
         (unknown_class, r"val/green holds images, but .*train has no class 'green'"),
         (no_images, r"no images in .*val/<class>/\*"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ofb_ray.config import AugmentSpec, DataSpec
-from ofb_ray.data import declared, facts, load
+from ofb_ray.data import completed, declared, facts, load
 from ofb_ray.data.base import Facts
 from ofb_ray.data.memory import MemorySplit
 from ofb_ray.errors import InputError
@@ -51,3 +51,23 @@ def test_an_unknown_augmentation_string_is_refused_before_anything_runs(tmp_path
     augment = AugmentSpec(kind="imagenet", rand_augment="rand-z9")
     with pytest.raises(InputError, match=r"data\.augment.rand_augment: timm cannot read 'rand-z9'"):
         facts(DataSpec(name="folder", root=str(make_folder(tmp_path)), augment=augment))
+
+
+@pytest.mark.parametrize("key", ["mean", "std"])
+def test_a_number_is_for_all_channels_and_another_count_of_numbers_is_refused(key: str) -> None:
+    def used(name: str, value: object) -> object:
+        return getattr(completed(DataSpec.model_validate({"name": name, "root": "x", key: value})), key)
+
+    for value in (0.4, [0.4]):
+        assert used("cifar10", value) == (0.4, 0.4, 0.4)
+        assert used("tests.data.toy:grey", value) == used("digits", value) == (0.4,)
+    assert used("cifar10", [0.1, 0.2, 0.3]) == (0.1, 0.2, 0.3)
+    for name, channels in (("cifar10", 3), ("digits", 1), ("tests.data.toy:grey", 1)):
+        with pytest.raises(InputError, match=rf"data\.{key}: has 2 numbers, and the images have {channels} channels"):
+            used(name, [0.4, 0.5])
+
+
+def test_a_deviation_is_above_zero() -> None:
+    for value in (0, [0.5, 0, 0.5]):
+        with pytest.raises(ValueError, match="greater than 0"):
+            DataSpec.model_validate({"std": value})

@@ -67,7 +67,7 @@ def test_the_cards_loader_needs_no_ofb_ray_and_gives_equal_outputs(
     for kind in NETS:
         export_trial(trials / kind, tmp_path / kind)
         assert names(tmp_path / kind) == FILES
-    (source,) = re.findall(r"```python\n(.*?)```", (tmp_path / "swin" / "README.md").read_text(), re.DOTALL)
+    source, _ = re.findall(r"```python\n(.*?)```", (tmp_path / "swin" / "README.md").read_text(), re.DOTALL)
     assert sum(bool(line.strip()) for line in source.splitlines()) <= 21
     torch.save(images(), tmp_path / "images.pt")
     script = f"""import sys

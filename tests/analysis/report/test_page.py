@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from analysis.report.__main__ import main
 from analysis.report.build import report
-from analysis.report.facts import cost_of
+from analysis.report.facts import MOST_CLASSES, classes_of, cost_of
 from analysis.trials.read import read
 from tests.analysis.factory import failed, record, write, write_open
 from tests.browser import opened, place_of, pointed_at
@@ -104,7 +104,7 @@ def test_every_state_of_a_sweep_has_a_page_without_complaints(chromium: Browser,
 
 def test_what_the_results_hold_cannot_run_in_the_page(chromium: Browser, tmp_path: Path) -> None:
     evil = "</script><script>window.bad = 1</script><img src=x onerror='window.bad = 2'>"
-    trials = [record(0, 0.5, params_explored={evil: evil}), failed(1, 0.5, evil)]
+    trials = [record(0, 0.5, params_explored={evil: evil}, class_names=[evil, "b"]), failed(1, 0.5, evil)]
     report([write(tmp_path / "r", trials, question=evil)])
     shown = opened(chromium, tmp_path / "r" / "analysis" / "report.html", 1440, 1000)
     assert evil in pointed_at(shown.page, "0")
@@ -116,6 +116,17 @@ def test_a_page_that_is_written_asks_no_server(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "showTrials" in text
     assert not [word for word in ("live.json", 'id="live"', 'id="running"') if word in text]
+
+
+def test_the_classes_are_named_once_and_not_all_of_a_thousand(chromium: Browser, tmp_path: Path) -> None:
+    names = ["cat", "a\x1b[2Jb\nc", *(f"class {number}" for number in range(998))]
+    known = [record(number, class_names=names) for number in (0, 1)]
+    found = classes_of(read([write(tmp_path / "r", [*known, record(2)])]))
+    assert found == [("1000 classes", ", ".join(["cat", "a\\x1b[2Jb c", *names[2:MOST_CLASSES], "..."]))]
+    report([tmp_path / "r"])
+    shown = opened(chromium, tmp_path / "r" / "analysis" / "report.html", 1440, 1000)
+    assert "a\\x1b[2Jb c, class 0" in (shown.page.locator("body").text_content() or "")
+    assert shown.complaints == []
 
 
 def test_what_trials_share_costs_once(tmp_path: Path) -> None:
