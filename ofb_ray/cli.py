@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.commands import completion, preview, sweeps, version
+from ofb_ray.commands import completion, preview, results, sweeps, version
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.inputs import Parser, user_path
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("results", metavar="RESULTS", help="results folder or URI, <storage>/<sweep name>")
     _add_export(commands)
     _add_latency(commands)
+    results.add_commands(commands)
     sweeps.add_command(commands)
     completion.add_command(commands, parser)
     return parser
@@ -242,11 +243,11 @@ def _status(arguments: argparse.Namespace) -> int:
     from ofb_ray.results.index import TrialIndex
     from ofb_ray.tuning.console import live as display
 
-    results = readable(arguments.results)
+    local = readable(arguments.results)
     uri = arguments.results if is_uri(arguments.results) else None
-    spec = folder.read_sweep(results, uri)
+    spec = folder.read_sweep(local, uri)
     print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(TrialIndex.read(results, spec, uri)))
+    print(display.status_table(TrialIndex.read(local, spec, uri)))
     return 0
 
 

@@ -7,22 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pydantic import BaseModel
 
 import analysis.gate
-import analysis.pareto
-import analysis.report.__main__
-import analysis.search
-import analysis.tables
 import ofb_ray.cli
 from docs.tools import command_line, keys
 from ofb_ray.config import SweepSpec
 from ofb_ray.results import files as results_files
 from ofb_ray.results import records
 
+# Older spellings of commands, `python -m analysis.report` and others, take their arguments from the same functions.
 MAINS: tuple[Callable[[Sequence[str]], int], ...] = (
     ofb_ray.cli.main,
-    analysis.pareto.main,
-    analysis.search.main,
-    analysis.tables.main,
-    analysis.report.__main__.main,
     analysis.gate.main,
 )
 # What lies as JSON in a results folder, in the order of its life.
@@ -55,7 +48,7 @@ def sweep_keys() -> str:
 
 
 def command_lines() -> str:
-    """A section for each command of `ofb-ray` and of the analysis, with all its arguments."""
+    """A section for each command, with all its arguments."""
     lines: list[str] = []
     for main in MAINS:
         for command in command_line.commands(command_line.parser_of(main)):
