@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.commands import completion, preview, results, sweeps, version
+from ofb_ray.commands import completion, explain, preview, results, sweeps, version
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.inputs import Parser, user_path
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_latency(commands)
     results.add_commands(commands)
     sweeps.add_command(commands)
+    explain.add_command(commands)
     completion.add_command(commands, parser)
     return parser
 

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 import analysis.gate
 import ofb_ray.cli
-from docs.tools import command_line, keys
+from docs.tools import command_line
 from ofb_ray.config import SweepSpec
+from ofb_ray.config import describe as keys
 from ofb_ray.results import files as results_files
 from ofb_ray.results import records
 
