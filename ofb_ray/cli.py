@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -184,9 +185,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from ofb_ray.tuning.console import report
     from ofb_ray.tuning.execute import execute
 
-    executed = execute(launch)
+    again = report.resume_command(arguments.file, arguments.set, arguments.address, launch.spec)
+    executed = execute(launch, again)
     if executed.interrupted:
-        again = report.resume_command(arguments.file, arguments.set, arguments.address, launch.spec)
         print(f"interrupted; to go on: {again}", flush=True)
         return 1
     return print_results(launch.results.location, executed.facts)
@@ -241,14 +242,15 @@ def _trial(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from ofb_ray.results import folder
+    from ofb_ray.results.driving import read_driver
     from ofb_ray.results.index import TrialIndex
-    from ofb_ray.tuning.console import live as display
+    from ofb_ray.tuning.console import status
 
     local = readable(arguments.results)
     uri = arguments.results if is_uri(arguments.results) else None
-    spec = folder.read_sweep(local, uri)
-    print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(TrialIndex.read(local, spec, uri)))
+    index = TrialIndex.read(local, folder.read_sweep(local, uri), uri)
+    width = min(status.WIDTH, shutil.get_terminal_size((status.WIDTH, 24)).columns)
+    print(status.status_text(index, read_driver(local, uri), arguments.results, width))
     return 0
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 import analysis.gate
 import ofb_ray.cli
-from docs.tools import command_line
+from docs.tools import command_line, status_states
 from ofb_ray.config import SweepSpec
 from ofb_ray.config import describe as keys
 from ofb_ray.results import files as results_files
@@ -126,4 +126,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "<!-- from the code: sweep keys -->": sweep_keys,
     "<!-- from the code: command line -->": command_lines,
     "<!-- from the code: files -->": files,
+    "<!-- from the code: status -->": status_states.page,
 }

@@ -65,14 +65,15 @@ def _facts(folder: Path) -> TrialFacts:
     state: State
     if record is not None:
         state = record.status
-    elif _locked(folder / TRIAL_LOCK) or time.time() - (LeaseFile.read(folder) or LeaseFile()).time < LEASE_SECONDS:
+    elif is_locked(folder / TRIAL_LOCK) or time.time() - (LeaseFile.read(folder) or LeaseFile()).time < LEASE_SECONDS:
         state = "running"
     else:
         state = "died" if progress.died else "waiting"
     return TrialFacts(int(folder.name), state, trial, progress, record.outcome if record else None)
 
 
-def _locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of this file; a file that is missing is not locked."""
     if not path.exists():
         return False
     with path.open("rb") as file:  # not a FileLock, which would have to write: the folder may be another user's

@@ -116,6 +116,9 @@ def read_sweep(results: Path, uri: str | None = None) -> SweepSpec:
         InputError: the folder is no results folder.
     """
     path = results / SWEEP_FILE
+    if uri is None and not results.exists():
+        remedy = "`ofb-ray sweep` starts a sweep, in <storage>/<sweep name>"
+        raise InputError(f"there is no such folder, so nothing has run there: {remedy}", file=str(results))
     if not path.exists() or path.is_dir():
         raise InputError(
             f"no results folder (it has no {SWEEP_FILE}): give <storage>/<sweep name>", file=uri or str(results)
@@ -148,7 +151,7 @@ def driver_lock(results: Path) -> FileLock:
     """
     lock = FileLock(results / DRIVER_LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2)  # `ofb-ray status` tries it, too, for a moment
     except Timeout:
         raise InputError(
             f"another process drives the sweep in {results}: wait for it (`ofb-ray status {results}`), or give --name"
