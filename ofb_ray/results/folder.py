@@ -76,11 +76,11 @@ def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False, uri: 
     old, new = _flat(before), _flat(now)
     for key in [*new, *(key for key in old if key not in new)]:
         if old.get(key) != new.get(key):
-            raise InputError(
-                f"the sweep in {where} has {old.get(key)!r}, this one {new.get(key)!r}: "
-                "give another --name, or remove that folder",
-                key=key,
-            )
+            had, has = (each.get(key, "nothing there") for each in (old, new))
+            remedy = "give another --name"
+            if key.startswith("parameters"):
+                remedy += f", with `warm_start: [{where}]` to learn from its trials"
+            raise InputError(f"the sweep in {where} has {had!r}, this one {has!r}: {remedy}", key=key)
 
 
 def versions(results: Path, uri: str | None = None) -> Versions:

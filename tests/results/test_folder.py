@@ -73,6 +73,14 @@ def test_budgets_and_seeds_may_grow_where_it_is_asked_for(
             folder.check_same_sweep(tmp_path, sweep(**after), extend=True)
 
 
+def test_another_parameter_is_offered_a_warm_start_under_a_new_name(tmp_path: Path) -> None:
+    folder.write_sweep(tmp_path, sweep())
+    with pytest.raises(InputError) as caught:
+        folder.check_same_sweep(tmp_path, sweep(parameters={"search.doubt": {"min": 0.1, "max": 1.0}}))
+    assert f"give another --name, with `warm_start: [{tmp_path}]`" in str(caught.value)
+    assert "remove" not in str(caught.value)
+
+
 def test_what_decides_no_number_may_change(tmp_path: Path) -> None:
     """Each key alone, and no other: a sweep that differs in a neutral key is the same, so it is not refused."""
     changes: dict[str, Any] = {

@@ -79,7 +79,7 @@ def _driver(driver: DriverFacts, complete: bool, now: float) -> str:
         return f"driver: {where.removeprefix('on ')}{since}, but {silence}: it was killed, or waits for the store"
     if driver.state == "gone":
         if file.host == socket.gethostname():
-            return f"driver: none; that of {_clock(file.since)} {where} was killed"
+            return f"driver: none; that of {_clock(file.since)} {where} was killed or broke off"
         return f"driver: that of {_clock(file.since)} {where} has not said that it ended, and is not seen from here"
     ended = f"; the last one ran {where}, from {_clock(file.since)} on" if file.since else ""
     return f"driver: none{', all is done' if complete else ''}{ended}"
@@ -140,7 +140,7 @@ def _running(index: TrialIndex, fact: TrialFacts, views: dict[int, TrialView], d
         parts.append(f"{100 * progress.progress:.0f} % of the trial")
     if (left := _left(index, fact, views, driver, now)) is not None:
         parts.append(f"about {duration(left)} left")
-    if progress.message:
+    if running and progress.message:
         parts.append(progress.message)
     if running and progress.time is not None and now - progress.time > QUIET_SECONDS:
         parts.append(f"silent for {duration(now - progress.time)}")
