@@ -32,7 +32,7 @@ TABLES := main swin search-cost transfer ablation-mask ablation-one-hot ablation
 demo: $(VENV)/.installed
 	$(BIN)/ofb-ray preview sweeps/scenes.yaml
 	$(BIN)/ofb-ray sweep sweeps/scenes.yaml
-	$(BIN)/python -m analysis.report results/scenes
+	$(BIN)/ofb-ray report results/scenes
 
 # Processes that the tests run in; tests/conftest.py says which tests must not meet.
 JOBS ?= 2
@@ -71,7 +71,7 @@ $(TABLES:%=table-%): table-%: $(VENV)/.installed
 	@$(foreach sweep,$(or $($(SCALE)-$*),$(error SCALE is small or full, not $(SCALE))),\
 	{ $(BIN)/ofb-ray sweep sweeps/$(sweep).yaml $(ADDRESS:%=--address %) $(DATA:%=--set data.root=%) $(SET:%=--set %) \
 	|| [ $$? -eq 1 ]; } &&) true
-	@$(BIN)/python -m analysis.tables $(foreach sweep,$($(SCALE)-$*),results/$(notdir $(sweep))) --table $*
+	@$(BIN)/ofb-ray tables $(foreach sweep,$($(SCALE)-$*),results/$(notdir $(sweep))) --table $*
 
 # A finished installation is marked by a file, so that an interrupted one starts again.
 $(VENV)/.installed: requirements.txt pyproject.toml

@@ -1,7 +1,8 @@
-"""`python -m analysis.pareto RESULTS... [--out DIR]`: the front of a sweep as table and figure, and what it says."""
+"""`ofb-ray front RESULTS... [--out DIR]`: the front of a sweep as table and figure, and what it says."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +11,25 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 
+from analysis import arguments as arguments_of
+from analysis.arguments import AUTO, X, Y
 from analysis.drawing import hypervolume_growth
 from analysis.drawing.front import front_files
 from analysis.drawing.style import STYLE, figure_files
 from analysis.fronts import selected_table
 from analysis.fronts.front_data import FrontData, front_data
-from analysis.fronts.objectives import NAMES, file_part, objective
+from analysis.fronts.objectives import file_part, objective
 from analysis.fronts.seeds import Spread, settings, spread
 from analysis.output.command import answer, as_given
 from analysis.output.files import default_out, save
 from analysis.output.terminal_summary import terminal_summary
 from analysis.paper.baselines import Baseline, backbone_of, baselines, baselines_csv, is_imagenet, own_starts
 from analysis.paper.measured import data_name
-from analysis.paper.published import STARTS
 from analysis.trials.read import read
 from analysis.trials.table import table
 from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
 from ofb_ray.inputs import Parser
-
-X, Y, AUTO = "macs", "top1_val", "auto"
 
 
 @dataclass(frozen=True)
@@ -99,30 +99,20 @@ def front_table(results: Results, data: FrontData) -> pd.DataFrame:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = Parser(prog="python -m analysis.pareto", description=__doc__)
-    parser.add_argument(
-        "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"
-    )
-    parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")
-    allowed = f"{', '.join(NAMES)}, or latency:BACKEND:BATCH"
-    parser.add_argument("--x", default=X, metavar="OBJECTIVE", help=f"one of {allowed} (default: {X})")
-    parser.add_argument("--y", metavar="OBJECTIVE", help=f"the same (default: {Y}; top1_test with --rivals)")
-    parser.add_argument(
-        "--rivals",
-        nargs="?",
-        const=AUTO,
-        metavar="deit|swin",
-        help="draw published ImageNet results beside, in rivals.*; the default follows the trials' model",
-    )
-    parser.add_argument(
-        "--rivals-start",
-        default="",
-        metavar="CLASS,...",
-        help=f"fairness classes: {', '.join(STARTS)}, or all (default: that of the trials)",
-    )
+    arguments_of.front(parser)
     arguments = parser.parse_args(argv)
+    return answer(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Write the front that the arguments ask for, and say what was found.
+
+    Raises:
+        InputError: as of `analyse`; an objective or a class that is not known.
+    """
     starts = tuple(start for start in arguments.rivals_start.split(",") if start)
     options = FrontOptions(arguments.x, arguments.y, arguments.rivals, starts)
-    return answer(lambda: analyse_all(arguments.results, arguments.out, options))
+    return analyse_all(arguments.results, arguments.out, options)
 
 
 def _write(results: Results, out: str | Path, options: FrontOptions) -> str:

@@ -1,7 +1,8 @@
-"""`python -m analysis.search RESULTS... [--trial N] [--axes A,B] [--out DIR]`: what the search found, in pictures."""
+"""`ofb-ray inspect RESULTS... [--trial N] [--axes A,B] [--out DIR]`: what the search found, in pictures."""
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from textwrap import wrap
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from analysis import arguments as arguments_of
 from analysis.drawing.style import STYLE, figure_files
 from analysis.fronts.budgets import budgets
 from analysis.output.command import answer, as_given
@@ -79,17 +81,19 @@ def analyse(folders: Sequence[str | Path], out: str | Path | None = None, option
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = Parser(prog="python -m analysis.search", description=__doc__)
-    parser.add_argument(
-        "results", nargs="+", metavar="RESULTS", help="results folders or their URIs, such as results/digits"
-    )
-    parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")
-    parser.add_argument("--trial", metavar="N", help="maps and trajectory of this trial (default: the selected ones)")
-    parser.add_argument("--axes", default="", metavar="A,B,...", help="axes of the maps, such as embed,blocks.0.mlp")
-    parser.add_argument("--order", choices=("rank", "index"), default="rank", help="of the units (default: rank)")
+    arguments_of.inspect(parser)
     arguments = parser.parse_args(argv)
+    return answer(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Draw the pictures that the arguments ask for, and say what they show.
+
+    Raises:
+        InputError: as of `analyse`.
+    """
     axes = tuple(name for name in arguments.axes.split(",") if name)
-    options = SearchOptions(arguments.trial, axes, arguments.order)
-    return answer(lambda: analyse(arguments.results, arguments.out, options))
+    return analyse(arguments.results, arguments.out, SearchOptions(arguments.trial, axes, arguments.order))
 
 
 def _overview(results: Results) -> tuple[dict[str, bytes], list[str]]:

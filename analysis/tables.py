@@ -1,11 +1,13 @@
-"""`python -m analysis.tables RESULTS... [--table NAME] [--out DIR]`: the paper's tables, published beside ours."""
+"""`ofb-ray tables RESULTS... [--table NAME] [--out DIR]`: the paper's tables, published beside ours."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis import arguments as arguments_of
 from analysis.output.command import answer
 from analysis.output.files import default_out, save
 from analysis.paper.layout import PaperTable, as_csv, latex, markdown
@@ -44,11 +46,18 @@ def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | P
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = Parser(prog="python -m analysis.tables", description=__doc__)
-    parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
-    parser.add_argument("--table", metavar="NAME", help=f"one of {', '.join(BUILDERS)}; default: all that have rows")
-    parser.add_argument("--out", metavar="DIR", help="folder or URI for the files (default: RESULTS/analysis)")
+    arguments_of.tables(parser)
     arguments = parser.parse_args(argv)
-    return answer(lambda: analyse(arguments.results, arguments.table, arguments.out))
+    return answer(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Write the tables that the arguments ask for, and return them as Markdown.
+
+    Raises:
+        InputError: as of `analyse`.
+    """
+    return analyse(arguments.results, arguments.table, arguments.out)
 
 
 if __name__ == "__main__":

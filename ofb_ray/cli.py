@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.commands import completion, init, preview, sweeps, version
+from ofb_ray.commands import completion, explain, init, preview, results, sweeps, version
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.inputs import Parser, user_path
@@ -69,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("results", metavar="RESULTS", help="results folder or URI, <storage>/<sweep name>")
     _add_export(commands)
     _add_latency(commands)
+    results.add_commands(commands)
     sweeps.add_command(commands)
+    explain.add_command(commands)
     completion.add_command(commands, parser)
     return parser
 
@@ -183,9 +186,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from ofb_ray.tuning.console import report
     from ofb_ray.tuning.execute import execute
 
-    executed = execute(launch)
+    again = report.resume_command(arguments.file, arguments.set, arguments.address, launch.spec)
+    executed = execute(launch, again)
     if executed.interrupted:
-        again = report.resume_command(arguments.file, arguments.set, arguments.address, launch.spec)
         print(f"interrupted; to go on: {again}", flush=True)
         return 1
     return print_results(launch.results.location, executed.facts)
@@ -240,14 +243,15 @@ def _trial(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from ofb_ray.results import folder
+    from ofb_ray.results.driving import read_driver
     from ofb_ray.results.index import TrialIndex
-    from ofb_ray.tuning.console import live as display
+    from ofb_ray.tuning.console import status
 
-    results = readable(arguments.results)
+    local = readable(arguments.results)
     uri = arguments.results if is_uri(arguments.results) else None
-    spec = folder.read_sweep(results, uri)
-    print(f"{spec.name}: {spec.question}" if spec.question else spec.name)
-    print(display.status_table(TrialIndex.read(results, spec, uri)))
+    index = TrialIndex.read(local, folder.read_sweep(local, uri), uri)
+    width = min(status.WIDTH, shutil.get_terminal_size((status.WIDTH, 24)).columns)
+    print(status.status_text(index, read_driver(local, uri), arguments.results, width))
     return 0
 
 

@@ -198,6 +198,19 @@ def test_a_dry_run_prints_every_trial_and_writes_nothing(tmp_path: Path, capsys:
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
+def test_parameters_without_trials_are_told_with_the_number_to_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    line = ["sweep", "small.yaml", "--dry-run", "--set", "parameters={search.lr: {min: 1e-4, max: 1e-2}}"]
+    assert main([*line, "--set", "trials=null"]) == 0
+    assert "`parameters` are not explored: each budget has 1 trial, with the file's own values; set `trials: 8`" in (
+        capsys.readouterr().out
+    )
+    assert main([*line, "--set", "trials=1"]) == 0
+    assert "not explored" not in capsys.readouterr().out
+
+
 def test_a_dry_run_tells_the_epochs_of_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "small.yaml").write_text(TEXT)
     line = ["sweep", "small.yaml", "--dry-run", "--set", "budgets=[0.75, 0.5, 0.4]", "--set", "search.epochs=10"]

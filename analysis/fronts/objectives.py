@@ -6,19 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.names import ACCURACIES, OBJECTIVES, SIZES
 from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import LatencyFile
 from ofb_ray.results.records import Network
 
-ACCURACIES = {
-    "top1_val": "held-out top-1 (%)",
-    "top5_val": "held-out top-5 (%)",
-    "top1_test": "test top-1 (%)",
-    "top5_test": "test top-5 (%)",
-}
-SIZES = {"macs": "MACs per image", "params": "parameters"}
-NAMES = (*ACCURACIES, *SIZES, "latency", "search_cost")
 BACKENDS = ("torch", "compile", "onnxruntime")
 Value = float | None
 
@@ -60,7 +53,7 @@ def objective(name: str, results: Results, option: str = "x") -> Objective:
     """Return the objective of this name for these results.
 
     Args:
-        name: of `NAMES`; `latency` is torch at batch 1, `latency:BACKEND:BATCH` another.
+        name: of `OBJECTIVES`; `latency` is torch at batch 1, `latency:BACKEND:BATCH` another.
         option: the command line's option that gave it.
 
     Raises:
@@ -77,7 +70,7 @@ def objective(name: str, results: Results, option: str = "x") -> Objective:
         backend, batch = rest if rest else ("torch", "1")
         if backend in BACKENDS and batch.isdecimal() and int(batch) > 0:
             return _latency(name, backend, int(batch), results)
-    allowed = f"{', '.join(NAMES)} or latency:BACKEND:BATCH, such as latency:onnxruntime:16"
+    allowed = f"{', '.join(OBJECTIVES)} or latency:BACKEND:BATCH, such as latency:onnxruntime:16"
     raise InputError(f"`{name}` is no objective; allowed: {allowed}", key=f"--{option}")
 
 

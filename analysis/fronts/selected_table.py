@@ -11,6 +11,7 @@ from typing import Any
 from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks, seeds_note
 from analysis.fronts.change import change_of
 from analysis.fronts.seeds import pooled, spread, treatment
+from analysis.fronts.training import trained, undertrained
 from analysis.trials.trial import Results
 from ofb_ray.results.history import widths_of
 from ofb_ray.results.records import Record
@@ -81,7 +82,8 @@ def notes(results: Results) -> list[str]:
         return []
     chosen = [budget.setting for budget in budgets(results) if budget.setting]
     deviation = ["± is the standard deviation over seeds."] * bool(chosen)
-    return [RULE, " ".join([*filter(None, [pooled(results), treatment(chosen)]), *deviation, note])]
+    training = filter(None, [undertrained(results), trained(results)])
+    return [*training, RULE, " ".join([*filter(None, [pooled(results), treatment(chosen)]), *deviation, note])]
 
 
 def behind(results: Results) -> list[str]:

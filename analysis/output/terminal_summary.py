@@ -117,11 +117,9 @@ def _next(results: Results, data: FrontData, files: Sequence[str]) -> list[str]:
     folders = shlex.join(str(folder) for folder in results.folders)
     steps.append(f"ofb-ray status {shlex.quote(str(results.folders[0]))}")
     if best:
-        steps.append(f"python -m analysis.report {folders}    # all of it on one page")
+        steps.append(f"ofb-ray report {folders}    # all of it on one page")
     if is_imagenet(results) and data.shown and not any(file.startswith("rivals") for file in files):
-        steps.append(
-            f"python -m analysis.pareto {folders} --rivals {backbone_of(results)}    # published results beside"
-        )
+        steps.append(f"ofb-ray front {folders} --rivals {backbone_of(results)}    # published results beside")
     return [f"{'Next:' if number == 0 else '':5}  {step}" for number, step in enumerate(steps)]
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.names import STARTS
 from analysis.paper.measured import is_imagenet as is_imagenet_record
 from analysis.paper.measured import start_of
-from analysis.paper.published import STARTS, Published, published
+from analysis.paper.published import Published, published
 from analysis.trials.compare import spec_value
 from analysis.trials.dominance import non_dominated
 from analysis.trials.trial import Results, Trial
@@ -61,7 +62,7 @@ def baselines(
     Args:
         backbone: `deit` or `swin`.
         x, y: objectives; published are `macs` and `params`, `top1_test` and `top5_test`.
-        starts: fairness classes (`analysis.paper.published.STARTS`), or `all`.
+        starts: fairness classes (`analysis.names.STARTS`), or `all`.
 
     Raises:
         InputError: an unknown class or backbone, or an objective that nobody publishes.

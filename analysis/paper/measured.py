@@ -76,7 +76,7 @@ def is_imagenet(record: Record) -> bool:
 
 
 def start_of(record: Record) -> str:
-    """Return the fairness class of a trial, a key of `analysis.paper.published.STARTS`.
+    """Return the fairness class of a trial, a key of `analysis.names.STARTS`.
 
     `teacher`: distilled weights, or a teacher in any phase. `extra-data`: pretrained weights whose tag, or the default
     one of their name in timm, tells of more than ImageNet-1k. Else `plain`.

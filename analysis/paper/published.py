@@ -8,19 +8,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from analysis.names import STARTS
+
 Table = Literal["imagenet", "search_cost", "transfer"]
 TABLES: tuple[Table, ...] = ("imagenet", "search_cost", "transfer")
-
-# What a network started from and what was done to it: results of different classes do not compare.
-STARTS = {
-    "plain": "ImageNet-1k weights, no teacher",
-    "teacher": "distilled weights or a teacher",
-    "tokens": "fewer tokens at run time, parameters unchanged",
-    "extra-data": "more data than ImageNet-1k",
-    "scratch": "searched or designed, trained from scratch",
-    "unstructured": "weights set to zero, none removed",
-    "unknown": "start not stated",
-}
 
 
 @dataclass(frozen=True)
@@ -28,7 +19,7 @@ class Published:
     """One published result. None is what its source does not print.
 
     Args:
-        start: fairness class, a key of `STARTS`.
+        start: fairness class, a key of `analysis.names.STARTS`.
         top1, top5: percentages on the test split of `data`.
         params, macs: counts. What this literature calls FLOPs are multiply-accumulates.
         search_gpu_days: of the search alone, without fine-tuning.

@@ -1,4 +1,4 @@
-"""`python -m analysis.report RESULTS... [--out DIR | --watch]`: one page with fronts, tables, pictures and failures."""
+"""`ofb-ray report RESULTS... [--out DIR | --watch]`: one page with fronts, tables, pictures and failures."""
 
 from __future__ import annotations
 
@@ -8,38 +8,34 @@ import gc
 import sys
 from collections.abc import Sequence
 
+from analysis import arguments as arguments_of
 from analysis.output.command import answer
 from analysis.report.build import report
+from ofb_ray.errors import InputError
 from ofb_ray.inputs import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 with one line on stderr for bad input."""
     parser = Parser(prog="python -m analysis.report", description=__doc__)
-    parser.add_argument("results", nargs="+", metavar="RESULTS", help="results folders or their URIs")
-    parser.add_argument("--out", metavar="DIR", help="folder or URI for report.html (default: RESULTS/analysis)")
-    parser.add_argument(
-        "--watch",
-        action="store_true",
-        help="write no file: serve the page on 127.0.0.1 and keep it up to date while the sweep runs; Ctrl-C ends it",
-    )
-    parser.add_argument(
-        "--port", type=_port, metavar="N", help="port of --watch (default: 8471, or the next free one; 0: any)"
-    )
+    arguments_of.report(parser)
     arguments = parser.parse_args(argv)
+    return answer(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Write the page that the arguments ask for and say where it is, or serve it until Ctrl-C.
+
+    Raises:
+        InputError: arguments that do not fit together, no results folder, or the file cannot be written.
+    """
     if arguments.watch and arguments.out:
-        parser.error("--watch writes no file: leave --out away, or --watch")
+        raise InputError("--watch writes no file: leave --out away, or --watch", key="--out")
     if arguments.port is not None and not arguments.watch:
-        parser.error("--port is that of --watch: add --watch")
+        raise InputError("--port is that of --watch: add --watch", key="--port")
     if arguments.watch:
-        return answer(lambda: _watch(arguments.results, arguments.port))
-    return answer(lambda: report(arguments.results, arguments.out))
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not text.isascii() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
-    return int(text)
+        return _watch(arguments.results, arguments.port)
+    return report(arguments.results, arguments.out)
 
 
 def _watch(folders: Sequence[str], port: int | None) -> str:

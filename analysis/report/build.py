@@ -12,6 +12,8 @@ from analysis.fronts.selected_table import HEAD, counts, notes, rows
 from analysis.output.files import default_out, save
 from analysis.paper.baselines import is_imagenet
 from analysis.paper.layout import texts
+from analysis.paper.measured import data_name
+from analysis.paper.published import published
 from analysis.paper.tables import tables
 from analysis.report.facts import classes_of, cost_of, environment_of, facts_of, seeds_of
 from analysis.report.interactive import interactive
@@ -90,8 +92,16 @@ def _tables(results: Results) -> list[Table]:
     if not (dense or selected):
         return []
     first = [Table("The selected trial of each budget", HEAD, [*dense, *selected])]
-    shown = [table for table in tables(results) if is_imagenet(results) or table.name not in IMAGENET_TABLES]
+    hidden = () if is_imagenet(results) else IMAGENET_TABLES
+    hidden = hidden if _is_published_transfer(results) else (*hidden, "transfer")
+    shown = [table for table in tables(results) if table.name not in hidden]
     return first + [Table(table.title, *texts(table)) for table in shown]
+
+
+def _is_published_transfer(results: Results) -> bool:
+    """Whether trials are on a data set that published transfer results are on: beside others those rows say nothing."""
+    known = {row.data for row in published("transfer")}
+    return any(data_name(trial.record) in known for trial in results.trials if trial.record)
 
 
 def _sweep_files(results: Results) -> dict[str, str]:

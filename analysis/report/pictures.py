@@ -35,7 +35,7 @@ TRAJECTORIES = (
 )
 MAPS = (
     "Importance of every unit and the sparsity that its rank gives it, over the epochs of the search; blank: cut out. "
-    "`python -m analysis.search` draws other trials and axes."
+    "`ofb-ray inspect` draws other trials and axes."
 )
 IMPORTANCES = "Share of the variance of held-out top-1 that each explored parameter explains (fANOVA)."
 SLICES = "Held-out top-1 over each explored parameter."

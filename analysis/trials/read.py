@@ -32,25 +32,26 @@ SETTLED = 2.0  # seconds after which a second change of a folder has another tim
 MIXED = "The trials use different data: their accuracies do not compare, a front over all of them means nothing."
 
 
-def records(results: str | Path) -> list[Record]:
-    """Read the records of a results folder, by trial number; unreadable ones are left out (`read` names them).
+def records(folders: str | Path | Sequence[str | Path]) -> list[Record]:
+    """Read the records of results folders, by trial number; unreadable ones are left out (`read` names them).
 
     Raises:
-        InputError: there is no such folder, or it is no results folder.
+        InputError: a folder does not exist or is no results folder.
     """
-    return [trial.record for trial in read([results]).trials if trial.record is not None]
+    return [trial.record for trial in read(folders).trials if trial.record is not None]
 
 
-def read(folders: Sequence[str | Path], known: Known | None = None) -> Results:
+def read(folders: str | Path | Sequence[str | Path], known: Known | None = None) -> Results:
     """Read all trials of the folders, each folder once, in order.
 
     Args:
-        folders: results folders or their URIs. Of several, the sweeps' names stand in front of the trials'.
+        folders: a results folder or its URI, or several. Of several, the sweeps' names stand in front of the trials'.
         known: what earlier calls have read, kept up to date: a trial whose folder has not changed is not read again.
 
     Raises:
         InputError: a folder does not exist or is no results folder.
     """
+    folders = [folders] if isinstance(folders, str | Path) else folders
     pairs = zip(folders, map(readable, folders), strict=True)
     by_path = {local.resolve(): (local, str(given)) for given, local in pairs}
     for folder, given in by_path.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ COLUMNS = ["trial", "status", "budget", "target_macs", "macs", "params", "top1_v
 INTEGERS = ("target_macs", "macs", "params", "seed")
 
 
-def frame(results: str | Path) -> pd.DataFrame:
-    """Make `table` of one results folder.
+def frame(folders: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Make `table` of one results folder, or of several; see `read`.
 
     Raises:
-        InputError: there is no such folder, or it is no results folder.
+        InputError: a folder does not exist or is no results folder.
     """
-    return table(read([results]))
+    return table(read(folders))
 
 
 def table(results: Results) -> pd.DataFrame:

@@ -7,22 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pydantic import BaseModel
 
 import analysis.gate
-import analysis.pareto
-import analysis.report.__main__
-import analysis.search
-import analysis.tables
 import ofb_ray.cli
-from docs.tools import command_line, keys
+from docs.tools import command_line, status_states
 from ofb_ray.config import SweepSpec
+from ofb_ray.config import describe as keys
 from ofb_ray.results import files as results_files
 from ofb_ray.results import records
 
+# Older spellings of commands, `python -m analysis.report` and others, take their arguments from the same functions.
 MAINS: tuple[Callable[[Sequence[str]], int], ...] = (
     ofb_ray.cli.main,
-    analysis.pareto.main,
-    analysis.search.main,
-    analysis.tables.main,
-    analysis.report.__main__.main,
     analysis.gate.main,
 )
 # What lies as JSON in a results folder, in the order of its life.
@@ -55,7 +49,7 @@ def sweep_keys() -> str:
 
 
 def command_lines() -> str:
-    """A section for each command of `ofb-ray` and of the analysis, with all its arguments."""
+    """A section for each command, with all its arguments."""
     lines: list[str] = []
     for main in MAINS:
         for command in command_line.commands(command_line.parser_of(main)):
@@ -132,4 +126,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "<!-- from the code: sweep keys -->": sweep_keys,
     "<!-- from the code: command line -->": command_lines,
     "<!-- from the code: files -->": files,
+    "<!-- from the code: status -->": status_states.page,
 }

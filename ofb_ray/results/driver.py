@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ofb_ray.errors import InputError
 from ofb_ray.results import folder as results_of
+from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import (
     ATTEMPTS_FILE,
     DEATH_FILE,
@@ -25,7 +26,7 @@ from ofb_ray.results.files import (
     trial_folder,
     trial_name,
 )
-from ofb_ray.results.lease import Lease
+from ofb_ray.results.lease import Lease, new_holder
 from ofb_ray.results.outage import explain, patiently
 from ofb_ray.results.store import Remote
 
@@ -86,12 +87,13 @@ class SweepResults:
 
 
 @contextlib.contextmanager
-def drive(results: Path, uri: str | None = None) -> Iterator[SweepResults]:
+def drive(results: Path, uri: str | None = None, command: str = "") -> Iterator[SweepResults]:
     """Lock a sweep's results for the one process that drives it. What bad input created is removed again.
 
     Args:
         results: the results folder, made if it is missing.
         uri: of which it is the local copy, if any.
+        command: what continues the sweep; kept for `ofb-ray status`.
 
     Raises:
         InputError: another process drives it; the folder or the store cannot be written.
@@ -105,12 +107,16 @@ def drive(results: Path, uri: str | None = None) -> Iterator[SweepResults]:
             f"cannot write to {results} ({error.strerror}): free space, or give another folder", key="storage"
         ) from None
     lease: Lease | None = None
+    mine: LeaseFile | None = None
     try:
         remote = Remote(uri) if uri else None
         if remote is not None:
             remote.check_writable()
-            lease = _take_lease(remote)
+            lease = _take_lease(remote, command)
             remote.fetch_small(results)
+        else:
+            mine = new_holder(command)
+            write_json(results / DRIVER_LEASE, mine.model_dump())
         yield SweepResults(results, remote, lease)
     except InputError:
         if created:
@@ -122,11 +128,14 @@ def drive(results: Path, uri: str | None = None) -> Iterator[SweepResults]:
     finally:
         if lease is not None:
             lease.release()
+        if mine is not None and results.exists():
+            with contextlib.suppress(OSError):  # a full disk: the next driver writes its own
+                write_json(results / DRIVER_LEASE, {**mine.model_dump(), "id": ""})
         lock.release()
 
 
-def _take_lease(remote: Remote) -> Lease:
-    lease = Lease(remote, DRIVER_LEASE)
+def _take_lease(remote: Remote, command: str) -> Lease:
+    lease = Lease(remote, DRIVER_LEASE, command=command)
 
     def watch(holder: LeaseFile) -> None:
         who = f"process {holder.pid} on {holder.host}"

@@ -83,10 +83,11 @@ def is_worked_on(folder: Path) -> bool:
     Raises:
         BrokenFileError: its lease cannot be read; names the file.
     """
-    return _locked(folder / TRIAL_LOCK) or time.time() - (LeaseFile.read(folder) or LeaseFile()).time < LEASE_SECONDS
+    return is_locked(folder / TRIAL_LOCK) or time.time() - (LeaseFile.read(folder) or LeaseFile()).time < LEASE_SECONDS
 
 
-def _locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of this file; a file that is missing is not locked."""
     if not path.exists():
         return False
     with path.open("rb") as file:  # not a FileLock, which would have to write: the folder may be another user's

@@ -287,11 +287,16 @@ class Death(JsonFile):
 
 
 class LeaseFile(JsonFile):
-    """`lease.json` and `driver.json`: who works on a trial or drives the sweep in an object store, renewed by it."""
+    """`lease.json` and `driver.json`: who works on a trial or drives the sweep in an object store, renewed by it.
+
+    In a results folder `driver.json` says who drove it last, without an `id` once that has ended; a lock is the fence.
+    """
 
     NAME: ClassVar[str] = LEASE_FILE
     id: str = Field("", description="random name of the holder")
     host: str = Field("", description="its machine")
     pid: int = Field(0, description="its process id there")
     beat: int = Field(0, description="how often it has been renewed")
+    since: float = Field(0.0, description="when the holder began, by its clock, in seconds since 1970 (UTC)")
+    command: str = Field("", description="of a driver: the command that continues the sweep")
     time: float = Field(0.0, description="when it was renewed by the holder's clock, in seconds since 1970 (UTC)")

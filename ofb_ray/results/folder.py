@@ -76,11 +76,11 @@ def check_same_sweep(results: Path, spec: SweepSpec, extend: bool = False, uri: 
     old, new = _flat(before), _flat(now)
     for key in [*new, *(key for key in old if key not in new)]:
         if old.get(key) != new.get(key):
-            raise InputError(
-                f"the sweep in {where} has {old.get(key)!r}, this one {new.get(key)!r}: "
-                "give another --name, or remove that folder",
-                key=key,
-            )
+            had, has = (each.get(key, "nothing there") for each in (old, new))
+            remedy = "give another --name"
+            if key.startswith("parameters"):
+                remedy += f", with `warm_start: [{where}]` to learn from its trials"
+            raise InputError(f"the sweep in {where} has {had!r}, this one {has!r}: {remedy}", key=key)
 
 
 def versions(results: Path, uri: str | None = None) -> Versions:
@@ -116,6 +116,9 @@ def read_sweep(results: Path, uri: str | None = None) -> SweepSpec:
         InputError: the folder is no results folder.
     """
     path = results / SWEEP_FILE
+    if uri is None and not results.exists():
+        remedy = "`ofb-ray sweep` starts a sweep, in <storage>/<sweep name>"
+        raise InputError(f"there is no such folder, so nothing has run there: {remedy}", file=str(results))
     if not path.exists() or path.is_dir():
         raise InputError(
             f"no results folder (it has no {SWEEP_FILE}): give <storage>/<sweep name>", file=uri or str(results)
@@ -148,7 +151,7 @@ def driver_lock(results: Path) -> FileLock:
     """
     lock = FileLock(results / DRIVER_LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2)  # `ofb-ray status` tries it, too, for a moment
     except Timeout:
         raise InputError(
             f"another process drives the sweep in {results}: wait for it (`ofb-ray status {results}`), or give --name"

@@ -19,7 +19,6 @@ from ofb_ray.results.objects import Version
 from ofb_ray.results.store import Remote
 
 LEASE_VARIABLE = "OFB_RAY_LEASE_SECONDS"
-_FREE = LeaseFile(id="")
 
 
 class Lease:
@@ -32,12 +31,13 @@ class Lease:
         remote: the store.
         name: of the file, relative to the store.
         seconds: how long a holder may be silent; default: the environment's, else 60.
+        command: what continues the work of a driver.
     """
 
-    def __init__(self, remote: Remote, name: str, seconds: float | None = None) -> None:
+    def __init__(self, remote: Remote, name: str, seconds: float | None = None, command: str = "") -> None:
         self._remote, self._name = remote, name
         self._seconds = float(os.environ.get(LEASE_VARIABLE, "60")) if seconds is None else seconds
-        self._me = LeaseFile(id=uuid.uuid4().hex, host=socket.gethostname(), pid=os.getpid())
+        self._me = new_holder(command)
         self._beat = 0
         self._version: Version | None = None  # of the file as this process has written it
         self._stop, self.lost = threading.Event(), threading.Event()
@@ -82,7 +82,8 @@ class Lease:
             self._thread.join()
         with contextlib.suppress(OSError):
             if self._version is not None and not self.lost.is_set():
-                self._remote.replace(self._name, _FREE.model_dump_json().encode(), self._version)
+                free = self._me.model_copy(update={"id": "", "time": time.time()})
+                self._remote.replace(self._name, free.model_dump_json().encode(), self._version)
 
     def _look(self) -> tuple[LeaseFile | None, Version | None]:
         """Read who has the lease, None where nobody does, and the version of its file, None where there is none."""
@@ -126,6 +127,13 @@ class Lease:
                     return
             except OSError:
                 continue  # an outage: the next beat tells
+
+
+def new_holder(command: str = "") -> LeaseFile:
+    """Name this process as a holder that begins now."""
+    now = time.time()
+    host, pid = socket.gethostname(), os.getpid()
+    return LeaseFile(id=uuid.uuid4().hex, host=host, pid=pid, since=now, time=now, command=command)
 
 
 def _dead(holder: LeaseFile) -> bool:

@@ -11,7 +11,7 @@ from ofb_ray.results.cells import cell_key, cell_label, cell_of, params_label, t
 from ofb_ray.trial.plan import Plan
 from ofb_ray.trial.time_estimate import Estimate, estimate_from_tflops, estimate_on_device
 from ofb_ray.tuning.console.live import count, duration
-from ofb_ray.tuning.prepare import Launch
+from ofb_ray.tuning.prepare import Launch, unexplored
 
 # Of one GPU in training, in TFLOP/s, where the sweep does not say: an assumption, and called one where it is used.
 DEFAULT_TFLOPS = 40.0
@@ -38,6 +38,7 @@ def describe_dry_run(launch: Launch) -> str:
     if spec.promote:
         more, long = spec.promote.best * len({cell_label(cell) for cell in spec.cells}), spec.promote.epochs
         lines.append(f"promoted: then the best of each budget fine-tune {long} epochs: {more} trials, not counted here")
+    lines += [f"warning: {line}" for line in unexplored(launch.spec)]
     lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in launch.plans) if line]
     lines += [f"missing: {line}" for line in launch.missing]
     return "\n".join(lines)

@@ -44,8 +44,12 @@ class Executed:
     facts: Sequence[TrialFacts]
 
 
-def execute(launch: Launch) -> Executed:
+def execute(launch: Launch, command: str = "") -> Executed:
     """Run the trials of a sweep that have no record yet.
+
+    Args:
+        launch: what to run.
+        command: what continues the sweep, for `ofb-ray status`.
 
     Raises:
         InputError: another driver is at work, nothing can be written, or the Ray cluster cannot be joined. What this
@@ -56,7 +60,7 @@ def execute(launch: Launch) -> Executed:
     with (
         contextlib.closing(launch),
         launch.origins.located(),
-        drive(results.folder, results.uri) as held,
+        drive(results.folder, results.uri, command) as held,
         session(launch.spec, launch.address, launch.machine, launch.ahead) as slots,
     ):
         index = current_index(launch)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ofb_ray.trial.plan import Plan
 
 RUN_TRIAL = "ofb_ray.trial:run_trial"
+# What a sampler needs at least to tell one explored parameter from chance; also what importances ask for.
+TRIALS_A_PARAMETER = 8
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Launch:
     @property
     def notes(self) -> list[str]:
         """What the user should know of the plans, a line each."""
-        return list(dict.fromkeys(text for plan in self.plans for text in (plan.note, plan.warning) if text))
+        told = (text for plan in self.plans for text in (plan.note, plan.warning) if text)
+        return [*unexplored(self.spec), *dict.fromkeys(told)]
 
     @property
     def complete(self) -> bool:
@@ -167,6 +170,18 @@ def prepare(
             check_installed(spec)
         undo.pop_all()  # whoever executes the launch ends Ray
     return launch
+
+
+def unexplored(spec: SweepSpec) -> list[str]:
+    """Say that `parameters` alone explore nothing: without `trials` each cell has one, with the file's own values."""
+    if not spec.parameters or spec.trials is not None or spec.sampler.name == "grid":
+        return []
+    most = max(spec.wanted(cell) for cell in spec.cells)
+    if most > 1:
+        return []
+    wanted = TRIALS_A_PARAMETER * len(spec.parameters)
+    why = "each budget has 1 trial, with the file's own values"
+    return [f"`parameters` are not explored: {why}; set `trials: {wanted}`"]
 
 
 def plan_cells(spec: SweepSpec, origins: KeyOrigins, cells: Iterable[Json], *, dry: bool = False) -> tuple[Plan, ...]:

@@ -44,7 +44,7 @@ def test_make_runs_the_sweeps_of_every_table(table: str, scale: str) -> None:
     specs = [load_sweep(SWEEPS / file) for file in files]
     assert specs
     results = " ".join(f"results/{spec.name}" for spec in specs)
-    assert f"-m analysis.tables {results} --table {table}" in said
+    assert f"ofb-ray tables {results} --table {table}" in said
     assert all((spec.data.root is None) == (scale == "small" and table != "transfer") for spec in specs)
     if question := QUESTIONS.get(table):
         grid = [expand(key, value) for key, values in specs[0].grid.items() for value in values]

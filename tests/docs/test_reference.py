@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel, Field
 
 from docs.tools import command_line, pages
-from docs.tools.keys import faults, keys, sections
 from docs.tools.pages import FILES, MAINS, anchor
 from ofb_ray.config import SweepSpec, TrialSpec
 from ofb_ray.config.base import unit
+from ofb_ray.config.describe import faults, keys, sections
 from ofb_ray.results import files as results_files
 from ofb_ray.results.files import JsonFile
 

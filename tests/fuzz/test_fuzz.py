@@ -97,6 +97,7 @@ def a_line(rng: random.Random, folder: Path, templates: Path) -> Case:
         ("completion", text),
         (text, "x"),
         ("analysis", rng.choice(_ANALYSES), text),
+        (rng.choice(("report", "front", "tables", "inspect")), text),
         ("load", text),
     ]
     return Case("line", rng.choice(lines), folder)

@@ -15,10 +15,12 @@ from ofb_ray.errors import InputError
 from ofb_ray.results import folder, records
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.cells import plain_cell
+from ofb_ray.results.driving import DriverFacts
 from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import DRIVER_LOCK, PROGRESS_FILE, SWEEP_FILE, TRIAL_LOCK, TrialFile, trial_folder
 from ofb_ray.results.index import TrialIndex
-from ofb_ray.tuning.console.live import duration, status_table
+from ofb_ray.tuning.console.live import duration
+from ofb_ray.tuning.console.status import status_text
 from tests.tuning.fake import make_record
 
 
@@ -69,6 +71,14 @@ def test_budgets_and_seeds_may_grow_where_it_is_asked_for(
     else:
         with pytest.raises(InputError, match="--name"):
             folder.check_same_sweep(tmp_path, sweep(**after), extend=True)
+
+
+def test_another_parameter_is_offered_a_warm_start_under_a_new_name(tmp_path: Path) -> None:
+    folder.write_sweep(tmp_path, sweep())
+    with pytest.raises(InputError) as caught:
+        folder.check_same_sweep(tmp_path, sweep(parameters={"search.doubt": {"min": 0.1, "max": 1.0}}))
+    assert f"give another --name, with `warm_start: [{tmp_path}]`" in str(caught.value)
+    assert "remove" not in str(caught.value)
 
 
 def test_what_decides_no_number_may_change(tmp_path: Path) -> None:
@@ -128,7 +138,7 @@ def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
     with FileLock(running / TRIAL_LOCK):
         facts = read_facts(tmp_path)
     assert [fact.state for fact in facts] == ["finished", "failed", "died", "running", "waiting"]
-    text = status_table(TrialIndex(tmp_path, spec, facts))
+    text = status_text(TrialIndex(tmp_path, spec, facts), DriverFacts("unknown"), "results/s", 100)
     for words in (
         "1 finished",
         "1 failed",

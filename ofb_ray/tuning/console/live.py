@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from ofb_ray.config import SweepSpec
 from ofb_ray.results.cells import params_label
 from ofb_ray.results.facts import NOT_STARTED, TrialFacts
 from ofb_ray.results.files import Progress, TrialFile
-from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.records import Outcome, Record
 from ofb_ray.tuning.console.summary import (
     BUDGET_STATES,
@@ -249,45 +247,14 @@ def describe_outcome(outcome: Outcome) -> str:
     return f"finished: {top1}MACs {count(outcome.subnet.macs)} (budget {outcome.budget.label})"
 
 
-def status_table(index: TrialIndex) -> str:
-    """Write a sweep's results as plain text: each budget, each trial that is not finished, and the time left."""
-    spec, facts, total = index.spec, index.facts, index.total
-    views = [view_of(spec, fact) for fact in facts]
-    console = Console(width=100, highlight=False, color_system=None, force_terminal=False)
-    with console.capture() as captured:
-        console.print(budget_table(by_budget(spec, views, total)))
-    lines = [line.rstrip() for line in captured.get().splitlines()]
-    for fact in facts:
-        if fact.state in ("failed", "died", "running", "stopped"):
-            text = describe_outcome(fact.outcome) if fact.outcome else _progress(fact)
-            values = params_label(fact.trial.params) if fact.trial else ""
-            lines.append(f"trial {fact.number} ({values or 'defaults'}) {text}")
-    done = sum(view.state in DONE for view in views)
-    slots = max(1, sum(view.state == "running" for view in views))
-    left = seconds_left(views, total, slots)
-    counts: Counter[str] = Counter(view.state for view in views)
-    counts["waiting"] += max(0, total - len(views))
-    states = ", ".join(f"{counts[state]} {state}" for state in (*_STYLES, "waiting") if counts[state])
-    lines.append(f"{done} of {total} done ({states})")
-    if left and done < total:
-        lines[-1] += f", about {duration(left)} left with {slots} trial(s) at a time"
-    return "\n".join(lines)
-
-
-def _progress(fact: TrialFacts) -> str:
-    progress = fact.progress
-    if fact.state == "died":
-        return f"died: {progress.message}"
-    epoch = "" if progress.epoch is None else progress.epoch
-    return f"running: {progress.phase or 'starting'} {epoch} {100 * (progress.progress or 0.0):.0f} %"
-
-
 def duration(seconds: float) -> str:
     """Write seconds as `34 s`, `5 min` or `2 h 10 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" + f" {minutes % 60} min" * (minutes % 60 > 0)
 
 
 def count(number: float | None) -> str:

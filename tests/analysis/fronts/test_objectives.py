@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from analysis.fronts.front_data import front_data
-from analysis.fronts.objectives import NAMES, objective
+from analysis.fronts.objectives import objective
+from analysis.names import OBJECTIVES
 from analysis.trials.read import read
 from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
@@ -29,7 +30,7 @@ def measured(folder: Path, **changes: Any) -> Results:
     return read([folder])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_has_a_label_and_a_goal(tmp_path: Path, name: str) -> None:
     results = measured(tmp_path)
     found = objective(name, results)

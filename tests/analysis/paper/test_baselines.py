@@ -15,6 +15,7 @@ from analysis import figures
 from analysis.drawing import style
 from analysis.fronts.front_data import front_data
 from analysis.fronts.objectives import objective
+from analysis.names import STARTS
 from analysis.output.terminal_summary import terminal_summary
 from analysis.paper.baselines import (
     _distinct,
@@ -27,7 +28,6 @@ from analysis.paper.baselines import (
     own_starts,
 )
 from analysis.paper.measured import start_of
-from analysis.paper.published import STARTS
 from analysis.pareto import FrontOptions, analyse_all
 from analysis.trials.read import read
 from analysis.trials.trial import Results

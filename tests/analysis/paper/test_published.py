@@ -8,7 +8,8 @@ from importlib.resources import files
 
 import pytest
 
-from analysis.paper.published import STARTS, TABLES, Published, Table, faults, published
+from analysis.names import STARTS
+from analysis.paper.published import TABLES, Published, Table, faults, published
 
 ROW = Published("A", "DeiT-S", "plain", 75.0, 92.0, 5e6, 1e9, None, "t", "owner/repository@1:README.md", True)
 OFB = {

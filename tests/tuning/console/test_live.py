@@ -11,11 +11,13 @@ from rich.console import Console
 
 from ofb_ray.config import PHASES, Chain, SweepSpec
 from ofb_ray.results.cells import plain_cell
+from ofb_ray.results.driving import DriverFacts
 from ofb_ray.results.facts import TrialFacts
 from ofb_ray.results.files import Progress, TrialFile
 from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.console.live import Display, status_table
+from ofb_ray.tuning.console.live import Display
+from ofb_ray.tuning.console.status import status_text
 from ofb_ray.tuning.console.summary import TrialView, by_budget, seconds_left, view_of
 from tests.tuning.fake import make_record
 
@@ -149,9 +151,9 @@ def test_epochs_follow_the_explored_values_and_budgets_keep_the_files_order() ->
     assert (first.label, first.epochs_done, first.epochs) == ("0.25", 60 + 20, 60 + 40 + 2 * 40)
     assert (second.label, second.epochs_done, second.epochs) == ("0.5", 0, 4 * 40)
     assert (first.counts["waiting"], second.counts["waiting"]) == (2, 4)
-    text = status_table(TrialIndex(Path(), SPEC, facts))
+    text = status_text(TrialIndex(Path(), SPEC, facts), DriverFacts("unknown"), "results/s", 100)
     assert "92.5 % at 250k" in text
-    assert "1 of 8 done (1 finished, 1 running, 6 waiting), about 3 min left with 1 trial(s) at a time" in text
+    assert "1 of 8 done (1 finished, 1 running, 6 waiting), about 3 min left with 1 trial at a time" in text
 
 
 def test_the_later_budgets_of_a_chain_have_its_epochs() -> None:

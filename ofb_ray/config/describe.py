@@ -58,6 +58,20 @@ def keys(model: type[BaseModel], path: str = "") -> list[Key]:
     return [_key(name, field, path) for name, field in model.model_fields.items()]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A key, and the model whose field it is."""
+
+    key: Key
+    model: type[BaseModel]
+
+
+def entries(model: type[BaseModel]) -> Iterator[Entry]:
+    """Every key of a model and of the models in it, each once, parents first."""
+    for path, each in sections(model):
+        yield from (Entry(key, each) for key in keys(each, path))
+
+
 def faults(model: type[BaseModel]) -> list[str]:
     """What the reference of a model and of all models in it would lack: a description, a unit or a range."""
     lines = []
