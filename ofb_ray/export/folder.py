@@ -17,12 +17,13 @@ from timm.models import save_for_hf
 from ofb_ray.errors import InputError
 from ofb_ray.export import loader, program
 from ofb_ray.export.card import make_card, without_origin
+from ofb_ray.export.measured import MeasuredLatency
 from ofb_ray.export.names import label_names
 from ofb_ray.export.network import input_size_of, load_exported, with_attributes
 from ofb_ray.inputs import load_json
 from ofb_ray.results.archs import read_arch
 from ofb_ray.results.atomic import write_json
-from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, MeasuredLatency, check_model
+from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, check_model
 from ofb_ray.results.records import Record, ToldRecord, read_record
 
 Document = dict[str, Any]

@@ -116,7 +116,8 @@ def drive(results: Path, uri: str | None = None, command: str = "") -> Iterator[
             remote.fetch_small(results)
         else:
             mine = new_holder(command)
-            write_json(results / DRIVER_LEASE, mine.model_dump())
+            with contextlib.suppress(OSError):  # a full disk is told by what comes next, which cannot do without
+                write_json(results / DRIVER_LEASE, mine.model_dump())
         yield SweepResults(results, remote, lease)
     except InputError:
         if created:
