@@ -26,6 +26,7 @@ SWEEP_BYTES, JSON_BYTES = MIB, 256 * MIB
 _NO_FILE = (errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG)
 # JSON's way of writing control characters, and the C1 range of UTF-8.
 _CONTROLS = re.compile(rb"\\u00[01][0-9a-fA-F]|\\u007[fF]|\\u00[89][0-9a-fA-F]|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
+_SIGNS = (b"NaN", b"Infinity", b"\\", b"\xc2", b"\x7f")
 _NOT_FINITE = re.compile(rb"(?<![\w\"])(NaN|-?Infinity)")
 
 
@@ -108,7 +109,8 @@ def read_json_file(path: Path, limit: int = JSON_BYTES) -> bytes:
         BrokenFileError: it is no plain file of this size, or no such JSON.
     """
     data = read_bytes(path, limit)
-    if _NOT_FINITE.search(data) or _CONTROLS.search(data):
+    # Most files have none of these bytes, and a search for them is ten times as fast as the patterns.
+    if any(sign in data for sign in _SIGNS) and (_NOT_FINITE.search(data) or _CONTROLS.search(data)):
         try:
             tree = json.loads(data, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:

@@ -103,16 +103,22 @@ def total(results: Results, x: Objective, y: Objective) -> tuple[float, Referenc
 def _volumes(
     trials: Sequence[Trial], x: Objective, y: Objective, reference: Reference, whole: float
 ) -> tuple[float, ...]:
-    points: list[tuple[float, float]] = []
+    # The trials that no other dominates are enough, and few; all of them at each step would take N^2.
+    front: list[tuple[float, float]] = []
     volumes: list[float] = []
     for trial in trials:
-        point = _point(trial, x, y)
-        if point:
-            points.append(point)
-        value = hypervolume(points, (reference.y, reference.x), (y.goal, x.goal)) / whole if whole else 0.0
-        # What is added in another order may round differently.
-        volumes.append(max(value, volumes[-1]) if volumes else value)
+        point, value = _point(trial, x, y), volumes[-1] if volumes else 0.0
+        if whole and point and not any(_covers(other, point, x, y) for other in front):
+            front = [other for other in front if not _covers(point, other, x, y)] + [point]
+            # What is added in another order may round differently.
+            value = max(value, hypervolume(front, (reference.y, reference.x), (y.goal, x.goal)) / whole)
+        volumes.append(value)
     return tuple(volumes)
+
+
+def _covers(one: tuple[float, float], other: tuple[float, float], x: Objective, y: Objective) -> bool:
+    """Whether one point is as good as another in both objectives."""
+    return y.goal * one[0] >= y.goal * other[0] and x.goal * one[1] >= x.goal * other[1]
 
 
 def _point(trial: Trial, x: Objective, y: Objective) -> tuple[float, float] | None:
