@@ -101,6 +101,23 @@ def read_bytes(path: Path, limit: int, head: int | None = None) -> bytes:
         return file.read(limit if head is None else head)
 
 
+def read_text(path: Path, limit: int, remedy: str, name: str = "") -> str:
+    """Read a plain file of text.
+
+    Args:
+        remedy: what its user can do when it cannot be read.
+        name: what messages call it; default: its path.
+
+    Raises:
+        InputError: there is none, it cannot be read, or it is no text.
+    """
+    try:
+        return read_bytes(path, limit).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"cannot read it ({reason}): {remedy}", file=name or str(path)) from None
+
+
 def read_json_file(path: Path, limit: int = JSON_BYTES) -> bytes:
     """Read the bytes of a JSON file whose numbers are finite, control characters in its strings made visible.
 

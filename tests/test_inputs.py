@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import ofb_ray
+from analysis.trials.sweep_file import read_sweep_file
 from ofb_ray.cli import main
 from ofb_ray.config import TrialSpec, yaml12
 from ofb_ray.config.load import load_sweep
@@ -20,6 +21,7 @@ from ofb_ray.export import loader
 from ofb_ray.export.folder import export_trial
 from ofb_ray.inputs import load_json, read_bytes, user_path
 from ofb_ray.results.files import TrialFile
+from ofb_ray.results.folder import read_sweep
 from tests.export.trials import subnet, write_trial
 from tests.tuning.fake import make_record
 
@@ -249,3 +251,10 @@ def test_a_long_line_keeps_its_beginning_and_its_remedy() -> None:
 def test_below_a_file_there_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert TrialFile.read(tmp_path / "file") is None
+
+
+def test_a_sweep_file_that_is_no_text_is_told_by_whoever_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_bytes(b"name: \xcf")
+    for reader in (read_sweep_file, read_sweep):
+        with pytest.raises(InputError, match=r"cannot read it \(not UTF-8 text\): restore it"):
+            reader(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ofb_ray.config.yaml12 import load as load_yaml
-from ofb_ray.inputs import SWEEP_BYTES, read_bytes
+from ofb_ray.inputs import SWEEP_BYTES, read_text
 from ofb_ray.results.files import SWEEP_FILE
 
 
@@ -41,13 +41,12 @@ def read_sweep_file(folder: Path) -> SweepFile:
     """Read the sweep of a results folder; an empty one where there is no file or the file is no mapping.
 
     Raises:
-        InputError: it is no YAML.
-        OSError, ValueError: it cannot be read, or is no text.
+        InputError: it cannot be read, or is no YAML.
     """
     path = folder / SWEEP_FILE
     if not path.exists():
         return SweepFile()
-    tree = _mapping(load_yaml(read_bytes(path, SWEEP_BYTES).decode(), str(path))[0])
+    tree = _mapping(load_yaml(read_text(path, SWEEP_BYTES, "restore it"), str(path))[0])
     epochs = _mapping(_mapping(tree.get("scheduler")).get("gate")).get("epochs")
     grid = _mapping(tree.get("grid")).items()
     ranges = {key: ExploredRange(tuple(values)) for key, values in grid if isinstance(values, list)}

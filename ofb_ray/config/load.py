@@ -15,7 +15,7 @@ from ofb_ray.config.modules import make_importable
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.config.space import fields
 from ofb_ray.errors import InputError, nearest
-from ofb_ray.inputs import SWEEP_BYTES, read_bytes
+from ofb_ray.inputs import SWEEP_BYTES, read_text
 
 Loc = tuple[str | int, ...]
 _OVERRIDE = "--set"
@@ -108,11 +108,7 @@ def read(
         InputError: the file cannot be read, is no YAML mapping, or an override has no place in it.
     """
     path = find_sweep(path)
-    try:
-        text = read_bytes(path, SWEEP_BYTES).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"cannot read it ({reason}): give the path of a YAML file", file=str(path)) from None
+    text = read_text(path, SWEEP_BYTES, "give the path of a YAML file")
     make_importable(path.parent)  # a function that `data.name` names may stand there
     tree, lines = yaml12.load(text, str(path))
     if not isinstance(tree, dict):

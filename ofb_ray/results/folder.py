@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ofb_ray.config import Json, SweepSpec, yaml12
 from ofb_ray.errors import InputError
-from ofb_ray.inputs import SWEEP_BYTES, read_bytes, user_path
+from ofb_ray.inputs import SWEEP_BYTES, read_text, user_path
 from ofb_ray.results.atomic import write_atomic
 from ofb_ray.results.files import (
     DRIVER_LEASE,
@@ -124,11 +124,7 @@ def read_sweep(results: Path, uri: str | None = None) -> SweepSpec:
             f"no results folder (it has no {SWEEP_FILE}): give <storage>/<sweep name>", file=uri or str(results)
         )
     name = f"{uri.rstrip('/')}/{SWEEP_FILE}" if uri else str(path)
-    try:
-        text = read_bytes(path, SWEEP_BYTES).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"cannot read it ({reason}): restore it", file=name) from None
+    text = read_text(path, SWEEP_BYTES, "restore it", name)
     try:
         return SweepSpec.model_validate(yaml12.load(text, name)[0])
     except ValidationError as error:

@@ -120,7 +120,8 @@ def describe_time(launch: Launch) -> str:
     slots = min(launch.machine.slots if launch.machine else spec.resources.concurrent or 1, total)
     networks, dense, trial = _share(spec, estimates)
     whole = seconds_in_all(spec, estimates, slots)
-    first = f"{networks} dense network(s) of {duration(dense)} each, then " if dense else ""
+    several = f"{networks} dense networks of {duration(dense)} each"
+    first = f"{several if networks > 1 else f'1 dense network of {duration(dense)}'}, then " if dense else ""
     text = f"time: about {duration(whole)}: {first}{duration(trial)} a trial, {estimates[0].how}"
     if spec.resources.gpus:
         days = (dense * networks + trial * total) * spec.resources.gpus / 86400
