@@ -36,7 +36,9 @@ def analyse(folders: Sequence[str | Path], name: str | None = None, out: str | P
     results = read(folders)
     chosen = tables(results, name)
     if not chosen:
+        measured = any(trial.record and trial.record.subnet for trial in results.trials)
         state = "nothing is measured yet" if results.trials else "there is no trial yet"
+        state = "no trial has top-1 on a test part, which these tables show" if measured else state
         return f"{results.name}: {state}. --table shows a table's published rows: {', '.join(BUILDERS)}"
     folder, files = out or default_out(folders, results), table_files(chosen)
     save(files, folder)

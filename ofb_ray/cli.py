@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ofb_ray.commands import completion, explain, init, preview, results, sweeps, version
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.errors import InputError, Interrupted
-from ofb_ray.inputs import Parser, user_path
+from ofb_ray.inputs import Parser, tell_reader, user_path
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, SHARED_FOLDER, WEIGHTS_FILE
 from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import read_record
@@ -152,7 +152,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a scheduler says Ctrl-C
     find_sweep(arguments.file)
-    if not arguments.dry_run:
+    if arguments.dry_run:
+        tell_reader(f"reading {arguments.file}")
+    else:
         print(f"reading {arguments.file}", flush=True)
     from ofb_ray.tuning.prepare import RUN_TRIAL, prepare
 
@@ -264,6 +266,7 @@ def _export(arguments: argparse.Namespace) -> int:
         raise InputError(f"{state}: give the folder of a finished trial, <results>/<number>", file=arguments.trial)
     if gone := [name for name in (ARCH_FILE, WEIGHTS_FILE) if not (folder / name).exists()]:
         raise InputError(f"lacks {' and '.join(gone)}: copy the whole trial folder", file=arguments.trial)
+    tell_reader(f"exporting {arguments.trial}")
     from ofb_ray.export import command
 
     return command.export(arguments, folder)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -166,6 +167,12 @@ def _visible(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {printable(key): _visible(value) for key, value in tree.items()}
     return tree
+
+
+def tell_reader(text: str) -> None:
+    """Say what has begun to somebody who waits at a terminal; a pipe or a log gets what comes of it alone."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
 
 
 class Parser(argparse.ArgumentParser):

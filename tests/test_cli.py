@@ -223,7 +223,7 @@ def test_a_dry_run_tells_the_epochs_of_a_chain(tmp_path: Path, capsys: pytest.Ca
     assert "0.5 from 0.75" in out
     assert "0.4 from 0.5" in out
     assert main([*line, "--set", "chain={epoch: 2}"]) == 2
-    assert "unknown key; known are epochs, reference_top1, tell; did you mean 'epochs'" in capsys.readouterr().err
+    assert "unknown key; did you mean 'epochs'? known are epochs, reference_top1, tell" in capsys.readouterr().err
     assert main([*line, "--set", "chain={epochs: 2}", "--set", "parameters.chain.epochs={min: 1, max: 3}"]) == 2
     assert "is not explored: the top-level key `chain` is the same for all trials" in capsys.readouterr().err
     assert main([*line, "--set", "chain={epochs: 2}", "--set", "budgets=[0.5, 0.75]"]) == 2

@@ -102,7 +102,9 @@ def bars_of(axes: Axes, mean: Mean, unit: Unit) -> tuple[float | None, float | N
 def draw_curves(axes: Axes, data: FrontData, unit: Unit) -> None:
     """Join the selected networks of the budgets by a line an experiment, and draw the knee of the front as a ring."""
     looks = looks_of(data)
-    beside = "" if data.y.is_test else ",\nwith its test top-1"
+    subnets = [point.trial.record.subnet for point in data.shown if point.trial.record]
+    tested = any(subnet and subnet.top1_test is not None for subnet in subnets)
+    beside = ",\nwith its test top-1" if tested and not data.y.is_test else ""
     joined = _means_label(data) if data.means else f"selected of each budget{beside}"
     for (experiment, _), points in data.curves.items():
         x, y = zip(*(unit(*each) for each in points), strict=True)

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 
 from analysis import arguments as arguments_of
+from ofb_ray.inputs import tell_reader
 
 # Name, the module of the analysis whose `run` it is, its arguments, its purpose.
 COMMANDS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None], str], ...] = (
@@ -27,6 +28,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run(module: str, arguments: argparse.Namespace) -> int:
+    tell_reader(f"reading {', '.join(arguments.results)}")
     text: str = import_module(module).run(arguments)
     print(text, flush=True)
     return 0

@@ -171,7 +171,8 @@ def _friendly(error: ValidationError, origins: KeyOrigins) -> InputError:
     loc: Loc = detail["loc"]
     if detail["type"] == "extra_forbidden":
         known = sorted(known_keys(SweepSpec, loc[:-1]))
-        return origins.error(f"unknown key; known are {', '.join(known)}{nearest(str(loc[-1]), known)}", loc)
+        hint = nearest(str(loc[-1]), known) or ";"
+        return origins.error(f"unknown key{hint} known are {', '.join(known)}", loc)
     if detail["type"] == "missing":
         return origins.error("is required", loc)
     message = detail["msg"].removeprefix("Value error, ")

@@ -30,7 +30,8 @@ def trial_tree(sections: Mapping[str, Any], dotted: Mapping[str, Any], epochs: i
         rooms = [section for section in TrialSpec.model_fields if section != "chain"]  # of `front` alone
         if "." not in name or name.split(".")[0] not in rooms:
             known = [*rooms, "epochs", "out", "quiet", "test"]
-            raise InputError(f"unknown key; known are {', '.join(known)}{nearest(name.split('.')[0], known)}", key=name)
+            hint = nearest(name.split(".")[0], known) or ";"
+            raise InputError(f"unknown key{hint} known are {', '.join(known)}", key=name)
         put(tree, name, value)
     for phase in PHASES:
         if epochs is not None:
@@ -54,7 +55,8 @@ def make_spec(tree: Json) -> TrialSpec:
     key = ".".join(str(part) for part in loc)
     if detail["type"] == "extra_forbidden":
         known = sorted(known_keys(TrialSpec, loc[:-1]))
-        raise InputError(f"unknown key; known are {', '.join(known)}{nearest(str(loc[-1]), known)}", key=key)
+        hint = nearest(str(loc[-1]), known) or ";"
+        raise InputError(f"unknown key{hint} known are {', '.join(known)}", key=key)
     message = " ".join(detail["msg"].removeprefix("Value error, ").split())
     if detail["type"] != "value_error":
         message = f"{message[:1].lower()}{message[1:]}, not {detail['input']!r}"

@@ -22,7 +22,8 @@ def describe_dry_run(launch: Launch) -> str:
     spec, first, asked = launch.spec, launch.plans[0], launch.spec.resources
     total = trial_total(spec)
     slots = min(launch.machine.slots if launch.machine else asked.concurrent or 1, total)
-    each = f"each {asked.cpus:g} CPUs and {asked.gpus:g} GPUs"
+    parts = [f"{number:g} {name}{'s' * (number != 1)}" for number, name in ((asked.cpus, "CPU"), (asked.gpus, "GPU"))]
+    each = f"each {' and '.join(parts if asked.gpus else parts[:1])}"
     lines = [
         f"{spec.name}: {total} trials, {slots} at a time, {each}"
         + (f" ({asked.workers} workers)" if asked.workers > 1 else ""),
