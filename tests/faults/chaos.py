@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ofb_ray.results.files import WEIGHTS_FILE, trial_folders
 from ofb_ray.results.records import read_record
 from tests.cluster.nodes import ROOT, Nodes, session_of, wait_for
 from tests.small import MODEL
 
+NIGHTLY = pytest.mark.skipif(not os.environ.get("OFB_RAY_NIGHTLY"), reason="takes minutes; OFB_RAY_NIGHTLY=1 runs it")
 BUDGETS, TRIALS = [0.4, 0.6], 4
 SWEEP: dict[str, Any] = {
     "name": "s",

@@ -12,7 +12,7 @@ import pytest
 
 from ofb_ray.results.lease import LEASE_VARIABLE
 from ofb_ray.results.locations import CACHE_VARIABLE
-from tests.faults.test_more_kills import NIGHTLY
+from tests.faults.chaos import NIGHTLY
 from tests.faults.test_network import THERE, Wire, wire
 from tests.results.store import BUCKET, server
 from tests.tuning.fake import EPOCH_SECONDS

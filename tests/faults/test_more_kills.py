@@ -14,10 +14,9 @@ import pytest
 import ofb_ray
 from ofb_ray.export.folder import export_trial
 from tests.export.trials import subnet, write_trial
-from tests.faults.chaos import SWEEP, Chaos, outcome, undisturbed
+from tests.faults.chaos import NIGHTLY, SWEEP, Chaos, outcome, undisturbed
 from tests.processes import Forked
 
-NIGHTLY = pytest.mark.skipif(not os.environ.get("OFB_RAY_NIGHTLY"), reason="a quarter of an hour; OFB_RAY_NIGHTLY=1")
 KILLS = int(os.environ.get("OFB_RAY_KILLS", "30"))
 SWEEPS: dict[str, dict[str, Any]] = {
     # Each trial is two processes; either of them, the driver or the node dies.

@@ -18,6 +18,7 @@ from ofb_ray.results.lease import LEASE_VARIABLE
 from ofb_ray.results.locations import CACHE_VARIABLE
 from tests.cluster.nodes import Nodes, wait_for
 from tests.cluster.test_two_nodes import EPOCHS, check_complete, drive, epochs
+from tests.faults.chaos import NIGHTLY
 from tests.results.store import BUCKET, server
 from tests.tuning.fake import EPOCH_SECONDS
 
@@ -63,6 +64,8 @@ def wire() -> Iterator[Wire]:
         yield Wire(name)
     finally:
         with contextlib.suppress(FileNotFoundError):
+            # The devices would outlive their name space for as long as one of its processes does.
+            subprocess.run(["ip", "link", "del", f"{name}-a"], capture_output=True)
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
@@ -76,6 +79,7 @@ def trained_in(folders: list[Path]) -> dict[int, list[tuple[int, int]]]:
     return {n: [entry for folder in folders for entry in epochs(folder, n)] for n in range(4)}
 
 
+@NIGHTLY
 @pytest.mark.slow
 @pytest.mark.xdist_group("cluster")
 @pytest.mark.parametrize("kind", ["folder", "s3"])
