@@ -201,7 +201,7 @@ def test_all_workers_stop_when_rank_0_is_told_to(tmp_path: Path, monkeypatch: py
         ({"scheduler": {"gate": {"keep": 1.5}}}, "less than 1"),
         ({"parameters": {}, "sampler": "auto"}, "a gate chooses among suggestions"),
         ({"finetune": {"epochs": 2}}, "must be below finetune.epochs"),
-        ({"scheduler": {"gate": {"epoch": 2}}}, "did you mean 'epochs'\? known are epochs, keep, min_trials"),
+        ({"scheduler": {"gate": {"epoch": 2}}}, r"did you mean 'epochs'\? known are epochs, keep, min_trials"),
     ],
 )
 def test_a_gate_that_cannot_work_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
