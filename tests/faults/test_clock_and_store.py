@@ -79,7 +79,7 @@ def test_a_store_that_is_gone_for_a_minute_loses_nothing(tmp_path: Path, wire: W
         slowly = {EPOCH_SECONDS: "2", LEASE_VARIABLE: "20", CACHE_VARIABLE: str(cache)}
         process = begin(tmp_path, line, {**s3, **slowly})
         end = time.monotonic() + 120
-        while not list(cache.glob("*/work/00001/epochs.log")):
+        while not list(cache.rglob("00001/epochs.log")):
             assert time.monotonic() < end, "the second trial did not begin"
             time.sleep(0.2)
         if how == "cut":
