@@ -51,12 +51,20 @@ def _selected(results: Results) -> list[list[Record]]:
 
 
 def _epochs(records: Sequence[Record], phase: str) -> str:
-    """The epochs of a phase, `30` or `10 to 30`; empty where a record does not state them."""
-    known = {spec_value(record, f"{phase}.epochs") for record in records}
+    """The epochs of a phase, `30` or `10 to 30`; empty where a record does not state them.
+
+    In a chain those of a search are all that its network has gone through, the budgets above among them.
+    """
+    known = {_searched(each) if phase == "search" else spec_value(each, f"{phase}.epochs") for each in records}
     numbers = sorted(each for each in known if isinstance(each, int))
     if not numbers or len(numbers) < len(known):
         return ""
     return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _searched(record: Record) -> object:
+    first, link, above = (spec_value(record, key) for key in ("search.epochs", "chain.epochs", "chain.above"))
+    return first + link * len(above) if isinstance(first, int) and isinstance(link, int) and above else first
 
 
 def _pretrained(record: Record) -> bool:

@@ -36,6 +36,12 @@ def test_the_epochs_of_both_stand_beside_the_comparison(tmp_path: Path) -> None:
         assert "dense 30 epochs" in (folder / "analysis" / name).read_text()
 
 
+def test_in_a_chain_the_searches_above_count(tmp_path: Path) -> None:
+    above = [{"macs_ratio": ratio} for ratio in (0.75, 0.6, 0.45)]
+    folder = a_sweep(tmp_path / "s", 98.2, chain={"epochs": 2, "above": above})
+    assert "from that network, 26 of search and 10 of fine-tuning more" in trained(read(folder))
+
+
 def test_pretrained_weights_are_said(tmp_path: Path) -> None:
     folder = a_sweep(tmp_path / "s", 98.2, model={"name": "deit_tiny_patch16_224", "pretrained": True})
     assert "dense 30 epochs from pretrained weights;" in trained(read(folder))
