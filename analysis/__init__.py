@@ -12,8 +12,9 @@ Importing this package loads no pandas; what it offers is imported when it is fi
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ofb_ray import lazily
 
 if TYPE_CHECKING:
     from analysis.trials.read import read, records
@@ -32,11 +33,4 @@ _OFFERED = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _OFFERED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_OFFERED[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazily(__name__, _OFFERED)

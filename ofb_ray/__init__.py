@@ -7,6 +7,8 @@ Importing this package loads neither torch nor Ray; what it offers is imported w
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,20 @@ _OFFERED = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _OFFERED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_OFFERED[name]), name)
+def lazily(package: str, offered: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Make the `__getattr__` and `__dir__` (PEP 562) of a package that loads a name when it is asked for.
+
+    Args:
+        package: its `__name__`.
+        offered: the module of each name.
+    """
+
+    def get(name: str) -> Any:
+        if name not in offered:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(offered[name]), name)
+
+    return get, lambda: sorted({*vars(sys.modules[package]), *offered})
 
 
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazily(__name__, _OFFERED)
