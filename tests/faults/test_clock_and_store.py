@@ -12,13 +12,12 @@ import pytest
 
 from ofb_ray.results.lease import LEASE_VARIABLE
 from ofb_ray.results.locations import CACHE_VARIABLE
+from tests.cluster.wire import THERE, Wire
 from tests.faults.chaos import NIGHTLY
-from tests.faults.test_network import THERE, Wire, wire
 from tests.results.store import BUCKET, server
 from tests.tuning.fake import EPOCH_SECONDS
 from tests.tuning.test_launch import ROOT, command, epochs, known
 
-__all__ = ["wire"]
 CUT_SECONDS = 60.0
 # In every Python process of the sweep: the wall clock is off by what a file says. Steady clocks do not jump.
 _CLOCK = """

@@ -75,6 +75,7 @@ def test_a_killed_export_leaves_a_whole_folder_or_none(tmp_path: Path) -> None:
             export_again_and_again, str(tmp_path / "trial"), str(to), cwd=tmp_path, env={"OMP_NUM_THREADS": "1"}
         )
         while not any(to.iterdir()):
+            assert process.poll() is None, process.communicate()
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 1.5))
         process.kill()
@@ -87,4 +88,5 @@ def test_a_killed_export_leaves_a_whole_folder_or_none(tmp_path: Path) -> None:
         for name in torn:
             export_trial(tmp_path / "trial", to / name)
         assert not [folder for folder in to.iterdir() if folder.name.startswith(".")]
+    assert whole
     print(f"{turn + 1} kills in the middle of an export: {whole} whole folders, no other")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,55 +14,12 @@ from ofb_ray.results.lease import LEASE_VARIABLE
 from ofb_ray.results.locations import CACHE_VARIABLE
 from tests.cluster.nodes import Nodes, wait_for
 from tests.cluster.test_two_nodes import EPOCHS, check_complete, drive, epochs
+from tests.cluster.wire import HERE, THERE, Wire
 from tests.faults.chaos import NIGHTLY
 from tests.results.store import BUCKET, server
 from tests.tuning.fake import EPOCH_SECONDS
 
 CUT_SECONDS = 60.0
-HERE, THERE = "10.199.7.1", "10.199.7.2"
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A pair of network devices, one of them in a name space of its own, in which a node runs."""
-
-    name: str
-
-    @property
-    def through(self) -> tuple[str, ...]:
-        return "ip", "netns", "exec", self.name
-
-    def set(self, state: str) -> None:
-        """`up` or `down`: nothing gets through, and nobody is told."""
-        subprocess.run(["ip", "link", "set", f"{self.name}-a", state], check=True)
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    name = f"ofb{os.getpid()}"
-    lines = [
-        f"ip netns add {name}",
-        f"ip link add {name}-a type veth peer name {name}-b netns {name}",
-        f"ip addr add {HERE}/24 dev {name}-a",
-        f"ip link set {name}-a up",
-        f"ip netns exec {name} ip addr add {THERE}/24 dev {name}-b",
-        f"ip netns exec {name} ip link set {name}-b up",
-        f"ip netns exec {name} ip link set lo up",
-    ]
-    try:
-        for line in lines:
-            try:
-                done = subprocess.run(line.split(), capture_output=True)
-            except FileNotFoundError:
-                pytest.skip("a network of its own needs iproute2")
-            if done.returncode:
-                pytest.skip("a network of its own needs root")
-        yield Wire(name)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            # The devices would outlive their name space for as long as one of its processes does.
-            subprocess.run(["ip", "link", "del", f"{name}-a"], capture_output=True)
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
 def kill_all(nodes: Nodes) -> None:
