@@ -68,7 +68,9 @@ def run_demo(folder: Path) -> str:
         RuntimeError: that was never seen.
     """
     ofb_ray, storage = f"{sys.executable} -m ofb_ray", f"--storage {folder / 'results'}"
-    command = f"{ofb_ray} preview {SWEEP} {storage}; clear; {ofb_ray} sweep {SWEEP} {storage}; sleep 2"
+    sweep = SWEEP.relative_to(ROOT)  # as a user types it; the terminal shows it
+    command = f"{ofb_ray} preview {sweep} {storage}; clear; {ofb_ray} sweep {sweep} {storage}; sleep 2"
+    command = f"export OMP_NUM_THREADS=1; {command}"  # as `make demo` runs it: the numbers are those of the threads
     size = ["-x", str(COLUMNS), "-y", str(LINES)]
     subprocess.run(["tmux", "new-session", "-d", "-s", _SESSION, *size, command], cwd=ROOT, check=True)
     kept = ""
