@@ -156,8 +156,11 @@ def _sweep(arguments: argparse.Namespace) -> int:
         tell_reader(f"reading {arguments.file}")
     else:
         print(f"reading {arguments.file}", flush=True)
+    from ofb_ray.tuning.console.steps import silent, step
     from ofb_ray.tuning.prepare import RUN_TRIAL, prepare
 
+    # The output of a dry run may be a file's: on a terminal alone is there somebody who waits.
+    telling = silent if arguments.dry_run and not sys.stdout.isatty() else step
     launch = prepare(
         arguments.file,
         arguments.set,
@@ -170,11 +173,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         dry=arguments.dry_run,
         start_ray=True,
+        step=telling,
     )
     if arguments.dry_run:
         from ofb_ray.tuning.dry_run import describe_dry_run
 
-        print(describe_dry_run(launch))
+        with telling("timing a few steps"):
+            text = describe_dry_run(launch)
+        print(text)
         if line := preview.invitation(launch, arguments.file, arguments.set, arguments.name, arguments.storage):
             print(line)
         return 0

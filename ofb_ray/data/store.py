@@ -8,7 +8,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +28,28 @@ from ofb_ray.errors import InputError
 _BATCH = 64
 # Below this, starting processes takes longer than decoding.
 _FEW = 256
-_PRINT_SECONDS = 5.0
+_TELL_SECONDS = 2.0
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+_tell: ContextVar[Callable[[str], None]] = ContextVar("tell", default=_to_stderr)
+
+
+@contextmanager
+def decoding_told(to: Callable[[str], None]) -> Iterator[None]:
+    """Have it told how far the decoding of images is, every two seconds, while something inside decodes any.
+
+    Args:
+        to: called with a line; outside it goes to stderr.
+    """
+    token = _tell.set(to)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
 
 
 class Stored(NamedTuple):
@@ -149,20 +172,20 @@ def _named(pictures: ImageSource, failed: dict[int, str]) -> list[tuple[str, str
 def _decode(
     pictures: ImageSource, transform: Transform, workers: int | None, part: str
 ) -> Iterator[tuple[Tensor, dict[int, str]]]:
-    """Yield batches (b, 3, side, side) in order, with the reasons of those left out by index; progress on stderr."""
+    """Yield batches (b, 3, side, side) in order, with the reasons of those left out by index; progress is told."""
     images = len(pictures.labels)
     processes = (cores() if workers is None else workers) if images >= _FEW else 0
     requests = [
         [Item(index, None) for index in range(first, min(first + _BATCH, images))] for first in range(0, images, _BATCH)
     ]
-    start = printed = time.monotonic()
+    start = told = time.monotonic()
     for count, loaded in enumerate(Loader(PictureSamples(pictures, transform, transform), processes)(requests), 1):
         yield loaded.images, dict(loaded.failed)
         now = time.monotonic()
-        if now - printed > _PRINT_SECONDS:
-            printed, done = now, min(count * _BATCH, images)
-            rate = done / (now - start)
-            print(f"decoded {done:,} of {images:,} {part} images, {rate:,.0f}/s", file=sys.stderr, flush=True)
+        if now - told > _TELL_SECONDS:
+            told, done = now, min(count * _BATCH, images)
+            rest = (images - done) * (now - start) / done
+            _tell.get()(f"decoded {done:,} of {images:,} {part} images, {rest:.0f} s left")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -10,14 +10,15 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from ofb_ray.config import TrialSpec
+from ofb_ray.config import Phase, TrialSpec
 from ofb_ray.data import Dataset
 from ofb_ray.data import load as load_data
+from ofb_ray.data.store import decoding_told
 from ofb_ray.errors import InputError, TrialFailed, TrialStopped
 from ofb_ray.export import build, save_network
 from ofb_ray.export.network import widths_of
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.results.files import STATE_FILE, WORK_LOCK
+from ofb_ray.results.files import DENSE_FILE, STATE_FILE, WORK_LOCK
 from ofb_ray.results.records import Network, Record, now, read_record, write_record
 from ofb_ray.search import trace
 from ofb_ray.train import checkpoint
@@ -117,7 +118,7 @@ class _Trial(Current):
 
     def _train(self) -> None:
         """Go through the phases that are left."""
-        data = load_data(self.planned.data, self.shared / "data")
+        data = self._data()
         try:
             self.dense = self._dense(data)
             state = self.state
@@ -132,6 +133,19 @@ class _Trial(Current):
             self.images, self.class_names = images(data), data.class_names
         done = {"phase": "done", "epoch": 0, "epochs": 0, "progress": 1.0, "message": ""}
         self.report(done | {"top1_val": self.subnet.top1_val})
+
+    def _data(self) -> Dataset:
+        state = self.state
+        trained = (self.shared / self.spec.dense_key / DENSE_FILE).exists()
+        phase: Phase = ("search" if trained else "dense") if isinstance(state, Searching) else "finetune"
+        done = sum(row["phase"] == phase for row in state.history)
+
+        def show(message: str) -> None:
+            self.show(phase, {"epoch": done}, message)
+
+        show("reading the data")
+        with decoding_told(show):
+            return load_data(self.planned.data, self.shared / "data")
 
     def _dense(self, data: Dataset) -> Dense:
         def show(row: dict[str, Any], message: str = "") -> None:

@@ -10,7 +10,7 @@ from ofb_ray.config.space import expand_all, grid_points
 from ofb_ray.results.cells import cell_key, cell_label, cell_of, params_label, trial_total
 from ofb_ray.trial.plan import Plan
 from ofb_ray.trial.time_estimate import Estimate, estimate_from_tflops, estimate_on_device
-from ofb_ray.tuning.console.live import count, duration
+from ofb_ray.tuning.console.words import count, duration
 from ofb_ray.tuning.prepare import Launch, unexplored
 
 # Of one GPU in training, in TFLOP/s, where the sweep does not say: an assumption, and called one where it is used.

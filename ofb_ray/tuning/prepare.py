@@ -19,6 +19,7 @@ from ofb_ray.results.files import SWEEP_FILE
 from ofb_ray.results.folder import Versions, check_same_sweep, results_folder, results_uri, versions
 from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.store import readable
+from ofb_ray.tuning.console.steps import Step, silent
 from ofb_ray.tuning.ray.ahead import Ahead
 from ofb_ray.tuning.ray.resources import Machine, this_machine
 from ofb_ray.tuning.trackers import check_installed
@@ -113,6 +114,7 @@ def prepare(
     retry_failed: bool = False,
     dry: bool = False,
     start_ray: bool = False,
+    step: Step = silent,
 ) -> Launch:
     """Prepare a launch of the sweep in a file.
 
@@ -129,6 +131,7 @@ def prepare(
         dry: list what this machine lacks instead of refusing it.
         start_ray: on this machine, as soon as there is something to run on it; who does not execute the launch has to
             close it.
+        step: says what takes its time.
     Raises:
         InputError: anything is wrong that can be known before a trial runs. Nothing is created.
     """
@@ -148,7 +151,11 @@ def prepare(
         if start_ray and machine is not None and left and not dry:
             ahead = Ahead(machine)
             undo.callback(ahead.end, wait=True)
-        plans = plan_cells(spec, origins, spec.cells, dry=dry)
+        with step("loading torch and timm" + " while Ray starts" * (ahead is not None)):
+            import ofb_ray.trial.plan  # noqa: F401  # what takes seconds of planning the first network
+        several = f"{len(spec.cells)} networks" if len(spec.cells) > 1 else "the network"
+        with step(f"planning {several}"):
+            plans = plan_cells(spec, origins, spec.cells, dry=dry)
         if lacking and not dry:
             raise lacking
         missing = [f"resources: {lacking.message}"] if lacking else []

@@ -19,8 +19,8 @@ from ofb_ray.results.driving import DriverFacts
 from ofb_ray.results.facts import read_facts
 from ofb_ray.results.files import DRIVER_LOCK, PROGRESS_FILE, SWEEP_FILE, TRIAL_LOCK, TrialFile, trial_folder
 from ofb_ray.results.index import TrialIndex
-from ofb_ray.tuning.console.live import duration
 from ofb_ray.tuning.console.status import status_text
+from ofb_ray.tuning.console.words import duration
 from tests.tuning.fake import make_record
 
 

@@ -52,7 +52,7 @@ def test_a_trial_whose_worker_died_says_so_and_goes_on(tmp_path: Path) -> None:
     assert record.arch is not None
     # Workers agree on tensors without elements, too.
     assert not all(size["heads"] * size["width"] for size in record.arch["widths"].values())
-    assert again == ["finetune", "done"]
+    assert again == ["finetune", "finetune", "done"]  # reading the data, one epoch
     assert not multiprocessing.active_children()
 
 

@@ -185,7 +185,7 @@ def test_ray_that_was_started_early_ends_when_the_plan_is_refused(tmp_path: Path
     process = start(tmp_path, ["", "", "", "sweep", "s.yaml"])
     out, error = process.communicate(timeout=120)
     assert process.returncode == 2, out + error
-    assert out == "reading s.yaml\n"
+    assert out == "reading s.yaml\nloading torch and timm while Ray starts\nplanning 2 networks\n"
     assert "model.args: timm cannot build" in error
     assert error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]

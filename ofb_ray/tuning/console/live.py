@@ -18,9 +18,9 @@ from ofb_ray.config import SweepSpec
 from ofb_ray.results.cells import params_label
 from ofb_ray.results.facts import NOT_STARTED, TrialFacts
 from ofb_ray.results.files import Progress, TrialFile
-from ofb_ray.results.records import Outcome, Record
+from ofb_ray.results.records import Record
+from ofb_ray.tuning.console.pace import Pace
 from ofb_ray.tuning.console.summary import (
-    BUDGET_STATES,
     DONE,
     BudgetLine,
     TrialView,
@@ -30,12 +30,13 @@ from ofb_ray.tuning.console.summary import (
     view_of,
     waiting_view,
 )
+from ofb_ray.tuning.console.words import STATE_STYLES, best, budget_table, count, describe_outcome, duration
 
-_STYLES = {"finished": "green", "failed": "red", "died": "red", "stopped": "yellow", "running": "cyan"}
-_HEADS = {"waiting": "wait", "finished": "done"}
 _SHOWN = ("phase", "epoch", "epochs", "top1_val", "expected_macs")
-# At most this often is a summary printed where there is no terminal.
-SUMMARY_SECONDS = 60.0
+# So often is a summary printed where there is no terminal: at first more often.
+FIRST_SUMMARY_SECONDS, SUMMARY_SECONDS = 10.0, 60.0
+# At most so often a trial says there what it does before an epoch has ended.
+MESSAGE_SECONDS = 5.0
 
 
 @dataclass
@@ -47,12 +48,14 @@ class _Row:
         start: when this launch first heard of it, on the monotonic clock.
         last: its last reports put together.
         seconds: from the start to its end, None while it runs.
+        told: when a line last told of it.
     """
 
     trial: TrialFile
     start: float
     last: Progress = NOT_STARTED
     seconds: float | None = None
+    told: float = -MESSAGE_SECONDS
 
 
 class Display:
@@ -73,13 +76,13 @@ class Display:
         self._views = {fact.number: view_of(spec, fact) for fact in facts}
         for view in self._views.values():
             view.state = "waiting" if view.state in ("running", "died") else view.state
-        self._before = {number: view.progress for number, view in self._views.items()}
+        self._pace = Pace()
         self._rows: dict[int, _Row] = {}
         self._running: set[int] = set()
         self._done = sum(view.state in DONE for view in self._views.values())
         # What takes longer with more trials is worked out at most once a second.
         self._estimate: tuple[float, float | None] = (0.0, None)
-        self._slots, self._next_summary = 1, self._start + SUMMARY_SECONDS
+        self._slots, self._next_summary = 1, self._start + FIRST_SUMMARY_SECONDS
         self._live = (
             Live(get_renderable=self._render, console=self.console, refresh_per_second=2)
             if self.console.is_terminal and not self.console.is_dumb_terminal
@@ -89,6 +92,8 @@ class Display:
     def __enter__(self) -> Display:
         if self._live:
             self._live.start()
+        elif left := self._total - self._done:
+            self.note(f"starting trials: {left} to run")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,15 +111,27 @@ class Display:
         before = row.last.phase
         if report.phase != "done":
             known = {name: value for name in _SHOWN if (value := getattr(report, name)) not in (None, "")}
-            row.last = row.last.model_copy(update=known)
+            row.last = row.last.model_copy(update={**known, "message": report.message})
+            self._pace.heard(trial.trial, report, time.monotonic())
         view.state, view.phase = "running", row.last.phase
         view.progress = report.progress or view.progress
         self._running.add(trial.trial)
         self._slots = max(self._slots, len(self._running))
-        if report.phase not in ("", before, "done") and not self._live:
-            values = params_label(trial.params)
-            self.note(f"trial {trial.trial} (budget {trial.label}{'; ' + values if values else ''}): {row.last.phase}")
+        if not self._live:
+            self._tell(row, report, new=report.phase not in ("", before, "done"))
         self._summarise()
+
+    def _tell(self, row: _Row, report: Progress, new: bool) -> None:
+        """Print a line where a phase begins, and what takes long before its first epoch."""
+        now, trial = time.monotonic(), row.trial
+        if not new and (not report.message or now - row.told < MESSAGE_SECONDS):
+            return
+        row.told = now
+        message = f": {report.message}" if report.message else ""
+        values = params_label(trial.params)
+        self.note(
+            f"trial {trial.trial} (budget {trial.label}{'; ' + values if values else ''}): {row.last.phase}{message}"
+        )
 
     def ended(self, trial: TrialFile, record: Record | None, reason: str) -> None:
         """Show how a trial ended.
@@ -158,7 +175,8 @@ class Display:
     def _summarise(self) -> None:
         if self._live or time.monotonic() < self._next_summary:
             return
-        self._next_summary = time.monotonic() + SUMMARY_SECONDS
+        spent = time.monotonic() - self._start
+        self._next_summary = time.monotonic() + min(SUMMARY_SECONDS, max(FIRST_SUMMARY_SECONDS, spent / 5))
         lines = [text for line in self._budgets() if (text := short(line, best(line) and f"{best(line)} MACs"))]
         self.note("; ".join([self._overall(), *lines]))
 
@@ -167,6 +185,9 @@ class Display:
 
     def _overall(self) -> str:
         text, left = f"{self._done} of {self._total} done", self._left()
+        if not self._rows:
+            waited = duration(time.monotonic() - self._start)
+            return f"{text}; starting the first process: {waited}"
         return text if left is None or self._done == self._total else f"{text}, about {duration(left)} left"
 
     def _left(self) -> float | None:
@@ -177,11 +198,10 @@ class Display:
 
     def _estimated(self) -> float | None:
         views = list(self._views.values())
-        now = sum(view.progress - self._before.get(view.number, 0.0) for view in views)
-        spent = time.monotonic() - self._start
-        pace = now / spent if now > 0.05 and spent else None
         died = sum(view.state == "died" for view in views)  # this launch tries them no more
-        return seconds_left(views, self._total - died, self._slots, pace)
+        total = self._total - died
+        timed = self._pace.left(self._spec, [view for view in views if view.state != "died"], total, self._slots)
+        return seconds_left(views, total, self._slots) if timed is None else timed
 
     def _render(self) -> Group:
         budgets = budget_table(self._budgets())
@@ -203,12 +223,12 @@ class Display:
             table.add_row(
                 str(number),
                 escape(row.trial.label),
-                Text(last.phase if running else view.state, style=_STYLES.get(view.state, "")),
+                Text(last.phase if running else view.state, style=STATE_STYLES.get(view.state, "")),
                 f"{last.epoch}/{epochs}" if running and last.epoch is not None else "",
                 "" if top1 is None else f"{top1:.1f} %",
                 count(macs),
                 duration(time.monotonic() - row.start if row.seconds is None else row.seconds),
-                Text(params_label(row.trial.params), no_wrap=True, overflow="ellipsis"),
+                Text((running and last.message) or params_label(row.trial.params), no_wrap=True, overflow="ellipsis"),
             )
         return table
 
@@ -218,50 +238,3 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table
-
-
-def budget_table(lines: Sequence[BudgetLine]) -> Table:
-    """Make a table with a row for each budget and a column for each state of a trial; it fits into 80 columns."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("budget", no_wrap=True)
-    states = [state for state in BUDGET_STATES if any(line.counts[state] for line in lines)]
-    for state in (*states, "epochs"):
-        table.add_column(_HEADS.get(state, state), no_wrap=True, justify="right")
-    table.add_column("best top-1 val", no_wrap=True)
-    for line in lines:
-        counts = [Text(str(line.counts[state] or ""), style=_STYLES.get(state, "")) for state in states]
-        table.add_row(escape(line.label), *counts, f"{line.epochs_done}/{line.epochs}", best(line))
-    return table
-
-
-def best(line: BudgetLine) -> str:
-    """Write the best finished subnet of a budget with its MACs, `97.2 % at 245k`; empty where there is none."""
-    return "" if line.top1 is None else f"{line.top1:.1f} % at {count(line.macs)}"
-
-
-def describe_outcome(outcome: Outcome) -> str:
-    """Say in a few words how a trial ended: `finished: top-1 val 97.2 %, MACs 1.2M (budget 0.5)`."""
-    if outcome.status != "finished" or outcome.subnet is None:
-        return f"{outcome.status}: {outcome.reason}"
-    top1 = "" if outcome.subnet.top1_val is None else f"top-1 val {outcome.subnet.top1_val:.1f} %, "
-    return f"finished: {top1}MACs {count(outcome.subnet.macs)} (budget {outcome.budget.label})"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as `34 s`, `5 min` or `2 h 10 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" + f" {minutes % 60} min" * (minutes % 60 > 0)
-
-
-def count(number: float | None) -> str:
-    """Write a count as `1.23M` or `456k`; empty for None."""
-    if number is None:
-        return ""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return str(int(number))

@@ -19,7 +19,7 @@ from ofb_ray.results.files import LOG_FILE, RECORD_FILE, TrialFile
 from ofb_ray.results.folder import results_folder
 from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import Record
-from ofb_ray.tuning.console.live import describe_outcome, duration
+from ofb_ray.tuning.console.words import describe_outcome, duration
 
 # Where there is no terminal, this long passes at least between two lines about one phase.
 _QUIET_SECONDS = 15.0

@@ -20,8 +20,8 @@ from ofb_ray.results.facts import TrialFacts
 from ofb_ray.results.files import LOG_FILE, SWEEP_FILE, TRIAL_FILE, trial_folder
 from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.locations import is_uri
-from ofb_ray.tuning.console.live import budget_table, describe_outcome, duration
 from ofb_ray.tuning.console.summary import DONE, TrialView, by_budget, seconds_left, view_of
+from ofb_ray.tuning.console.words import budget_table, describe_outcome, duration
 
 WIDTH = 80
 # More trials of a kind than this are counted, not listed.

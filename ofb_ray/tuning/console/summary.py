@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ofb_ray.config import PHASES, Budget, SweepSpec
+from ofb_ray.config import PHASES, Budget, Phase, SweepSpec
 from ofb_ray.results.facts import State, TrialFacts
 from ofb_ray.results.files import TrialFile
 from ofb_ray.results.records import Outcome
@@ -28,6 +28,8 @@ class TrialView:
         top1: of the finished subnet, in percent.
         macs: of the finished subnet.
         seconds: wall time of its search and fine-tuning, once it is finished; the dense network is shared.
+        by_phase: its epochs, phase by phase.
+        seed: None where it is not known.
     """
 
     number: int
@@ -39,6 +41,8 @@ class TrialView:
     top1: float | None = None
     macs: float | None = None
     seconds: float | None = None
+    by_phase: Mapping[Phase, int] = field(default_factory=dict)
+    seed: int | None = None
 
     def end(self, outcome: Outcome) -> None:
         """Show how the trial ended."""
@@ -81,9 +85,12 @@ def waiting_view(spec: SweepSpec, number: int, trial: TrialFile | None) -> Trial
     explored = {**trial.cell, **trial.params} if trial is not None else {}
     link = trial.spec.get("chain") if trial is not None else None
     own = {"search": int(link["epochs"])} if link else {}
-    epochs = sum(own.get(phase, int(explored.get(f"{phase}.epochs", getattr(spec, phase).epochs))) for phase in PHASES)
+    by_phase = {
+        phase: own.get(phase, int(explored.get(f"{phase}.epochs", getattr(spec, phase).epochs))) for phase in PHASES
+    }
     label = Budget.model_validate(explored["budget"]).label if "budget" in explored else ""
-    return TrialView(number, label, "waiting", epochs)
+    seed = explored.get("seed")
+    return TrialView(number, label, "waiting", sum(by_phase.values()), by_phase=by_phase, seed=seed)
 
 
 def view_of(spec: SweepSpec, fact: TrialFacts) -> TrialView:
@@ -139,22 +146,19 @@ def _column(view: TrialView) -> str:
     return "failed" if view.state == "died" else view.state
 
 
-def seconds_left(views: Sequence[TrialView], total: int, slots: int, pace: float | None = None) -> float | None:
-    """Estimate the seconds that a sweep still needs; None where nothing tells it.
-
-    What finished trials took, in this launch or an earlier one, tells it best.
+def seconds_left(views: Sequence[TrialView], total: int, slots: int) -> float | None:
+    """Estimate the seconds that a sweep still needs by what finished trials took; None where there is none.
 
     Args:
         views: the trials that have a folder.
         total: trials of the sweep.
         slots: trials at a time.
-        pace: trials per second of this launch, used until a trial has finished.
     """
-    work = total - sum(1.0 if view.state in DONE else view.progress for view in views)
     known = [view.seconds for view in views if view.seconds is not None]
-    if known:
-        return max(0.0, work) * sum(known) / len(known) / max(1, slots)
-    return max(0.0, work) / pace if pace else None
+    if not known:
+        return None
+    work = total - sum(1.0 if view.state in DONE else view.progress for view in views)
+    return max(0.0, work) * sum(known) / len(known) / max(1, slots)
 
 
 def short(line: BudgetLine, best: str) -> str:

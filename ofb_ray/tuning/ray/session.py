@@ -17,6 +17,7 @@ import ray
 
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
+from ofb_ray.tuning.console.steps import step
 from ofb_ray.tuning.ray.ahead import QUIET, Ahead, start_local
 from ofb_ray.tuning.ray.head_watch import HeadWatch, ping
 from ofb_ray.tuning.ray.resources import Machine, check_nodes
@@ -45,16 +46,18 @@ def session(
     on_sigterm = signal.getsignal(signal.SIGTERM)
     if address is None:
         assert machine is not None
-        if ahead is None:
-            dashboard = start_local(machine)
-        else:
-            ahead.join()
-            dashboard = ahead.dashboard
+        with step("waiting for Ray"):
+            if ahead is None:
+                dashboard = start_local(machine)
+            else:
+                ahead.join()
+                dashboard = ahead.dashboard
         _restore_sigterm(on_sigterm)
         if dashboard:
             print(f"Ray's dashboard: http://{dashboard}", flush=True)
     else:
-        _join(address, QUIET)
+        with step(f"joining the Ray cluster at {address}"):
+            _join(address, QUIET)
         _restore_sigterm(on_sigterm)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:

@@ -98,7 +98,8 @@ def test_without_a_terminal_there_are_plain_lines_and_few(monkeypatch: pytest.Mo
         clock[0] += 1
         live.progress(trial(2), report("search", 11 + second // 30, 0.55, top1_val=82.0))
     summaries = out.getvalue().splitlines()[len(first) :]
-    assert len(summaries) == 2
+    # At first each ten seconds, later each minute or after a fifth of the time so far.
+    assert len(summaries) == 10
     assert summaries[0].startswith("2 of 8 done, about ")
     assert "; 0.25: best 92.5 % at 250k MACs, 1 running, 1 failed; 0.5: 2 running, 1 failed" in summaries[0]
     assert "\x1b" not in out.getvalue()
@@ -108,7 +109,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
     out = io.StringIO()
     with Display(SPEC, [], 8, Console(file=out, force_terminal=True, _environ={"TERM": "dumb"})) as live:
         live.note("a line")
-    assert out.getvalue() == "a line\n"
+    assert out.getvalue() == "starting trials: 8 to run\na line\n"
 
 
 def test_notes_with_brackets_are_shown_as_they_are_above_the_table() -> None:
@@ -121,19 +122,49 @@ def test_notes_with_brackets_are_shown_as_they_are_above_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slots", "pace", "seconds", "left"),
+    ("slots", "seconds", "left"),
     [
-        (1, None, (20.0, 40.0), 135.0),  # 8 - 2 done - 1.5 under way = 4.5 trials of 30 s
-        (2, None, (20.0, 40.0), 67.5),
-        (2, 1.0, (20.0, 40.0), 67.5),  # what finished trials took tells more than this launch's pace
-        (2, 0.5, (None, None), 9.0),
-        (2, None, (None, None), None),
+        (1, (20.0, 40.0), 135.0),  # 8 - 2 done - 1.5 under way = 4.5 trials of 30 s
+        (2, (20.0, 40.0), 67.5),
+        (2, (None, None), None),
     ],
 )
-def test_time_left(slots: int, pace: float | None, seconds: tuple[float | None, ...], left: float | None) -> None:
+def test_time_left_by_what_finished_trials_took(
+    slots: int, seconds: tuple[float | None, ...], left: float | None
+) -> None:
     views = [TrialView(n, "0.5", "finished", 40, progress=1.0, seconds=second) for n, second in enumerate(seconds)]
     views += [TrialView(2, "0.5", "running", 40, "search", 0.5), TrialView(3, "0.5", "waiting", 40, "finetune", 1.0)]
-    assert seconds_left(views, 8, slots, pace) == left
+    assert seconds_left(views, 8, slots) == left
+
+
+def test_what_is_told_before_an_epoch_is_printed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("ofb_ray.tuning.console.live.time.monotonic", lambda: clock[0])
+    out = io.StringIO()
+    live = Display(SPEC, [], 8, Console(file=out, force_terminal=False, width=80))
+    for second in range(10):
+        message = f"decoded {second} of 10 images"
+        live.progress(trial(0), report("search", 0, 0.0).model_copy(update={"message": message}))
+        clock[0] += 1
+    assert [line.rpartition(": ")[2] for line in out.getvalue().splitlines()] == [
+        "decoded 0 of 10 images",
+        "decoded 5 of 10 images",
+    ]
+
+
+def test_a_terminal_shows_what_a_trial_does_before_its_first_epoch_and_that_the_first_process_starts() -> None:
+    def screen(live: Display) -> str:
+        out = Console(record=True, width=120, height=30, force_terminal=True, file=io.StringIO(), _environ={})
+        out.print(live._render())
+        return out.export_text()
+
+    live = Display(SPEC, [], 8, Console(width=120, height=30, force_terminal=True, file=io.StringIO(), _environ={}))
+    assert "0 of 8 done; starting the first process: 0 s" in screen(live)
+    live.progress(trial(0), report("dense", 0, 0.0).model_copy(update={"message": "reading the data"}))
+    assert "starting" not in screen(live)
+    assert "reading the data" in screen(live)
+    live.progress(trial(0), report("dense", 1, 0.0))
+    assert "reading the data" not in screen(live)
 
 
 def test_time_left_after_a_resume_comes_from_earlier_records_without_the_shared_dense_network() -> None:
