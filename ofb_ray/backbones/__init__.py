@@ -69,7 +69,7 @@ def _family_of(net: nn.Module) -> Family | None:
 
 
 def known_model(name: str) -> None:
-    """Check that timm has a model `name`.
+    """Check that timm has a model `name`, and the tag of weights after its dot.
 
     Raises:
         InputError: it has none; the message says the nearest name.
@@ -77,6 +77,13 @@ def known_model(name: str) -> None:
     if not timm.is_model(name):
         hint = nearest(name, timm.list_models())
         raise InputError(f"timm has no model {name!r}{hint} (`timm.list_models()` lists all)", key="model.name")
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError:
+        architecture, _, tag = name.partition(".")
+        hint = nearest(name, known := timm.list_pretrained(f"{architecture}.*"))
+        tags = "" if hint else f"; it has {', '.join(known[:4]) or 'none'}"
+        raise InputError(f"timm has no weights {tag!r} of {architecture}{hint}{tags}", key="model.name") from None
 
 
 def create(model: ModelSpec) -> nn.Module:

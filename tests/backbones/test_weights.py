@@ -166,3 +166,10 @@ def test_the_trained_vit_tiny_loads_and_adapts() -> None:
     assert sum(param.numel() for param in full.parameters()) == 5_717_416
     model = ModelSpec(weights=str(TRAINED), args={"num_classes": 10, "img_size": 96})
     assert weights.network(model)(torch.zeros(1, 3, 96, 96)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("tag", ["aaugreg_in21k_ft_in1k", "nothing"])
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_misspelt_tag_of_weights_is_told(tag: str, pretrained: bool) -> None:
+    with pytest.raises(InputError, match=f"no weights '{tag}' of vit_tiny_patch16_224; did you mean 'vit_tiny"):
+        create(ModelSpec(name=f"vit_tiny_patch16_224.{tag}", pretrained=pretrained))
