@@ -17,7 +17,8 @@ from typing import Any
 
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import ModelSpec, SpaceSpec
-from ofb_ray.method.cost import cost, units_of
+from ofb_ray.method.chain import cost_tables
+from ofb_ray.method.cost import Table, cost, units_of
 from ofb_ray.method.projection import make_goal, project
 from ofb_ray.trial.plan import meta_network
 
@@ -31,11 +32,14 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=0.5, help="share of the dense MACs")
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
-    print(f"{'network':<32}{'axes':>6}{'candidates':>12}{'make_goal ms':>14}{'project ms':>12}")
+    print(f"{'network':<32}{'axes':>6}{'candidates':>12}{'make_goal ms':>14}{'project ms':>12}{'by tables':>18}")
     rows = []
     for name in args.network:
         row = measure(name, args.budget, args.repeats)
-        print(f"{name:<32}{row['axes']:>6}{row['candidates']:>12}{row['goal_ms']:>14.2f}{row['project_ms']:>12.1f}")
+        print(
+            f"{name:<32}{row['axes']:>6}{row['candidates']:>12}{row['goal_ms']:>14.2f}{row['project_ms']:>12.1f}"
+            f"{row['table_goal_ms']:>10.2f}{row['table_project_ms']:>8.1f}"
+        )
         rows.append(row)
     print(json.dumps({"benchmark": "projection", "budget": args.budget, "repeats": args.repeats, "rows": rows}))
 
@@ -47,13 +51,19 @@ def measure(name: str, budget: float, repeats: int) -> Row:
     target = int(budget * cost(backbone.macs, units_of(backbone.widths)))
     rng = random.Random(0)
     utility = {axis: [rng.random() for _ in sizes] for axis, sizes in candidates.items()}
-    goal = make_goal(backbone.macs, candidates, target)
+    tables = tuple(
+        Table(axes, tuple(tuple(candidates[axis]) for axis in axes), table)
+        for axes, table in cost_tables(backbone.macs, candidates).items()
+    )
+    goal, tabulated = (make_goal(terms, candidates, target) for terms in (backbone.macs, tables))
     return {
         "network": name,
         "axes": len(candidates),
         "candidates": sum(map(len, candidates.values())),
         "goal_ms": 1e3 * seconds(lambda: make_goal(backbone.macs, candidates, target), repeats),
         "project_ms": 1e3 * seconds(lambda: project(goal, candidates, utility), repeats),
+        "table_goal_ms": 1e3 * seconds(lambda: make_goal(tables, candidates, target), repeats),
+        "table_project_ms": 1e3 * seconds(lambda: project(tabulated, candidates, utility), repeats),
     }
 
 

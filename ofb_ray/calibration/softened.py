@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ofb_ray.method.axis import Axis, Width
-from ofb_ray.method.cost import Term, axis_of, cost, heads_of, units_of
+from ofb_ray.method.chain import cost_tables
+from ofb_ray.method.cost import Part
 
 _HALVINGS, _SWEEPS, _STEEPEST = 30, 4, 1e6
 
@@ -33,28 +35,35 @@ def temperature_of(deltas: Mapping[str, Tensor], axes: Sequence[Axis], chosen: M
 
 
 def softened(
-    terms: tuple[Term, ...], axes: Sequence[Axis], deltas: Mapping[str, Tensor], aim: float, temperature: float
+    terms: tuple[Part, ...], axes: Sequence[Axis], deltas: Mapping[str, Tensor], aim: float, temperature: float
 ) -> dict[str, Tensor]:
     """Return log p (I, J) of every axis with a choice, so that the expected cost is `aim`; -inf of repeated sizes.
 
     Args:
-        terms: the cost as a polynomial.
+        terms: the cost.
         deltas: per axis with a choice (I, J) in nats.
         aim: expected cost, in the unit of the terms. One that no price reaches is approached.
         temperature: T in nats.
     """
-    free = [_Free(axis, terms, deltas[axis.name]) for axis in axes if axis.name in deltas]
-    full = {name: torch.tensor(float(size)) for name, size in units_of({axis.name: axis.size for axis in axes}).items()}
-    dense = float(cost(terms, full))
+    # A size that stands there twice is no second candidate.
+    delta_of = {
+        axis.name: deltas[axis.name].flatten().double().masked_fill(~torch.tensor(axis.distinct), torch.inf)
+        for axis in axes
+        if axis.name in deltas
+    }
+    expected = _Expected(terms, axes)
+    dense = expected.total(expected.full)
 
-    def priced(price: float) -> tuple[list[Tensor], float]:
+    def priced(price: float) -> tuple[dict[str, Tensor], float]:
         """The fixed point at a price in nats for the whole dense cost: an axis' own share depends on the others'."""
-        values = dict(full)
+        p = dict(expected.full)
         for _ in range(_SWEEPS):
-            logs = [axis.log_p(values, price / dense, temperature) for axis in free]
-            for axis, log_p_N in zip(free, logs, strict=True):
-                values |= axis.expected(log_p_N.exp())
-        return logs, float(cost(terms, values))
+            logs = {
+                name: torch.log_softmax(-(delta_N + price / dense * expected.costs(name, p)) / temperature, 0)
+                for name, delta_N in delta_of.items()
+            }
+            p |= {name: log_p_N.exp() for name, log_p_N in logs.items()}
+        return logs, expected.total(p)
 
     # A price below 0 is one on savings: without any, soft probabilities may cost less than the aim.
     side = temperature if priced(0.0)[1] > aim else -temperature
@@ -64,26 +73,44 @@ def softened(
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if (priced(middle)[1] > aim) == (side > 0) else (low, middle)
-    found = priced(high)[0]
-    return {axis.name: log_p_N.view_as(deltas[axis.name]).float() for axis, log_p_N in zip(free, found, strict=True)}
+    return {name: log_p_N.view_as(deltas[name]).float() for name, log_p_N in priced(high)[0].items()}
 
 
-class _Free:
-    """An axis with a choice: what its candidates cost and what they change."""
+class _Expected:
+    """A cost on the candidates of independent axes, each with its probabilities p (N,).
 
-    def __init__(self, axis: Axis, terms: Sequence[Term], delta_IJ: Tensor) -> None:
-        self.name = axis.name
-        # A size that stands there twice is no second candidate.
-        self._delta_N = delta_IJ.flatten().double().masked_fill(~torch.tensor(axis.distinct), torch.inf)
-        self._terms = [term for term in terms if axis.name in map(axis_of, term.variables)]
-        sizes = torch.tensor([(size.units, size.heads) for size in axis.candidates], dtype=torch.float64)
-        self._values = {axis.name: sizes[:, 0], heads_of(axis.name): sizes[:, 1]}
+    Args:
+        terms: the cost.
+        axes: all that it names.
+    """
 
-    def log_p(self, values: Mapping[str, Tensor], price: float, temperature: float) -> Tensor:
-        """Log p (N,), all other axes at their expected values; `price` in nats for a unit of cost."""
-        cost_N = cost(self._terms, {**values, **self._values})
-        return torch.log_softmax(-(self._delta_N + price * cost_N) / temperature, 0)
+    def __init__(self, terms: Sequence[Part], axes: Sequence[Axis]) -> None:
+        candidates = {axis.name: axis.candidates for axis in axes}
+        self.full = {name: torch.zeros(len(sizes), dtype=torch.float64) for name, sizes in candidates.items()}
+        for p_N in self.full.values():
+            p_N[-1] = 1.0
+        self._tables = {
+            names: torch.from_numpy(np.ascontiguousarray(table)).double()
+            for names, table in cost_tables(terms, candidates).items()
+        }
 
-    def expected(self, p_N: Tensor) -> dict[str, Tensor]:
-        """The expected value of each of its variables."""
-        return {name: p_N @ value_N for name, value_N in self._values.items()}
+    def total(self, p: Mapping[str, Tensor]) -> float:
+        """The expected cost."""
+        return sum(float(_contracted(table, [p[name] for name in names])) for names, table in self._tables.items())
+
+    def costs(self, axis: str, p: Mapping[str, Tensor]) -> Tensor:
+        """What each candidate of an axis is expected to cost in all that the axis takes part in, (N,)."""
+        total = torch.zeros_like(p[axis])
+        for names, table in self._tables.items():
+            if names == (axis,):
+                total += table
+            elif axis in names:
+                first = names[0] == axis
+                total += table @ p[names[1]] if first else p[names[0]] @ table
+        return total
+
+
+def _contracted(table: Tensor, probabilities: Sequence[Tensor]) -> Tensor:
+    for p_N in probabilities:
+        table = torch.tensordot(p_N, table, dims=1)
+    return table

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofb_ray.method.axis import Width
-from ofb_ray.method.cost import Term, axis_of, heads_of
+from ofb_ray.method.cost import Part, Table, axis_of, heads_of
 
 Candidates = Mapping[str, Sequence[Width]]
 Costs = NDArray[np.int64]
@@ -61,27 +61,31 @@ class Chain:
     exact: bool = True
 
 
-def cost_tables(terms: Iterable[Term], candidates: Candidates) -> Tables:
-    """Evaluate a polynomial on a grid: one array per set of axes that some term names together.
+def cost_tables(terms: Iterable[Part], candidates: Candidates) -> Tables:
+    """Evaluate a cost on a grid: one array per set of axes that some part of it names together.
 
     Args:
-        terms: the cost, in MACs or parameters.
+        terms: the cost.
         candidates: the sizes of every axis.
     Raises:
-        ValueError: a term couples more than two axes.
+        ValueError: a term couples more than two axes, or a table does not know a size.
     """
     order = {name: index for index, name in enumerate(candidates)}
     counts = {name: np.array([size.units for size in sizes]) for name, sizes in candidates.items()}
     counts |= {heads_of(name): np.array([size.heads for size in sizes]) for name, sizes in candidates.items()}
     tables: dict[tuple[str, ...], Costs] = {}
     for term in terms:
-        variables = sorted(term.variables, key=lambda variable: order[axis_of(variable)])
-        axes = tuple(axis_of(variable) for variable in variables)
+        axes = tuple(map(axis_of, term.variables))
         if len(axes) > 2:
             raise ValueError(f"{term} couples more than two axes")
-        table = np.array(term.coefficient, dtype=np.int64)
-        for variable in variables:
-            table = np.multiply.outer(table, counts[variable])
+        if isinstance(term, Table):
+            table = term.on(candidates)
+        else:
+            table = np.array(term.coefficient, dtype=np.int64)
+            for variable in term.variables:
+                table = np.multiply.outer(table, counts[variable])
+        if len(axes) == 2 and order[axes[0]] > order[axes[1]]:
+            axes, table = axes[::-1], table.T
         tables[axes] = tables.get(axes, _NOTHING) + table
     return tables
 

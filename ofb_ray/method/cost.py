@@ -1,4 +1,4 @@
-"""Cost as a polynomial in the widths: exact for integers, differentiable for expected widths.
+"""Cost as a sum of parts: a polynomial in the widths, which is exact for MACs, and tables, which a measurement fills.
 
 A MAC is one multiply-accumulate of a matrix product, a convolution or an attention product; element-wise work,
 norms and softmax are not counted (torch's `FlopCounterMode` counts the same operators, at 2 per MAC).
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ofb_ray.method.axis import Axis, Cut, Width
@@ -46,24 +48,72 @@ class Term:
     variables: tuple[str, ...]
 
 
-def cost(terms: Iterable[Term], values: Mapping[str, Number]) -> Number:
-    """Compute sum_t coefficient_t prod_v values_v: an int for ints, a differentiable scalar for tensors.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What every size of one axis costs, or every pair of sizes of two axes; without axes a constant.
 
     Args:
-        terms: at least one.
+        variables: at most two axes, by name.
+        sizes: of each axis, those that the table knows.
+        cost: one dimension an axis, in nanoseconds, MACs or parameters.
+    """
+
+    variables: tuple[str, ...]
+    sizes: tuple[tuple[Width, ...], ...]
+    cost: NDArray[np.int64]
+
+    def at(self, values: Mapping[str, int]) -> int:
+        """Look up the cost at a size of every axis, by its units and heads.
+
+        Raises:
+            ValueError: the table does not know a size.
+        """
+        heads = {axis: values[heads_of(axis)] for axis in self.variables}
+        return int(
+            self.on({axis: [Width(count, values[axis] // max(1, count))] for axis, count in heads.items()}).item()
+        )
+
+    def on(self, candidates: Mapping[str, Sequence[Width]]) -> NDArray[np.int64]:
+        """Give the part of the table at these sizes of its axes.
+
+        Raises:
+            ValueError: the table does not know a size.
+        """
+        sizes = tuple(tuple(candidates[axis]) for axis in self.variables)
+        if sizes == self.sizes:
+            return self.cost
+        try:
+            rows = [[known.index(size) for size in wanted] for wanted, known in zip(sizes, self.sizes, strict=True)]
+        except ValueError:
+            raise ValueError(f"the table of {' and '.join(self.variables)} does not know all of their sizes") from None
+        return self.cost[np.ix_(*rows)]
+
+
+Part = Term | Table
+
+
+def cost(terms: Iterable[Part], values: Mapping[str, Number]) -> Number:
+    """Compute sum_t coefficient_t prod_v values_v and what tables say: an int for ints, else a differentiable scalar.
+
+    Args:
+        terms: at least one. Tables know sizes alone, so their values must be ints.
         values: of every variable, in units or heads.
     Raises:
-        ValueError: there is no term.
+        ValueError: there is no term, or a table does not know a size.
     """
-    total: Number | None = None
-    for term in terms:
-        value: Number | int = term.coefficient
-        for variable in term.variables:
-            value = values[variable] * value
-        total = value if total is None else total + value  # type: ignore[assignment]
-    if total is None:
+    parts = [_value(term, values) for term in terms]
+    if not parts:
         raise ValueError("a cost needs at least one term")
-    return total
+    return sum(parts[1:], start=parts[0])
+
+
+def _value(term: Part, values: Mapping[str, Number]) -> Number:
+    if isinstance(term, Table):
+        return term.at(values)  # type: ignore[arg-type, return-value]  # a tensor has no size to look up
+    value: Any = term.coefficient
+    for variable in term.variables:
+        value = values[variable] * value
+    return value  # type: ignore[no-any-return]
 
 
 def units_of(widths: Mapping[str, Width]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ofb_ray.method.axis import Width
 from ofb_ray.method.chain import Candidates, Chain, cost_tables, in_bins, make_chain
-from ofb_ray.method.cost import Term, cost, units_of
+from ofb_ray.method.cost import Part, cost, units_of
 
 Utility = Mapping[str, Sequence[float]]
 Values = NDArray[np.float64]
@@ -40,12 +40,12 @@ class Goal:
     """A budget on one resource: the cost lies in [floor, target]; floor < 0.99 target only if the grid forces it.
 
     Args:
-        terms: the cost as a polynomial, in MACs or parameters.
+        terms: the cost, in MACs, parameters or nanoseconds.
         target: largest cost allowed.
         floor: smallest cost allowed.
     """
 
-    terms: tuple[Term, ...]
+    terms: tuple[Part, ...]
     target: int
     floor: int
 
@@ -57,11 +57,11 @@ class Goal:
         return f"the candidate grid reaches at most {self.floor} of {self.target}"
 
 
-def make_goal(terms: Sequence[Term], candidates: Candidates, target: int) -> Goal:
+def make_goal(terms: Sequence[Part], candidates: Candidates, target: int) -> Goal:
     """Set the goal for `target`: at least 99 % of it, or the nearest cost below that the whole grid allows.
 
     Args:
-        terms: the cost, in MACs or parameters.
+        terms: the cost.
         candidates: the sizes of every axis.
         target: largest cost allowed.
     Raises:
@@ -74,11 +74,11 @@ def make_goal(terms: Sequence[Term], candidates: Candidates, target: int) -> Goa
     return Goal(tuple(terms), target, min(spent, wanted))
 
 
-def is_reachable(terms: Sequence[Term], candidates: Candidates, low: int, high: int) -> bool:
+def is_reachable(terms: Sequence[Part], candidates: Candidates, low: int, high: int) -> bool:
     """Tell whether some network of the grid costs between `low` and `high`. A True is certain.
 
     Args:
-        terms: the cost, in MACs or parameters.
+        terms: the cost.
         candidates: the sizes of every axis.
         low: smallest cost allowed.
         high: largest cost allowed.
@@ -114,7 +114,7 @@ def project(goal: Goal, candidates: Candidates, utility: Utility) -> dict[str, W
     return network
 
 
-def _nearest(terms: Sequence[Term], candidates: Candidates, high: int, enough: int) -> tuple[dict[str, Width], int]:
+def _nearest(terms: Sequence[Part], candidates: Candidates, high: int, enough: int) -> tuple[dict[str, Width], int]:
     """Find the network with the highest cost that is at most `high`, or the first that costs `enough`; with its cost.
 
     Bins rounded up find no network above `high`, but may miss the best one where the grid is sparse; then bins rounded

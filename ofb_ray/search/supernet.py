@@ -20,7 +20,7 @@ from torch.func import functional_call
 from ofb_ray.backbones.base import Backbone, rebuild
 from ofb_ray.method.axis import Axis, Cut, Width
 from ofb_ray.method.bimask import BiMask, Gate, MaskMode
-from ofb_ray.method.cost import Term
+from ofb_ray.method.cost import Part
 from ofb_ray.search.axis_batch import AxisBatch, Probabilities, batched
 from ofb_ray.search.costing import Costing
 from ofb_ray.search.gating import Gating
@@ -141,15 +141,14 @@ class Supernet(nn.Module):
             features = features[:, tokens.prefix :].reshape(len(features), *tokens.grid, -1)
         return Output(logits, self.decoder(features.permute(0, 3, 1, 2)))
 
-    def expected_cost(self, terms: tuple[Term, ...], p: Probabilities) -> Tensor:
+    def expected_cost(self, terms: tuple[Part, ...], p: Probabilities) -> Tensor:
         """Compute E[cost] under p: exact, because the axes are independent and no term names one twice.
 
         Args:
-            terms: the cost, in MACs or parameters.
+            terms: the cost.
             p: as `probabilities` returns it.
         """
-        sizes = [batch.expected_sizes(p_AIJ) for batch, p_AIJ in zip(self._batches(), p.padded, strict=True)]
-        expected: Tensor = self.costing(terms, [part for pair in sizes for part in pair])
+        expected: Tensor = self.costing(terms, p.padded)
         return expected
 
     def candidates(self, alive: Mapping[str, Tensor] | None = None) -> dict[str, list[Width]]:
