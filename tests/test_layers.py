@@ -23,6 +23,7 @@ LAYERS = [
     {"ofb_ray.train", "ofb_ray.calibration"},
     {"ofb_ray.search"},
     {"ofb_ray.export"},
+    {"ofb_ray.latency"},
     {"ofb_ray.trial"},
     {"ofb_ray.tuning", "ofb_ray.library", "analysis"},
     {"ofb_ray.rerun", "ofb_ray.commands"},

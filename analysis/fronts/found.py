@@ -14,7 +14,7 @@ from ofb_ray.results.records import Record
 
 ONE_LINE = 80  # columns; what is said beside the first sentence fits in one line or is left out
 HALF = 0.5
-UNITS = {"macs": "MACs", "params": "parameters"}
+UNITS = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
 SPLITS = {"test": "test", "val": "held-out"}
 FRACTIONS = {0.25: "a quarter", 1 / 3: "a third", HALF: "half", 2 / 3: "two thirds", 0.75: "three quarters"}
 OPEN = ("running", "queued", "died")

@@ -7,12 +7,13 @@ with the line of every error, is `load.py`'s work. The site's reference of sweep
 from ofb_ray.config.base import Json, Strict, put
 from ofb_ray.config.data import AugmentSpec, DataSpec
 from ofb_ray.config.explore import Constraint, Objective, Parameter, Sampler
+from ofb_ray.config.latency import LatencySpec
 from ofb_ray.config.model import ModelSpec, SpaceSpec, check_arguments
 from ofb_ray.config.schedule import Chain, Failure, GateSpec, Resources
 from ofb_ray.config.search import PmimSpec, SearchSpec
 from ofb_ray.config.sweep import SWEEP_NAME, SweepSpec
 from ofb_ray.config.train import DenseSpec, DistillSpec, FinetuneSpec, FitSpec, PhaseSpec
-from ofb_ray.config.trial import PHASES, Budget, Link, Phase, TrialSpec
+from ofb_ray.config.trial import PHASES, Budget, Link, Phase, Resource, TrialSpec
 
 __all__ = [
     "PHASES",
@@ -29,6 +30,7 @@ __all__ = [
     "FitSpec",
     "GateSpec",
     "Json",
+    "LatencySpec",
     "Link",
     "ModelSpec",
     "Objective",
@@ -36,6 +38,7 @@ __all__ = [
     "Phase",
     "PhaseSpec",
     "PmimSpec",
+    "Resource",
     "Resources",
     "Sampler",
     "SearchSpec",

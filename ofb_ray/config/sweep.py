@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from ofb_ray.config.base import Json, Strict, put, unit
 from ofb_ray.config.data import DataSpec
 from ofb_ray.config.explore import Constraint, Objective, Parameter, Sampler
+from ofb_ray.config.latency import LatencySpec
 from ofb_ray.config.loggers import Loggers
 from ofb_ray.config.model import ModelSpec
 from ofb_ray.config.schedule import Chain, Failure, Promote, Resources, Scheduler
@@ -28,6 +29,7 @@ MOST_TRIALS, MOST_CELLS = 100_000, 10_000
 class SweepSpec(Strict):
     """A sweep file: budgets x grid x seeds are run exhaustively, `trials` suggestions of the sampler in each cell."""
 
+    absent: ClassVar[frozenset[str]] = frozenset({"latency"})
     name: str = Field(
         pattern=f"^{SWEEP_NAME}$",
         description="Name of the sweep and of its results folder: letters, digits, `.`, `_` and `-`.",
@@ -44,6 +46,9 @@ class SweepSpec(Strict):
     finetune: FinetuneSpec = Field(FinetuneSpec(), description="Training of the fused subnet.")
     budgets: tuple[Budget, ...] = Field(
         min_length=1, description="Compute targets; a bare number is a MAC ratio, other forms are keys of `budgets[]`."
+    )
+    latency: LatencySpec | None = Field(
+        None, description="How the latency is measured that budgets limit; null: by torch, one image, two threads."
     )
     grid: dict[str, tuple[Any, ...]] = Field(
         default_factory=dict,
@@ -187,6 +192,8 @@ class SweepSpec(Strict):
         tree = self.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune"})
         if self.chain is not None and (link := Link.at(self.budgets, self._place(cell), self.chain.epochs)):
             tree["chain"] = link.model_dump()
+        if Budget.model_validate(cell["budget"]).resource == "latency_ns":
+            tree["latency"] = (self.latency or LatencySpec()).model_dump(mode="json")
         for key, value in {**cell, **params}.items():
             put(tree, key, value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value)
         return TrialSpec.model_validate(tree)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from ofb_ray.config.base import Strict, digest, unit
 from ofb_ray.config.data import DataSpec
+from ofb_ray.config.latency import LatencySpec
 from ofb_ray.config.model import ModelSpec
 from ofb_ray.config.search import SearchSpec
 from ofb_ray.config.train import DenseSpec, FinetuneSpec
@@ -19,6 +20,7 @@ Phase = Literal["dense", "search", "finetune"]
 PHASES: tuple[Phase, ...] = ("dense", "search", "finetune")
 # What changes how fast a trial runs and none of its numbers is no part of its identity.
 _SPEED: Any = {"data": {"workers"}}
+Resource = Literal["macs", "params", "latency_ns"]
 # Budgets of one kind compare at any size of the dense network.
 _DENSE = 10**12
 
@@ -49,6 +51,17 @@ class Budget(Strict):
         json_schema_extra=unit("share"),
         description="Part of the dense network's MACs that is removed, at least.",
     )
+    latency: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        json_schema_extra=unit("share"),
+        description="Latency of the subnet over that of the dense network, at most; `latency` says how it is measured.",
+    )
+    latency_ms: float | None = Field(
+        None, gt=0, le=1e6, json_schema_extra=unit("ms"), description="Milliseconds of a pass of the subnet, at most."
+    )
+    absent: ClassVar[frozenset[str]] = frozenset({"latency", "latency_ms"})
 
     @model_validator(mode="before")
     @classmethod
@@ -58,16 +71,23 @@ class Budget(Strict):
     @model_validator(mode="after")
     def _exactly_one(self) -> Budget:
         if sum(value is not None for value in self.model_dump().values()) != 1:
-            raise ValueError("a budget is a number (MAC ratio) or exactly one of macs_ratio, gmacs, params, sparsity")
+            keys = ", ".join(Budget.model_fields)
+            raise ValueError(f"a budget is a number (MAC ratio) or exactly one of {keys}")
         return self
 
     @property
-    def resource(self) -> Literal["macs", "params"]:
+    def resource(self) -> Resource:
         """What the budget limits."""
+        if self.latency is not None or self.latency_ms is not None:
+            return "latency_ns"
         return "params" if self.params is not None else "macs"
 
-    def target(self, dense_macs: int, dense_params: int) -> int:
-        """The limit in MACs or parameters, rounded down."""
+    def target(self, dense_macs: int, dense_params: int, dense_ns: int = 0) -> int:
+        """The limit in MACs, parameters or nanoseconds, rounded down."""
+        if self.latency is not None:
+            return int(self.latency * dense_ns)
+        if self.latency_ms is not None:
+            return int(self.latency_ms * 1e6)
         if self.params is not None:
             return int(self.params)
         if self.gmacs is not None:
@@ -77,7 +97,11 @@ class Budget(Strict):
 
     @property
     def label(self) -> str:
-        """Short text for tables: `0.5`, `1.7 GMACs`, `5M params`, `sparsity 0.5`."""
+        """Short text for tables: `0.5`, `1.7 GMACs`, `5M params`, `sparsity 0.5`, `latency 0.5`, `4 ms`."""
+        if self.latency is not None:
+            return f"latency {self.latency:g}"
+        if self.latency_ms is not None:
+            return f"{self.latency_ms:g} ms"
         if self.macs_ratio is not None:
             return f"{self.macs_ratio:g}"
         if self.gmacs is not None:
@@ -93,7 +117,7 @@ def descent_fault(budgets: Sequence[Budget]) -> str | None:
         kinds = [set(budget.model_dump(exclude_none=True)) for budget in (before, after)]
         if kinds[0] != kinds[1]:
             return f"needs budgets of one kind: {before.label} and {after.label} do not compare"
-        if after.target(_DENSE, _DENSE) >= before.target(_DENSE, _DENSE):
+        if after.target(_DENSE, _DENSE, _DENSE) >= before.target(_DENSE, _DENSE, _DENSE):
             return f"goes down: budget {after.label} is not below {before.label} before it"
     return None
 
@@ -117,7 +141,7 @@ class Link(Strict):
 class TrialSpec(Strict):
     """All that decides a trial's numbers. Two trials with equal specs give equal records on one kind of machine."""
 
-    absent: ClassVar[frozenset[str]] = frozenset({"chain"})
+    absent: ClassVar[frozenset[str]] = frozenset({"chain", "latency"})
     model: ModelSpec = Field(ModelSpec(), description="The network.")
     data: DataSpec = Field(DataSpec(), description="The data set and its preprocessing.")
     dense: DenseSpec = Field(DenseSpec(), description="Training of the dense network.")
@@ -128,6 +152,15 @@ class TrialSpec(Strict):
     chain: Link | None = Field(
         None, description="The budgets above in a chain; null where the search starts from the dense network."
     )
+    latency: LatencySpec | None = Field(
+        None, description="How the latency is measured that the budget limits; null where it limits another cost."
+    )
+
+    @model_validator(mode="after")
+    def _latency_is_said_where_it_is_limited(self) -> TrialSpec:
+        if (self.budget.resource == "latency_ns") != (self.latency is not None):
+            raise ValueError("`latency` belongs to a budget of latency, and to no other")
+        return self
 
     @property
     def searching(self) -> SearchSpec:

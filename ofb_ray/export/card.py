@@ -118,7 +118,7 @@ def _budget(record: Record) -> str:
     budget = record.budget
     used = f", of which {100 * budget.used:.2f} % are used" if budget.used is not None else ""
     note = f" Note: {budget.note}." if budget.note else ""
-    unit = "MACs" if budget.resource == "macs" else "parameters"
+    unit = {"macs": "MACs", "params": "parameters", "latency_ns": "ns by the table of latencies"}[budget.resource]
     return f"Budget `{budget.label}`: at most {budget.target:,} {unit}{used}.{note}"
 
 

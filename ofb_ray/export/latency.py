@@ -180,7 +180,7 @@ def _document(subject: Subject, results: Iterable[Measured], size: Sequence[int]
     return {
         "format": FORMAT,
         "device": device.type,
-        "device_name": _device_name(device),
+        "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "versions": versions,
         "onnx_provider": onnx_provider(device) if any(row["backend"] == "onnxruntime" for row in rows) else None,
@@ -203,7 +203,8 @@ def _row(result: Measured, times: Times) -> dict[str, Any]:
     }
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Name a device: a GPU's product name, a CPU's model with what torch uses of its instructions."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")

@@ -35,6 +35,8 @@ INDEX_FILE = ".index.json"
 TRIAL_FILE, PROGRESS_FILE, LOG_FILE, RECORD_FILE = "trial.json", "progress.json", "trial.log", "record.json"
 ATTEMPTS_FILE, GATE_FILE, DEATH_FILE = "attempts.json", "gate.json", "death.json"
 ARCH_FILE, WEIGHTS_FILE, TRACE_FILE, LATENCY_FILE = "arch.json", "model.safetensors", "search.npz", "latency.json"
+# In the folder of a trial with a budget of latency: how it was kept, until the record says it.
+PROMISE_FILE = "promise.json"
 # In the folder of a trial, of a dense network or of a kept search: the checkpoint while it is worked on.
 STATE_FILE = "state.pt"
 # In the folder of a trial of a chain: the search of the budget above, where its own trial has not left it.

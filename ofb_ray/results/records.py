@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ofb_ray.config import SWEEP_NAME, Budget
+from ofb_ray.config import SWEEP_NAME, Budget, Resource
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import RECORD_FILE, read_model
 
@@ -25,6 +25,9 @@ class Network(BaseModel):
     model_config = ConfigDict(frozen=True)
     macs: int = Field(ge=0, description="Multiply-accumulate operations for one image.")
     params: int = Field(ge=0, description="Number of parameters.")
+    latency_ns: int | None = Field(
+        None, ge=0, description="Nanoseconds of a pass by the table of latencies; null where the budget limits others."
+    )
     top1_val: float | None = Field(
         None,
         ge=0,
@@ -46,13 +49,38 @@ class BudgetOutcome(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     label: str = Field(description="The budget as short text, such as `0.5` or `1.7 GMACs`.")
-    resource: Literal["macs", "params"] = Field(description="What the budget limits.")
-    target: int = Field(0, description="Limit in MACs or parameters; 0 where the trial ended before it was known.")
+    resource: Resource = Field(description="What the budget limits.")
+    target: int = Field(
+        0, description="Limit in MACs, parameters or nanoseconds; 0 where the trial ended before it was known."
+    )
     used: float | None = Field(None, description="Cost of the subnet over `target`.")
     minimum: int = Field(
         0, description="Cost of the smallest subnet of the search space; 0 where the trial ended before it was known."
     )
     note: str = Field("", description="Why `used` is below 0.99, if it is.")
+
+
+class LatencyOutcome(BaseModel):
+    """A budget of latency and how it was kept, in milliseconds of a pass; null was not measured.
+
+    Ratios are of a run in which subnet and dense network take turns, over the dense network: a busy machine slows both.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    target_ms: float = Field(description="Limit.")
+    predicted_ms: float = Field(description="The subnet by the table of latencies.")
+    dense_ms: float = Field(description="The dense network by the table of latencies.")
+    measured_dense_ms: float | None = Field(None, description="The dense network in the run of the ratios, median.")
+    ratio: float | None = Field(None, description="Subnet over dense network, median over the rounds.")
+    ratio_low: float | None = Field(None, description="10 % quantile of the ratio.")
+    ratio_high: float | None = Field(None, description="90 % quantile of the ratio.")
+    rounds: int = Field(0, description="Rounds in which each of them took its turn.")
+    corrections: int = Field(0, description="Times that the projection was repeated because a subnet was too slow.")
+
+    @property
+    def used(self) -> float | None:
+        """Measured time over the limit; None was not measured."""
+        return None if self.ratio is None else self.ratio * self.dense_ms / self.target_ms
 
 
 class _Named(BaseModel):
@@ -112,6 +140,9 @@ class Record(BaseModel):
     history: list[dict[str, Any]] = Field(
         [], description="One row for each epoch: phase, epoch, losses, accuracies and costs."
     )
+    latency: LatencyOutcome | None = Field(
+        None, description="How a budget of latency was kept; null where the budget limits another cost."
+    )
     events: list[dict[str, Any]] = Field(
         [],
         description="One row for each cut: epoch, axis, sizes, and the relative change of the logits (`output_gap`).",
@@ -169,7 +200,7 @@ class Outcome:
         """What sorts trials, the best first: top-1 downwards, cost upwards. None: not finished, or above the budget."""
         if self.status != "finished" or self.subnet is None or self.subnet.top1_val is None:
             return None
-        cost = self.subnet.macs if self.budget.resource == "macs" else self.subnet.params
+        cost = int(getattr(self.subnet, self.budget.resource))
         return (-self.subnet.top1_val, cost) if cost <= self.budget.target else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from ofb_ray.backbones.base import rebuild
 from ofb_ray.calibration.compensation import compensated_readers
 from ofb_ray.config import SearchSpec
 from ofb_ray.data import Dataset, steps
+from ofb_ray.method.axis import Widths
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import Goal
 from ofb_ray.search.budget_weight import BudgetWeight
@@ -76,6 +77,8 @@ class Problem:
         dense_cost: of the dense network, in the goal's resource.
         teacher: network to distil from, if any.
         images: calibration images in batches, on the device, with which cuts are compensated; none: they are not.
+        corrected: asked before the last cut, of a network that was chosen: a lower goal where it costs more than its
+            terms say, else None.
     """
 
     data: Dataset
@@ -84,6 +87,7 @@ class Problem:
     dense_cost: int
     teacher: Teacher | None = None
     images: Sequence[Tensor] = ()
+    corrected: Callable[[Goal, Widths], Goal | None] = lambda goal, widths: None
 
 
 def start(net: Supernet, problem: Problem, run: Run, calibration: Calibration | None = None) -> Search:
@@ -208,7 +212,10 @@ def _decide(current: Search, problem: Problem, progress: float, run: Run) -> Non
         utility = mask_utility(current.net, problem.goal, lam, problem.spec.mask)
     else:
         utility = current.prior.utility(current.net)
-    alive = project_onto_budget(current.net, problem.goal, utility)
+    goal: Goal | None = problem.goal
+    while goal is not None:
+        alive = project_onto_budget(current.net, goal, utility)
+        goal = problem.corrected(goal, {name: sizes[0] for name, sizes in current.net.candidates(alive).items()})
     facts = {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True}
     # Embeddings first where cuts are compensated: what cut units said is predicted from what flows then.
     streams = {axis.name for axis in current.net.backbone.axes if axis.kind == "embedding"} if problem.images else set()

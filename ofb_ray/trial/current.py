@@ -11,6 +11,7 @@ import torch
 
 from ofb_ray.config import Phase, TrialSpec
 from ofb_ray.errors import InputError
+from ofb_ray.method.cost import Table
 from ofb_ray.results.files import STATE_FILE
 from ofb_ray.train import checkpoint
 from ofb_ray.train.run import Run, pick_device, progress
@@ -33,6 +34,7 @@ class Current:
         workdir: folder of this trial alone.
         shared: folder for what trials share.
         keep_search: leave the searched subnet in `shared`.
+        latency: the tables of the latency that the budget limits; none where it limits another cost.
     """
 
     spec: TrialSpec
@@ -43,6 +45,7 @@ class Current:
     shared: Path
     team: Team
     keep_search: bool
+    latency: tuple[Table, ...] = ()
     device: torch.device = field(default_factory=pick_device)
 
     def show(self, phase: Phase, row: dict[str, Any], message: str = "") -> None:
@@ -75,7 +78,13 @@ class Current:
             self.report({**row, "message": row["message"] or message})
 
         return replace(
-            self, spec=spec, planned=plan(spec), state=state, report=report, workdir=workdir, keep_search=True
+            self,
+            spec=spec,
+            planned=plan(spec, latency=self.latency),
+            state=state,
+            report=report,
+            workdir=workdir,
+            keep_search=True,
         )
 
 

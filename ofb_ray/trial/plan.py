@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,10 +12,12 @@ from torch import nn
 from ofb_ray import data
 from ofb_ray.backbones import create, describe_backbone, known_model, weights
 from ofb_ray.backbones.base import Backbone
-from ofb_ray.config import DataSpec, ModelSpec, TrialSpec
+from ofb_ray.config import DataSpec, ModelSpec, Resource, TrialSpec
 from ofb_ray.data import Facts
 from ofb_ray.errors import InputError
-from ofb_ray.method.cost import cost, smallest, units_of
+from ofb_ray.latency.file import read_table, tables_of
+from ofb_ray.method.axis import Widths
+from ofb_ray.method.cost import Part, cost, smallest, units_of
 from ofb_ray.method.projection import Goal, make_goal
 from ofb_ray.results.records import BudgetOutcome, Network
 from ofb_ray.trial.wider import wider
@@ -42,6 +44,8 @@ class Plan:
         train_images: images of the training split, the held-out share included.
         missing: what this machine lacks to run it, a line each.
         warning: what is allowed and hardly wanted, or empty.
+        dense_ns: nanoseconds of a pass of the dense network; None where the budget limits another cost.
+        provisional: `goal`, `minimum` and `target` stand for those of a latency that is not known yet.
     """
 
     model: ModelSpec
@@ -52,16 +56,24 @@ class Plan:
     dense_params: int
     minimum: int
     target: int
-    resource: Literal["macs", "params"]
+    resource: Resource
     note: str
     train_images: int
     missing: tuple[str, ...] = ()
     warning: str = ""
+    dense_ns: int | None = None
+    provisional: bool = False
 
     @property
     def dense_cost(self) -> int:
         """The dense network's cost in units of `resource`."""
-        return self.dense_macs if self.resource == "macs" else self.dense_params
+        if self.dense_ns is not None:
+            return self.dense_ns
+        return self.dense_params if self.resource == "params" else self.dense_macs
+
+    def latency_ns(self, widths: Widths) -> int | None:
+        """Tell the nanoseconds of a network by the tables; None where the budget limits another cost."""
+        return None if self.dense_ns is None else cost(self.goal.terms, units_of(widths))
 
     def outcome(self, label: str, subnet: Network | None) -> BudgetOutcome:
         """Say for a record how the budget was kept.
@@ -99,10 +111,11 @@ def resolve_data(spec: TrialSpec) -> DataSpec:
     return data.completed(weights.preprocessing(spec.model, spec.data))
 
 
-def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
+def plan(spec: TrialSpec, *, dry: bool = False, latency: Sequence[Part] = ()) -> Plan:
     """Plan a trial without allocating its network.
 
     Args:
+        latency: the tables of its latency, where its budget limits that; without, the plan is provisional.
         dry: list what is missing instead of raising, and take the data set as the spec declares it.
     Raises:
         InputError: unknown model, impossible budget (the minimum is named), missing data or weights.
@@ -121,7 +134,9 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
     if not weights.brings_classifier(model) and not spec.dense.epochs:
         warning = f"the classifier of {facts.classes} classes starts at random and dense.epochs is 0: give it some"
     dense = units_of(backbone.widths)
-    goal = goal_of(spec, backbone, net)
+    latency = latency or _table_of_file(spec, backbone, model)
+    provisional = spec.budget.resource == "latency_ns" and not latency
+    goal = goal_of(spec, backbone, net, latency)
     return Plan(
         model=model,
         data=resolve_data(spec),
@@ -136,7 +151,19 @@ def plan(spec: TrialSpec, *, dry: bool = False) -> Plan:
         train_images=facts.train_images,
         missing=tuple(missing),
         warning=warning,
+        dense_ns=cost(latency, dense) if latency and spec.budget.resource == "latency_ns" else None,
+        provisional=provisional,
     )
+
+
+def _table_of_file(spec: TrialSpec, backbone: Backbone, model: ModelSpec) -> Sequence[Part]:
+    """Return the tables of latency that a spec names; none where they are to be measured.
+
+    Raises:
+        InputError: the file cannot be read, or is another network's.
+    """
+    path = spec.latency.table if spec.latency is not None else None
+    return () if path is None else tables_of(read_table(Path(path)), backbone, model.name, path)
 
 
 def reachable(specs: Iterable[TrialSpec]) -> tuple[list[tuple[TrialSpec, Plan]], dict[str, str]]:
@@ -210,28 +237,50 @@ def meta_network(model: ModelSpec) -> nn.Module:
         return create(weights.bare(model))
 
 
-def goal_of(spec: TrialSpec, backbone: Backbone, net: nn.Module | None = None) -> Goal:
+def goal_of(spec: TrialSpec, backbone: Backbone, net: nn.Module | None = None, latency: Sequence[Part] = ()) -> Goal:
     """Turn the spec's budget into a goal on the candidate grid of `backbone`.
 
     Args:
         net: the network, from which an error says what keys make a budget reachable.
+        latency: the tables of its latency. Where a budget limits one that is not known, the MACs stand for it.
     Raises:
         InputError: the target lies below the smallest subnet.
     """
-    dense = units_of(backbone.widths)
-    target = spec.budget.target(cost(backbone.macs, dense), cost(backbone.params, dense))
-    terms = backbone.macs if spec.budget.resource == "macs" else backbone.params
-    minimum, full = cost(terms, units_of(smallest(backbone.axes))), cost(terms, dense)
-    if target < minimum:
-        unit = "MACs" if spec.budget.resource == "macs" else "parameters"
-        found = None if net is None else wider(net, spec.search.space, spec.budget.resource, target)
-        remedy = "raise the budget or widen search.space"
-        if found is not None:
-            keys = ", ".join(f"{key}: {value:g}" for key, value in found.keys.items())
-            remedy = f"raise the budget, or set search.space {{{keys}}}, which reaches {found.minimum:,}"
-        raise InputError(
-            f"{spec.budget.label} is {target:,} {unit}, below the smallest reachable subnet: {minimum:,} {unit} "
-            f"(ratio {minimum / full:.4f}); {remedy}",
-            key="budget",
-        )
+    dense, resource = units_of(backbone.widths), spec.budget.resource
+    macs, params = cost(backbone.macs, dense), cost(backbone.params, dense)
+    terms: Sequence[Part] = backbone.params if resource == "params" else backbone.macs
+    if resource == "latency_ns":
+        terms = latency or backbone.macs
+        target = spec.budget.target(macs, params, cost(terms, dense))
+        if not latency:  # milliseconds of a device that is not known are not compared
+            minimum = cost(terms, units_of(smallest(backbone.axes)))
+            target = macs if spec.budget.latency_ms is not None else max(target, minimum)
+    else:
+        target = spec.budget.target(macs, params)
+    _check_reachable(spec, terms, backbone, target, net)
     return make_goal(terms, {axis.name: axis.candidates for axis in backbone.axes}, target)
+
+
+def _check_reachable(
+    spec: TrialSpec, terms: Sequence[Part], backbone: Backbone, target: int, net: nn.Module | None
+) -> None:
+    """Refuse a target below the smallest subnet.
+
+    Raises:
+        InputError: see `goal_of`.
+    """
+    resource = spec.budget.resource
+    minimum, full = cost(terms, units_of(smallest(backbone.axes))), cost(terms, units_of(backbone.widths))
+    if target >= minimum:
+        return
+    unit = {"macs": "MACs", "params": "parameters", "latency_ns": "ns"}[resource]
+    found = None if net is None or resource == "latency_ns" else wider(net, spec.search.space, resource, target)
+    remedy = "raise the budget or widen search.space"
+    if found is not None:
+        keys = ", ".join(f"{key}: {value:g}" for key, value in found.keys.items())
+        remedy = f"raise the budget, or set search.space {{{keys}}}, which reaches {found.minimum:,}"
+    raise InputError(
+        f"{spec.budget.label} is {target:,} {unit}, below the smallest reachable subnet: {minimum:,} {unit} "
+        f"(ratio {minimum / full:.4f}); {remedy}",
+        key="budget",
+    )

@@ -18,18 +18,19 @@ from ofb_ray.errors import InputError, TrialFailed, TrialStopped
 from ofb_ray.export import build, save_network
 from ofb_ray.export.network import widths_of
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.results.files import DENSE_FILE, STATE_FILE, WORK_LOCK
-from ofb_ray.results.records import Network, Record, now, read_record, write_record
+from ofb_ray.results.files import DENSE_FILE, PROMISE_FILE, STATE_FILE, WORK_LOCK
+from ofb_ray.results.records import LatencyOutcome, Network, Record, now, read_record, write_record
 from ofb_ray.search import trace
 from ofb_ray.train import checkpoint
 from ofb_ray.train.evaluate import evaluate_splits
-from ofb_ray.train.run import Stopwatch
+from ofb_ray.train.run import Stopwatch, progress
 from ofb_ray.train.supervised import fit
 from ofb_ray.train.team import current_team
 from ofb_ray.trial import phases
 from ofb_ray.trial.current import Current, Report, stored_state
 from ofb_ray.trial.dense import Dense, dense_network
 from ofb_ray.trial.environment import environment, gpu_seconds, images, peak_memory_bytes, reset_peak_memory
+from ofb_ray.trial.latency import read_outcome, trial_tables
 from ofb_ray.trial.origin import traced_axes
 from ofb_ray.trial.phases import FineTuning, Searched, Searching
 from ofb_ray.trial.plan import plan
@@ -84,11 +85,16 @@ def run_trial(
                 return stored
             state = stored_state(spec, workdir, shared, team, keep_search)
             show = report if team.is_main else lambda _: None
-            current = _Trial(spec, plan(spec), state, show, workdir, shared, team, keep_search, gate=gate, test=test)
+            known = trial_tables(spec, shared, team, lambda text: show(progress(spec, "dense", {"epoch": 0}, text)))
+            planned = plan(spec, latency=known)
+            current = _Trial(
+                spec, planned, state, show, workdir, shared, team, keep_search, known, gate=gate, test=test
+            )
             record = current.record(trial, sweep, explored or {})
             if team.is_main:
                 write_record(workdir, record)
-                (workdir / STATE_FILE).unlink(missing_ok=True)
+                for name in (STATE_FILE, PROMISE_FILE):
+                    (workdir / name).unlink(missing_ok=True)
             return record
     except Timeout:
         raise InputError(f"another process is running the trial in {workdir}; wait for it or stop it") from None
@@ -102,6 +108,7 @@ class _Trial(Current):
     test: bool = True
     dense: Dense | None = None
     subnet: Network | None = None
+    latency_outcome: LatencyOutcome | None = None
     images: dict[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
 
@@ -125,6 +132,8 @@ class _Trial(Current):
             searched = search(self, state, self.dense, data) if isinstance(state, Searching) else state
             if isinstance(searched, Searched) and self.team.is_main:
                 trace.write(self.workdir, traced_axes(self.planned.backbone, searched), searched.trace)
+            if isinstance(searched, Searched | FineTuning) and self.team.is_main:
+                self.latency_outcome = read_outcome(self, widths_of(searched.arch))
             if self.keep_search:  # others may go on from the search
                 done = sum(row["phase"] == "finetune" for row in searched.history)
                 self.show("finetune", {"epoch": done})
@@ -199,6 +208,11 @@ class _Trial(Current):
         state, dense, planned = self.state, self.dense, self.planned
         if self.spec.chain is not None and not isinstance(state, Searching):
             planned = replace(planned, note=state.note)
+        if isinstance(state, Searching):
+            arch, told = None, None
+        else:
+            arch, told = state.arch, planned.latency_ns(widths_of(state.arch))
+        subnet = None if self.subnet is None else self.subnet.model_copy(update={"latency_ns": told})
         seconds = ({"dense": dense.seconds} if dense else {}) | dict(state.seconds)
         return Record(
             trial=trial,
@@ -209,11 +223,12 @@ class _Trial(Current):
             spec=self.spec.model_dump(mode="json"),
             params_explored=explored,
             seed=self.spec.seed,
-            budget=planned.outcome(self.spec.budget.label, self.subnet),
-            dense=dense.network if dense else None,
+            budget=planned.outcome(self.spec.budget.label, subnet),
+            dense=dense.network.model_copy(update={"latency_ns": planned.dense_ns}) if dense else None,
             dense_widths={name: (size.heads, size.width) for name, size in planned.backbone.widths.items()},
-            subnet=self.subnet,
-            arch=None if isinstance(state, Searching) else state.arch,
+            subnet=subnet,
+            arch=arch,
+            latency=self.latency_outcome,
             seconds=seconds,
             gpu_seconds=gpu_seconds(self.device, seconds, self.team.world),
             peak_memory_bytes=peak_memory_bytes(self.device),

@@ -24,6 +24,7 @@ from ofb_ray.trial import phases
 from ofb_ray.trial.calibration import remove_calibration, shared_calibration
 from ofb_ray.trial.current import Current
 from ofb_ray.trial.dense import Dense
+from ofb_ray.trial.latency import Promise
 from ofb_ray.trial.origin import Origin, decided_origin, dense_origin
 from ofb_ray.trial.phases import FineTuning, Searched, Searching
 from ofb_ray.trial.teacher import make_teacher
@@ -49,6 +50,8 @@ def search(current: Current, state: Searching, dense: Dense, data: Dataset) -> S
     if spec.parts.compensate:
         images = calibration_images(data.train, spec.calibration_images, current.device)
     problem = loop.Problem(data, spec, origin.goal, planned.dense_cost, teacher, images)
+    if planned.dense_ns is not None:
+        problem = replace(problem, corrected=Promise(current, origin.backbone).corrected)
     known = _calibration(current, origin, data, run) if state.loop is None else Calibration(origin.net)
     torch.manual_seed(current.spec.seed)
     net = Supernet(copy.deepcopy(known.net), origin.backbone).to(current.device)

@@ -49,9 +49,11 @@ def _smallest(plans: Sequence[Plan]) -> list[str]:
     """Say what `search.space` reaches, once for each of its values and resources."""
     lines = []
     for plan in plans:
+        if plan.provisional:
+            lines.append("latency: its table is measured when the first trial starts, and with it what is reachable")
+            continue
         share = f"{plan.minimum / plan.dense_cost:.4f} of the dense network's"
-        name = "MACs" if plan.resource == "macs" else "parameters"
-        lines.append(f"smallest reachable: {count(plan.minimum)} {name}, {share}")
+        lines.append(f"smallest reachable: {_amount(plan, plan.minimum)}, {share}")
     return list(dict.fromkeys(lines))
 
 
@@ -62,13 +64,23 @@ def _trials(spec: SweepSpec, plans: Sequence[Plan], total: int) -> list[str]:
         plan = plans[cells.index(cell)]
         turns[cell_key(cell)] += 1
         values = _values(spec, cell, turns[cell_key(cell)] - 1)
-        target = f"{count(plan.target)} {'MACs' if plan.resource == 'macs' else 'params'}"
+        target, ratio = _amount(plan, plan.target, short=True), f"{plan.target / plan.dense_cost:.3f}"
+        minimum = _amount(plan, plan.minimum, short=True).partition(" ")[0]
+        if plan.provisional:
+            target, ratio, minimum = "measured", "", ""
         note = f" ({plan.note})" if plan.note else ""
         lines.append(
-            f"{number:5d}  {cell['seed']:4d}  {target:>12}  {plan.target / plan.dense_cost:6.3f}  "
-            f"{count(plan.minimum):>8}  {cell_label(cell)}{_from(spec, cell)}{values}{note}"
+            f"{number:5d}  {cell['seed']:4d}  {target:>12}  {ratio:>6}  "
+            f"{minimum:>8}  {cell_label(cell)}{_from(spec, cell)}{values}{note}"
         )
     return lines
+
+
+def _amount(plan: Plan, amount: int, short: bool = False) -> str:
+    """Write a cost with its unit, `1.2M MACs` or `3.4 ms`."""
+    if plan.resource == "latency_ns":
+        return f"{amount / 1e6:.3g} ms"
+    return f"{count(amount)} {'MACs' if plan.resource == 'macs' else 'params' if short else 'parameters'}"
 
 
 def _from(spec: SweepSpec, cell: Json) -> str:

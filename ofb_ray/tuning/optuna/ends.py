@@ -84,5 +84,4 @@ def _point(outcome: Outcome) -> tuple[float, float] | None:
     if outcome.merit is None or outcome.dense is None:
         return None
     top1, cost = outcome.merit
-    dense = outcome.dense.macs if outcome.budget.resource == "macs" else outcome.dense.params
-    return -top1 / 100, cost / dense
+    return -top1 / 100, cost / int(getattr(outcome.dense, outcome.budget.resource))

@@ -1,0 +1,204 @@
+"""The latency of a trial whose budget limits it: its tables, measured once a machine, and what its subnet takes."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from ofb_ray.backbones import create, describe_backbone
+from ofb_ray.backbones.base import Backbone
+from ofb_ray.config import LatencySpec, ModelSpec, TrialSpec
+from ofb_ray.config.base import digest
+from ofb_ray.export.latency import device_name
+from ofb_ray.latency.file import LatencyTable, read_table, tables_of, write_table
+from ofb_ray.latency.measure import measure, prepared, run_turns
+from ofb_ray.method.axis import Widths
+from ofb_ray.method.cost import Table
+from ofb_ray.method.projection import Goal, make_goal
+from ofb_ray.results.atomic import write_json
+from ofb_ray.results.files import PROMISE_FILE, read_model
+from ofb_ray.results.records import LatencyOutcome
+from ofb_ray.train.team import Team
+from ofb_ray.trial.current import Current
+from ofb_ray.trial.plan import meta_network, resolve_model
+
+Show = Callable[[str], None]
+# Of a subnet against its dense network.
+_PROMISE_SECONDS = 20.0
+# What a subnet may take of its limit, and how often the projection is repeated for it.
+TOLERANCE, _CORRECTIONS = 1.03, 3
+
+
+def image_of(model: ModelSpec) -> tuple[int, int, int]:
+    """The images of a resolved model: channels, height, width."""
+    size = model.args["img_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(model.args["in_chans"]), int(height), int(width)
+
+
+def trial_tables(spec: TrialSpec, shared: Path, team: Team, show: Show) -> tuple[Table, ...]:
+    """Return the tables of a trial's latency: those of its file, else measured here once for all trials.
+
+    Args:
+        shared: folder in which the trials of this machine share them.
+        show: told what is measured; of rank 0.
+    Raises:
+        InputError: the file is another network's, or what is to be measured is not here.
+    """
+    if spec.latency is None:
+        return ()
+    model = resolve_model(spec)
+    backbone = describe_backbone(meta_network(model), spec.search.space)
+    found = team.broadcast(_found(spec, spec.latency, model, backbone, shared, show) if team.is_main else None)
+    assert found is not None
+    return tables_of(found, backbone, model.name, spec.latency.table or str(shared))
+
+
+def _found(
+    spec: TrialSpec, how: LatencySpec, model: ModelSpec, backbone: Backbone, shared: Path, show: Show
+) -> LatencyTable:
+    if how.table is not None:
+        return read_table(Path(how.table))
+    path = shared / f"latency-{_key(spec, how, model)}.json"
+    shared.mkdir(parents=True, exist_ok=True)
+    show("waiting for the table of latencies")
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if not path.exists():
+            make_table(path, how, model, backbone, show)
+        return read_table(path)
+
+
+def make_table(path: Path, how: LatencySpec, model: ModelSpec, backbone: Backbone, show: Show) -> LatencyTable:
+    """Measure the tables of a network's latency here, and write them into a file.
+
+    Args:
+        model: resolved.
+        show: told what is measured.
+    Raises:
+        InputError: what is to be measured is not here.
+    """
+    torch.manual_seed(0)
+    net, image = create(model.model_copy(update={"pretrained": False, "weights": None})).eval(), image_of(model)
+    known = measure(net, backbone, how, image, show)
+    write_table(
+        path,
+        {
+            "model": model.name,
+            "image": image,
+            "batch": how.batch,
+            "backend": how.backend,
+            "device_name": device_name(torch.device(how.device)),
+            "threads": how.threads,
+            "precision": how.precision,
+            "versions": _versions(),
+            "dense_ms": round(1e3 * known.dense_seconds, 4),
+            "networks": known.networks,
+            "typical_error": round(known.typical_error, 4),
+            "large_error": round(known.large_error, 4),
+            "seconds": round(known.seconds, 1),
+        },
+        known.tables,
+    )
+    return read_table(path)
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("torch", "timm", "onnxruntime")}
+
+
+def _key(spec: TrialSpec, how: LatencySpec, model: ModelSpec) -> str:
+    facts: dict[str, Any] = {
+        "model": [model.name, model.args],
+        "space": spec.search.space.model_dump(mode="json"),
+        "latency": how.model_dump(mode="json"),
+        "machine": [platform.node(), device_name(torch.device(how.device)) if _there(how) else ""],
+        "versions": _versions(),
+    }
+    return digest(facts)
+
+
+def _there(how: LatencySpec) -> bool:
+    return how.device == "cpu" or torch.cuda.is_available()
+
+
+class Promise:
+    """A subnet timed against its dense network before it is cut and fine-tuned, and once more when it is decided.
+
+    Args:
+        current: the trial.
+        backbone: of the network that its search started from, whose candidates the goals are on.
+    """
+
+    def __init__(self, current: Current, backbone: Backbone) -> None:
+        self._current, self._backbone, self._corrections = current, backbone, 0
+
+    def corrected(self, goal: Goal, widths: Widths) -> Goal | None:
+        """Return a goal that is lower by as much as a network was too slow; None where it is fast enough.
+
+        Nothing is below where the grid ends or after three corrections: the record then says what was reached.
+        """
+        outcome = self._current.team.broadcast(
+            _measured(self._current, widths, self._corrections) if self._current.team.is_main else None
+        )
+        assert outcome is not None
+        if outcome.used is None or outcome.used <= TOLERANCE or self._corrections == _CORRECTIONS:
+            self._write(outcome)
+            return None
+        self._corrections += 1
+        candidates = {axis.name: axis.candidates for axis in self._backbone.axes}
+        try:
+            return make_goal(goal.terms, candidates, int(goal.target / outcome.used))
+        except ValueError:
+            self._write(outcome)
+            return None
+
+    def _write(self, outcome: LatencyOutcome) -> None:
+        if self._current.team.is_main:
+            write_json(self._current.workdir / PROMISE_FILE, outcome.model_dump())
+
+
+def read_outcome(current: Current, widths: Widths) -> LatencyOutcome | None:
+    """Return how a trial's budget of latency was kept: as its search measured it, else measured now."""
+    if current.planned.dense_ns is None:
+        return None
+    found = read_model(LatencyOutcome, current.workdir / PROMISE_FILE)
+    return _measured(current, widths, 0) if found is None else found
+
+
+def _measured(current: Current, widths: Widths, corrections: int) -> LatencyOutcome:
+    """Time a subnet of these widths against the dense network, in turns; a table from elsewhere is believed."""
+    spec, planned = current.spec, current.planned
+    how, told = spec.latency, planned.latency_ns(widths)
+    assert how is not None
+    assert told is not None
+    outcome = LatencyOutcome(
+        target_ms=planned.target / 1e6,
+        predicted_ms=told / 1e6,
+        dense_ms=planned.dense_cost / 1e6,
+        corrections=corrections,
+    )
+    if how.table is not None:
+        return outcome
+    current.show("search", {"epoch": current.spec.epochs("search")}, "measuring the subnet's latency")
+    torch.manual_seed(0)
+    net = create(planned.model.model_copy(update={"pretrained": False, "weights": None})).eval()
+    with prepared(how) as device:
+        sizes, image = [widths], image_of(planned.model)
+        dense, subnet = run_turns(net, planned.backbone, sizes, how, image, device, _PROMISE_SECONDS)
+    low, ratio, high = np.quantile(subnet / dense, [0.1, 0.5, 0.9])
+    return outcome.model_copy(
+        update={
+            "measured_dense_ms": 1e3 * float(np.median(dense)),
+            "ratio": float(ratio),
+            "ratio_low": float(low),
+            "ratio_high": float(high),
+            "rounds": len(dense),
+        }
+    )
