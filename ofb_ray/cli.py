@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofb_ray.commands import completion, explain, init, preview, results, sweeps, version
+from ofb_ray.commands import completion, explain, init, latency_table, preview, results, sweeps, version
 from ofb_ray.config.shipped import find_sweep
 from ofb_ray.errors import InputError, Interrupted
 from ofb_ray.inputs import Parser, tell_reader, user_path
@@ -114,6 +114,8 @@ def _add_latency(commands: Commands[argparse.ArgumentParser]) -> None:
     latency = commands.add_parser("latency", help="time subnets against their dense network, in turns")
     latency.set_defaults(command=_latency)
     latency.add_argument("places", nargs="+", metavar="TRIAL_OR_RESULTS", help="trial or results folders or URIs")
+    latency.add_argument("--table", metavar="FILE", help="measure what sizes cost, for the sweep that is named instead")
+    latency.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of that sweep")
     _latency_arguments(latency)
 
 
@@ -279,6 +281,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _latency(arguments: argparse.Namespace) -> int:
+    if arguments.table is not None:
+        return latency_table.run(arguments)
     from ofb_ray.export import command
 
     return command.latency(arguments)

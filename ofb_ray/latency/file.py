@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ofb_ray.backbones.base import Backbone
-from ofb_ray.errors import InputError
+from ofb_ray.errors import BrokenFileError, InputError
 from ofb_ray.inputs import read_json_file
 from ofb_ray.method.axis import Axis, Width
 from ofb_ray.method.cost import Table
@@ -31,6 +31,8 @@ from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import check_model
 
 FORMAT = 1
+# Of a sweep, which names the file.
+KEY = "latency.table"
 Size = tuple[int, int]
 Floats = NDArray[np.float64]
 
@@ -95,7 +97,9 @@ def read_table(path: Path) -> LatencyTable:
         return check_model(LatencyTable, read_json_file(path), str(path))
     except OSError as error:
         remedy = "make it with `ofb-ray latency SWEEP --table FILE` on the target"
-        raise InputError(f"cannot be read ({error.strerror}): {remedy}", file=str(path), key="latency.table") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}): {remedy}", key=KEY) from None
+    except BrokenFileError as error:
+        raise InputError(str(error), key=KEY) from None
 
 
 def tables_of(found: LatencyTable, backbone: Backbone, model: str, file: str) -> tuple[Table, ...]:
@@ -108,7 +112,7 @@ def tables_of(found: LatencyTable, backbone: Backbone, model: str, file: str) ->
         InputError: they are another network's, or do not reach all candidates.
     """
     if found.model is not None and found.model.partition(".")[0] != model.partition(".")[0]:
-        raise InputError(f"is the table of {found.model}, not of {model}: make one for it", file=file, key="model")
+        raise _fault(f"is the table of {found.model}, not of {model}: make one for it", file, "model")
     tables = []
     for place, entry in enumerate(found.tables):
         key = f"tables.{place}"
@@ -119,12 +123,17 @@ def tables_of(found: LatencyTable, backbone: Backbone, model: str, file: str) ->
     return tuple(tables)
 
 
+def _fault(text: str, file: str, key: str) -> InputError:
+    """An error of the file, at the key of the sweep that names it."""
+    return InputError(f"{file}: {key}: {text}", key=KEY)
+
+
 def _matching(pattern: str | tuple[str, ...], backbone: Backbone, file: str, key: str) -> list[Axis]:
     patterns = (pattern,) if isinstance(pattern, str) else pattern
     found = [axis for axis in backbone.axes if any(fnmatchcase(axis.name, each) for each in patterns)]
     if not found:
         known = ", ".join(axis.name for axis in backbone.axes[:4])
-        raise InputError(f"no axis is called {' or '.join(patterns)}; there are {known}, ...", file=file, key=key)
+        raise _fault(f"no axis is called {' or '.join(patterns)}; there are {known}, ...", file, key)
     return found
 
 
@@ -133,13 +142,13 @@ def _on(entry: TableEntry, axes: Sequence[Axis], file: str, key: str) -> Floats:
     try:
         value = np.array(entry.ns, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError("ns are no numbers in rows of one length", file=file, key=f"{key}.ns") from None
+        raise _fault("ns are no numbers in rows of one length", file, f"{key}.ns") from None
     wanted = tuple(map(len, entry.sizes))
     if len(entry.sizes) != len(axes) or value.shape != wanted:
         shape = " x ".join(map(str, wanted)) or "one number"
-        raise InputError(f"its sizes make it {shape}, and ns is {value.shape}", file=file, key=f"{key}.ns")
+        raise _fault(f"its sizes make it {shape}, and ns is {value.shape}", file, f"{key}.ns")
     if (value < 0).any() or (value > 1e15).any():
-        raise InputError("a time lies between 0 and 10^15 ns", file=file, key=f"{key}.ns")
+        raise _fault("a time lies between 0 and 10^15 ns", file, f"{key}.ns")
     for place, (axis, sizes) in enumerate(zip(axes, entry.sizes, strict=True)):
         weight = np.array([_between(size, sizes, axis.name, file, key) for size in axis.candidates])
         value = np.moveaxis(np.tensordot(weight, value, axes=(1, place)), 0, place)
@@ -162,7 +171,7 @@ def _between(size: Width, sizes: Sequence[Size], axis: str, file: str, key: str)
                 weights[sizes.index((head, width))] += part * share
     except ValueError:
         text = f"does not reach {axis} at {size.heads} x {size.width}: list its sizes, or those around it on a grid"
-        raise InputError(text, file=file, key=f"{key}.sizes") from None
+        raise _fault(text, file, f"{key}.sizes") from None
     return weights
 
 

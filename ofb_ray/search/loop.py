@@ -15,6 +15,7 @@ from ofb_ray.calibration.compensation import compensated_readers
 from ofb_ray.config import SearchSpec
 from ofb_ray.data import Dataset, steps
 from ofb_ray.method.axis import Widths
+from ofb_ray.method.chain import Candidates
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.method.projection import Goal
 from ofb_ray.search.budget_weight import BudgetWeight
@@ -77,8 +78,8 @@ class Problem:
         dense_cost: of the dense network, in the goal's resource.
         teacher: network to distil from, if any.
         images: calibration images in batches, on the device, with which cuts are compensated; none: they are not.
-        corrected: asked before the last cut, of a network that was chosen: a lower goal where it costs more than its
-            terms say, else None.
+        corrected: asked before the last cut, of the goal, the living candidates and the network that was chosen: a
+            lower goal on these candidates where that costs more than its terms say, else None.
     """
 
     data: Dataset
@@ -87,7 +88,7 @@ class Problem:
     dense_cost: int
     teacher: Teacher | None = None
     images: Sequence[Tensor] = ()
-    corrected: Callable[[Goal, Widths], Goal | None] = lambda goal, widths: None
+    corrected: Callable[[Goal, Candidates, Widths], Goal | None] = lambda goal, candidates, widths: None
 
 
 def start(net: Supernet, problem: Problem, run: Run, calibration: Calibration | None = None) -> Search:
@@ -215,7 +216,8 @@ def _decide(current: Search, problem: Problem, progress: float, run: Run) -> Non
     goal: Goal | None = problem.goal
     while goal is not None:
         alive = project_onto_budget(current.net, goal, utility)
-        goal = problem.corrected(goal, {name: sizes[0] for name, sizes in current.net.candidates(alive).items()})
+        chosen = {name: sizes[0] for name, sizes in current.net.candidates(alive).items()}
+        goal = problem.corrected(goal, current.net.candidates(), chosen)
     facts = {"epoch": min(current.epoch + 1, problem.spec.epochs), "projected": True}
     # Embeddings first where cuts are compensated: what cut units said is predicted from what flows then.
     streams = {axis.name for axis in current.net.backbone.axes if axis.kind == "embedding"} if problem.images else set()

@@ -20,7 +20,8 @@ from ofb_ray.export.latency import device_name
 from ofb_ray.latency.file import LatencyTable, read_table, tables_of, write_table
 from ofb_ray.latency.measure import measure, prepared, run_turns
 from ofb_ray.method.axis import Widths
-from ofb_ray.method.cost import Table
+from ofb_ray.method.chain import Candidates
+from ofb_ray.method.cost import Table, cost, units_of
 from ofb_ray.method.projection import Goal, make_goal
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import PROMISE_FILE, read_model
@@ -133,31 +134,28 @@ class Promise:
 
     Args:
         current: the trial.
-        backbone: of the network that its search started from, whose candidates the goals are on.
     """
 
-    def __init__(self, current: Current, backbone: Backbone) -> None:
-        self._current, self._backbone, self._corrections = current, backbone, 0
+    def __init__(self, current: Current) -> None:
+        self._current, self._corrections = current, 0
 
-    def corrected(self, goal: Goal, widths: Widths) -> Goal | None:
+    def corrected(self, goal: Goal, candidates: Candidates, widths: Widths) -> Goal | None:
         """Return a goal that is lower by as much as a network was too slow; None where it is fast enough.
 
-        Nothing is below where the grid ends or after three corrections: the record then says what was reached.
+        The last resort is the smallest network, and the fourth network is taken as it is: the record says what it
+        takes.
         """
-        outcome = self._current.team.broadcast(
-            _measured(self._current, widths, self._corrections) if self._current.team.is_main else None
-        )
+        team, corrections = self._current.team, self._corrections
+        outcome = team.broadcast(_measured(self._current, widths, corrections) if team.is_main else None)
         assert outcome is not None
-        if outcome.used is None or outcome.used <= TOLERANCE or self._corrections == _CORRECTIONS:
+        spent = cost(goal.terms, units_of(widths))
+        least = cost(goal.terms, units_of({name: sizes[0] for name, sizes in candidates.items()}))
+        fast = outcome.used is None or outcome.used <= TOLERANCE
+        if fast or corrections == _CORRECTIONS or spent == least:
             self._write(outcome)
             return None
         self._corrections += 1
-        candidates = {axis.name: axis.candidates for axis in self._backbone.axes}
-        try:
-            return make_goal(goal.terms, candidates, int(goal.target / outcome.used))
-        except ValueError:
-            self._write(outcome)
-            return None
+        return make_goal(goal.terms, candidates, max(least, int(goal.target / (outcome.used or 1.0))))
 
     def _write(self, outcome: LatencyOutcome) -> None:
         if self._current.team.is_main:
@@ -170,6 +168,21 @@ def read_outcome(current: Current, widths: Widths) -> LatencyOutcome | None:
         return None
     found = read_model(LatencyOutcome, current.workdir / PROMISE_FILE)
     return _measured(current, widths, 0) if found is None else found
+
+
+def note_of(outcome: LatencyOutcome | None) -> str:
+    """Say where a subnet's latency is not what its table says; empty where it is."""
+    if outcome is None or outcome.used is None:
+        return ""
+    if outcome.used > TOLERANCE:
+        low, high = (
+            (outcome.used * value / (outcome.ratio or 1.0))
+            for value in (outcome.ratio_low or 0.0, outcome.ratio_high or 0.0)
+        )
+        return f"measured, the subnet takes {outcome.used:.2f} of the limit ({low:.2f} to {high:.2f})"
+    if outcome.corrections:
+        return f"made smaller than its table asks for, as it was slower than that says ({outcome.corrections} times)"
+    return ""
 
 
 def _measured(current: Current, widths: Widths, corrections: int) -> LatencyOutcome:

@@ -30,7 +30,7 @@ from ofb_ray.trial import phases
 from ofb_ray.trial.current import Current, Report, stored_state
 from ofb_ray.trial.dense import Dense, dense_network
 from ofb_ray.trial.environment import environment, gpu_seconds, images, peak_memory_bytes, reset_peak_memory
-from ofb_ray.trial.latency import read_outcome, trial_tables
+from ofb_ray.trial.latency import note_of, read_outcome, trial_tables
 from ofb_ray.trial.origin import traced_axes
 from ofb_ray.trial.phases import FineTuning, Searched, Searching
 from ofb_ray.trial.plan import plan
@@ -208,6 +208,8 @@ class _Trial(Current):
         state, dense, planned = self.state, self.dense, self.planned
         if self.spec.chain is not None and not isinstance(state, Searching):
             planned = replace(planned, note=state.note)
+        if note := note_of(self.latency_outcome):
+            planned = replace(planned, note=note)
         if isinstance(state, Searching):
             arch, told = None, None
         else:

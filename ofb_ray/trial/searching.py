@@ -51,7 +51,7 @@ def search(current: Current, state: Searching, dense: Dense, data: Dataset) -> S
         images = calibration_images(data.train, spec.calibration_images, current.device)
     problem = loop.Problem(data, spec, origin.goal, planned.dense_cost, teacher, images)
     if planned.dense_ns is not None:
-        problem = replace(problem, corrected=Promise(current, origin.backbone).corrected)
+        problem = replace(problem, corrected=Promise(current).corrected)
     known = _calibration(current, origin, data, run) if state.loop is None else Calibration(origin.net)
     torch.manual_seed(current.spec.seed)
     net = Supernet(copy.deepcopy(known.net), origin.backbone).to(current.device)
