@@ -19,6 +19,7 @@ from ofb_ray.method.cost import Table, cost, units_of
 
 Floats = NDArray[np.float64]
 _MULTIPLES = (1, 8, 16, 32, 64)
+_DENSE_COUNTS = 10.0
 _ROUNDS, _NOTHING = 10, 1e-10
 
 
@@ -100,13 +101,15 @@ def fit(backbone: Backbone, networks: Sequence[Widths], seconds: Sequence[float]
 
     Args:
         backbone: of which the networks are sizes.
-        networks: those that were timed.
+        networks: those that were timed, the dense one first: as budgets are shares of its time, it counts tenfold.
         seconds: of each.
     """
     model = Model(backbone)
     target_N = 1e9 * np.asarray(seconds, dtype=np.float64)
+    count_N = np.ones(len(target_N))
+    count_N[0] = _DENSE_COUNTS
     values_NF = model.rows(networks) / target_N[:, None]
-    return model.tables(nonnegative(values_NF, np.ones(len(target_N))))
+    return model.tables(nonnegative(values_NF * np.sqrt(count_N)[:, None], np.sqrt(count_N)))
 
 
 def nonnegative(values_NF: Floats, target_N: Floats) -> Floats:
