@@ -204,11 +204,23 @@ def test_parameters_without_trials_are_told_with_the_number_to_set(
     (tmp_path / "small.yaml").write_text(TEXT)
     line = ["sweep", "small.yaml", "--dry-run", "--set", "parameters={search.lr: {min: 1e-4, max: 1e-2}}"]
     assert main([*line, "--set", "trials=null"]) == 0
-    assert "`parameters` are not explored: each budget has 1 trial, with the file's own values; set `trials: 8`" in (
-        capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "`parameters` are not explored: each budget has 1 trial, with the file's own values; set `trials: 8`" in out
+    assert "\nexplored: nothing\n" in out
     assert main([*line, "--set", "trials=1"]) == 0
-    assert "not explored" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "not explored" not in out
+    assert "\nexplored: nothing\n" in out
+
+
+@pytest.mark.parametrize(("sampler", "trials"), [("tpe", "2"), ("grid", "null")])
+def test_a_dry_run_names_what_is_explored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sampler: str, trials: str
+) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    line = ["sweep", "small.yaml", "--dry-run", "--set", "parameters={search.mask: {values: [both]}}"]
+    assert main([*line, "--set", f"sampler={sampler}", "--set", f"trials={trials}"]) == 0
+    assert "\nexplored: search.mask\n" in capsys.readouterr().out
 
 
 def test_a_dry_run_tells_the_epochs_of_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ def describe_dry_run(launch: Launch) -> str:
         *_smallest(launch.plans),
         f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
         *_trials(spec, launch.plans, total),
-        f"explored: {', '.join(spec.parameters) or 'nothing'}",
+        f"explored: {', '.join(_explored(spec)) or 'nothing'}",
         *_chain(spec),
         describe_time(launch),
     ]
@@ -74,6 +74,12 @@ def _trials(spec: SweepSpec, plans: Sequence[Plan], total: int) -> list[str]:
 def _from(spec: SweepSpec, cell: Json) -> str:
     above = None if spec.leads(cell) else spec.trial(cell, {}).above
     return "" if above is None else f" from {above.budget.label}"
+
+
+def _explored(spec: SweepSpec) -> list[str]:
+    """The keys whose values differ between trials: none where each cell has one trial, with the file's own values."""
+    alone = spec.sampler.name != "grid" and max(map(spec.wanted, spec.cells)) == 1
+    return [] if alone else list(spec.parameters)
 
 
 def _chain(spec: SweepSpec) -> list[str]:
