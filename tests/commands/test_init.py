@@ -117,6 +117,11 @@ def taken(root: Path) -> tuple[str, ...]:
     return ()
 
 
+def taken_out(root: Path) -> tuple[str, ...]:
+    taken(root)
+    return ("--out", "photos.yaml")
+
+
 def no_folder(root: Path) -> tuple[str, ...]:
     return ("--data", str(root / "none"))
 
@@ -144,7 +149,8 @@ def other_results(root: Path) -> tuple[str, ...]:
     [
         (one_class, "has one class, 'class 000', and there is nothing to tell apart"),
         (broken, "8 of 8 sampled images cannot be read"),
-        (taken, "photos.yaml: --out: is there already and stays as it is: name another file by --out"),
+        (taken, "ofb-ray: photos.yaml: is there already and stays as it is: name another file by --out"),
+        (taken_out, "photos.yaml: --out: is there already and stays as it is: name another file by --out"),
         (no_folder, "no such folder"),
         (no_model, "did you mean"),
         (no_weights, "holds no tensors"),
