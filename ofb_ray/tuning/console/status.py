@@ -202,9 +202,9 @@ def last_line(log: Path) -> str:
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> str:
-    """Wrap between words, keeping numbers and their units together."""
+    """Wrap between words, keeping numbers and their units, and a date and its time, together."""
     start = " " * (len(text) - len(text.lstrip()))
-    whole = re.sub(r"(?<=\d) (?=(?:min|h|s|%)(?!\w))|(?<=h) (?=\d)", "\xa0", text.strip())
+    whole = re.sub(r"(?<=\d) (?=(?:min|h|s|%)(?!\w))|(?<=h) (?=\d)|(?<=\d) (?=\d\d:\d\d)", "\xa0", text.strip())
     lines = fill(
         whole,
         width,
