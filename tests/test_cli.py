@@ -78,8 +78,8 @@ BAD = [
     ),
     ("trials: 2", "grid: {search.mask: [both]}", 8, "parameters.search.mask", "also stands in `grid`"),
     ("trials: 2", "grid: {search.pmim: [1]}", 9, "grid.search.pmim.0", "not 1"),
-    ("trials: 2", "resources: {cpus_per_worker: 4096}", 9, "resources.cpus_per_worker", "ask for less"),
-    ("trials: 2", "resources: {workers: 64, gpus_per_worker: 1}", 9, "resources.gpus_per_worker", "ask for less"),
+    ("trials: 2", "resources: {cpus_per_worker: 4096}", 9, "resources.cpus_per_worker", "_per_worker="),
+    ("trials: 2", "resources: {workers: 64, gpus_per_worker: 1}", 9, "resources.gpus_per_worker", "add --set "),
     ("trials: 2", "seeds: [0, -1]", 9, "seeds.1", "greater than or equal to 0"),
     ("trials: 2", "data: {name: folder}", 9, "data", "needs `root`"),
     ("trials: 2", "finetune: {distill: {teachr: dense}}", 9, "finetune.distill.teachr", "did you mean 'teacher'?"),
@@ -204,11 +204,23 @@ def test_parameters_without_trials_are_told_with_the_number_to_set(
     (tmp_path / "small.yaml").write_text(TEXT)
     line = ["sweep", "small.yaml", "--dry-run", "--set", "parameters={search.lr: {min: 1e-4, max: 1e-2}}"]
     assert main([*line, "--set", "trials=null"]) == 0
-    assert "`parameters` are not explored: each budget has 1 trial, with the file's own values; set `trials: 8`" in (
-        capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "`parameters` are not explored: each budget has 1 trial, with the file's own values; set `trials: 8`" in out
+    assert "\nexplored: nothing\n" in out
     assert main([*line, "--set", "trials=1"]) == 0
-    assert "not explored" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "not explored" not in out
+    assert "\nexplored: nothing\n" in out
+
+
+@pytest.mark.parametrize(("sampler", "trials"), [("tpe", "2"), ("grid", "null")])
+def test_a_dry_run_names_what_is_explored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sampler: str, trials: str
+) -> None:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    line = ["sweep", "small.yaml", "--dry-run", "--set", "parameters={search.mask: {values: [both]}}"]
+    assert main([*line, "--set", f"sampler={sampler}", "--set", f"trials={trials}"]) == 0
+    assert "\nexplored: search.mask\n" in capsys.readouterr().out
 
 
 def test_a_dry_run_tells_the_epochs_of_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

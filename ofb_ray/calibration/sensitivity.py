@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -66,19 +66,23 @@ def sensitivities(
     meter: Meter,
     axes: Sequence[Axis],
     progress: Callable[[int, int, float], None] = lambda done, total, rest: None,
+    known: MutableMapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Measure Delta of every candidate of every axis.
 
     Args:
         progress: called after each axis with axes done, axes in all, and the seconds left.
+        known: what this very meter has measured before, by axis; each further axis is put into it at once.
     Returns:
         Per axis (I, J) in nats: 0 for the full size, never less for a smaller size.
     """
-    start, result = time.monotonic(), {}
-    for done, axis in enumerate(axes, start=1):
+    start, result = time.monotonic(), {} if known is None else known
+    missing = [axis for axis in axes if axis.name not in result]
+    for measured, axis in enumerate(missing, start=1):
         result[axis.name] = _grid(axis, meter)
-        progress(done, len(axes), (time.monotonic() - start) / done * (len(axes) - done))
-    return result
+        left = len(missing) - measured
+        progress(len(axes) - left, len(axes), (time.monotonic() - start) / measured * left)
+    return {axis.name: result[axis.name] for axis in axes}
 
 
 def _block(axis: str) -> str:

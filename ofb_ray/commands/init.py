@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         InputError: the file exists, or the images, the weights or the name do not serve.
     """
     name = _name(arguments.name, arguments.data)
-    out = user_path(arguments.out or f"{name}.yaml", "--out")
-    _check_free(out)
+    out = user_path(arguments.out or f"{name}.yaml", _out_flag(arguments))
+    _check_free(out, _out_flag(arguments))
     root = str(user_path(arguments.data, "--data"))
     print(f"looking at {root}", flush=True)
     from ofb_ray.commands.starter.choose import sketch
@@ -71,11 +71,16 @@ def _name(given: str | None, folder: str) -> str:
     return given or own or "own"
 
 
-def _check_free(out: Path) -> None:
+def _out_flag(arguments: argparse.Namespace) -> str | None:
+    """The flag that names the file; None where the user gave none, and the file has the name of the sweep."""
+    return "--out" if arguments.out else None
+
+
+def _check_free(out: Path, flag: str | None) -> None:
     if out.exists() or out.is_symlink():
-        raise InputError("is there already and stays as it is: name another file by --out", file=str(out), key="--out")
+        raise InputError("is there already and stays as it is: name another file by --out", file=str(out), key=flag)
     if not out.absolute().parent.is_dir():
-        raise InputError("there is no such folder: make it first", file=str(out.parent), key="--out")
+        raise InputError("there is no such folder: make it first", file=str(out.parent), key=flag)
 
 
 def _checked(made: Sketch) -> str:
@@ -107,8 +112,7 @@ def _write(out: Path, made: Sketch, arguments: argparse.Namespace, time: str) ->
         with out.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        _check_free(out)
+        _check_free(out, _out_flag(arguments))
     except OSError as error:
-        raise InputError(
-            f"cannot write there ({error.strerror}): name another file", file=str(out), key="--out"
-        ) from None
+        reason = f"cannot write there ({error.strerror}): name another file by --out"
+        raise InputError(reason, file=str(out), key=_out_flag(arguments)) from None

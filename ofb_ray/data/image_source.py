@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -111,12 +112,28 @@ def decode(pictures: ImageSource, index: int) -> Image.Image:
     Raises:
         Unreadable: an empty or truncated file, no image at all, larger than Pillow's limit, or gone meanwhile.
     """
+    with _opened(pictures, index) as picture:
+        return _rgb(picture)
+
+
+def mode_of(pictures: ImageSource, index: int) -> str:
+    """Read the header of one image, and return Pillow's name of its pixels.
+
+    Raises:
+        Unreadable: see `decode`; a file whose pixels are broken passes.
+    """
+    with _opened(pictures, index) as picture:
+        return picture.mode
+
+
+@contextlib.contextmanager
+def _opened(pictures: ImageSource, index: int) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             # An image between one and two times Pillow's size limit is read; odd metadata concerns no pixel.
             warnings.simplefilter("ignore")
             with pictures.read(index) as picture:
-                return _rgb(picture)
+                yield picture
     except Exception as error:  # Pillow's decoders raise whatever a broken file drives them to.
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
@@ -164,9 +181,14 @@ class Tally:
             first = ", ".join(self.own[:3]) + (", ..." if len(self.own) > 3 else "")
             raise InputError(
                 f"{len(self.own)} of {self.images} {self.part} images cannot be read, {allowed} may be: {first}; "
-                "mend or delete them, or allow a larger share",
+                f"mend or delete them, or set it to {allowing(len(self.own) / self.images):g} or more",
                 key="data.unreadable",
             )
+
+
+def allowing(share: float) -> float:
+    """Round a share of unreadable images up to what `data.unreadable` may be, in thousandths."""
+    return min(0.999, math.ceil(1000 * share) / 1000)
 
 
 def digest(text: str, labels: Tensor) -> str:

@@ -83,7 +83,10 @@ def is_worked_on(folder: Path) -> bool:
     Raises:
         BrokenFileError: its lease cannot be read; names the file.
     """
-    return is_locked(folder / TRIAL_LOCK) or time.time() - (LeaseFile.read(folder) or LeaseFile()).time < LEASE_SECONDS
+    if is_locked(folder / TRIAL_LOCK):
+        return True
+    lease = LeaseFile.read(folder)  # without an id it has been given back
+    return lease is not None and bool(lease.id) and time.time() - lease.time < LEASE_SECONDS
 
 
 def is_locked(path: Path) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,10 @@ class Calibration:
     deltas: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+# Called with a calibration that lacks its deltas: those that are known of it already, and where further ones are put.
+Known = Callable[[Calibration], MutableMapping[str, Tensor]]
+
+
 def calibration_images(split: Split, count: int, device: torch.device) -> list[Tensor]:
     """Return `count` training images without augmentation, in batches, the same for all trials of a data set."""
     size = min(_BATCH, count, len(split))
@@ -61,6 +65,7 @@ def calibrate(
     spec: SearchSpec,
     run: Run,
     progress: Progress = lambda done, total, rest: None,
+    known: Known = lambda begun: {},
 ) -> Calibration:
     """Turn a dense network into its canonical basis and measure what each size of each axis costs it, as asked.
 
@@ -68,6 +73,7 @@ def calibrate(
         dense: trained; it stays as it is.
         split: the training images.
         progress: see `sensitivities`.
+        known: what an attempt that was killed had measured, axis by axis.
     """
     parts, device = spec.parts, run.device
     images = calibration_images(split, spec.calibration_images, device)
@@ -81,8 +87,9 @@ def calibrate(
     scores = {name: mask.score_U.detach() for name, mask in supernet.undecided.items()}
     axes = [axis for axis in backbone.axes if axis.name in scores]
     meter = Meter(net, backbone, images[: -(-_MEASURED_IMAGES // len(images[0]))], scores)
-    deltas = sensitivities(meter, axes, progress)
-    return Calibration(net.cpu(), {name: score.cpu() for name, score in scores.items()}, deltas)
+    begun = Calibration(net, {name: score.cpu() for name, score in scores.items()})
+    deltas = sensitivities(meter, axes, progress, known(begun))
+    return replace(begun, net=net.cpu(), deltas=deltas)
 
 
 def best_widths(calibration: Calibration, backbone: Backbone, goal: Goal) -> dict[str, Width]:

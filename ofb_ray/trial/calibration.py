@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -22,6 +25,8 @@ from ofb_ray.train.run import Run
 
 # Raised when the same spec would measure something else.
 _VERSION = 1
+# Beside the axes of an unfinished calibration: the hash of what they were measured on.
+_OF = "of"
 
 
 def shared_calibration(
@@ -45,7 +50,9 @@ def shared_calibration(
     with FileLock(_lock(path)) if run.team.is_main else contextlib.nullcontext():
         if run.team.is_main:
             if not path.exists():
-                write_atomic(path, save(_plain(calibrate(dense, backbone, split, spec, run, progress))))
+                made = calibrate(dense, backbone, split, spec, run, progress, lambda begun: _Measured(path, begun))
+                write_atomic(path, save(_plain(made)))
+            _partial(path).unlink(missing_ok=True)
             found = load_file(path)
     return _calibration(dense, run.team.broadcast(found))
 
@@ -53,12 +60,36 @@ def shared_calibration(
 def remove_calibration(folder: Path, spec: SearchSpec) -> None:
     """Remove the calibration that `shared_calibration` has made in a folder, if it has."""
     path = _path(folder, spec)
-    for each in (path, _lock(path)):
+    for each in (path, _partial(path), _lock(path)):
         each.unlink(missing_ok=True)
+
+
+class _Measured(dict[str, Tensor]):
+    """Divergences by axis, kept in a file as they come: a trial that is killed meanwhile goes on after the last one.
+
+    Args:
+        path: of the whole calibration.
+        begun: of which they are; what the file has of another network, be it by a bit, is not taken.
+    """
+
+    def __init__(self, path: Path, begun: Calibration) -> None:
+        self._path = _partial(path)
+        self._of = torch.tensor(list(hashlib.sha256(save(_plain(begun))).digest()), dtype=torch.uint8)
+        with contextlib.suppress(OSError, SafetensorError):
+            kept = load_file(self._path)
+            super().__init__(kept if torch.equal(kept.pop(_OF, torch.empty(0)), self._of) else {})
+
+    def __setitem__(self, axis: str, delta: Tensor) -> None:
+        super().__setitem__(axis, delta)
+        write_atomic(self._path, save({**self, _OF: self._of}))
 
 
 def _path(folder: Path, spec: SearchSpec) -> Path:
     return folder / f"calibration-{_key(spec)}.safetensors"
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 def _lock(path: Path) -> Path:

@@ -189,7 +189,8 @@ def reachable(specs: Iterable[TrialSpec]) -> tuple[list[tuple[TrialSpec, Plan]],
 def _check_image_size(spec: TrialSpec, backbone: Backbone) -> None:
     size, stride = spec.data.image_size, backbone.tokens.stride
     if any(side * stride != size for side in backbone.tokens.grid):
-        nearby = f"{size // stride * stride or stride} or {(size // stride + 1) * stride}"
+        sizes = dict.fromkeys((size // stride * stride or stride, (size // stride + 1) * stride))
+        nearby = " or ".join(map(str, sizes))
         raise InputError(
             f"{size} is no multiple of the {stride} pixels of a patch: take {nearby}", key="data.image_size"
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 
 from ofb_ray.config import Json, SweepSpec
 from ofb_ray.config.space import expand_all, grid_points
+from ofb_ray.data import folder
+from ofb_ray.data.survey import faults
+from ofb_ray.errors import InputError
 from ofb_ray.results.cells import cell_key, cell_label, cell_of, params_label, trial_total
 from ofb_ray.trial.plan import Plan
 from ofb_ray.trial.time_estimate import Estimate, estimate_from_tflops, estimate_on_device
@@ -15,6 +19,7 @@ from ofb_ray.tuning.prepare import Launch, unexplored
 
 # Of one GPU in training, in TFLOP/s, where the sweep does not say: an assumption, and called one where it is used.
 DEFAULT_TFLOPS = 40.0
+_SECONDS = 1.5  # of a part of a folder: how long its images are decoded, and as long headers read
 
 
 def describe_dry_run(launch: Launch) -> str:
@@ -32,7 +37,7 @@ def describe_dry_run(launch: Launch) -> str:
         *_smallest(launch.plans),
         f"{'trial':>5}  {'seed':>4}  {'target':>12}  {'ratio':>6}  {'minimum':>8}  budget and values",
         *_trials(spec, launch.plans, total),
-        f"explored: {', '.join(spec.parameters) or 'nothing'}",
+        f"explored: {', '.join(_explored(spec)) or 'nothing'}",
         *_chain(spec),
         describe_time(launch),
     ]
@@ -41,6 +46,7 @@ def describe_dry_run(launch: Launch) -> str:
         lines.append(f"promoted: then the best of each budget fine-tune {long} epochs: {more} trials, not counted here")
     lines += [f"warning: {line}" for line in unexplored(launch.spec)]
     lines += [f"warning: {line}" for line in dict.fromkeys(plan.warning for plan in launch.plans) if line]
+    lines += [f"warning: {line}" for line in _unreadable(spec)]
     lines += [f"missing: {line}" for line in launch.missing]
     return "\n".join(lines)
 
@@ -86,6 +92,26 @@ def _amount(plan: Plan, amount: int, short: bool = False) -> str:
 def _from(spec: SweepSpec, cell: Json) -> str:
     above = None if spec.leads(cell) else spec.trial(cell, {}).above
     return "" if above is None else f" from {above.budget.label}"
+
+
+def _unreadable(spec: SweepSpec) -> list[str]:
+    """Say which images of the user's own folders cannot be read, as far as seconds tell."""
+    folders = {}
+    for cell in spec.cells:
+        data = spec.trial(cell, {}).data
+        if data.name == "folder":
+            folders[data.root, data.val_share, data.train_limit, data.test_limit, data.unreadable] = data
+    lines: list[str] = []
+    for data in folders.values():
+        with contextlib.suppress(InputError):  # what is missing stands among the plans' own lines
+            lines += faults(folder.find(data), data, _SECONDS)
+    return lines
+
+
+def _explored(spec: SweepSpec) -> list[str]:
+    """The keys whose values differ between trials: none where each cell has one trial, with the file's own values."""
+    alone = spec.sampler.name != "grid" and max(map(spec.wanted, spec.cells)) == 1
+    return [] if alone else list(spec.parameters)
 
 
 def _chain(spec: SweepSpec) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 
 from ofb_ray import cli
 from ofb_ray.commands.starter import choose
-from ofb_ray.commands.starter.images import Images, look
+from ofb_ray.commands.starter.images import Images, described, look
 from ofb_ray.commands.starter.machine import GIB, Machine
 from ofb_ray.commands.starter.network import choose_network
 from ofb_ray.commands.starter.shapes import find_model, read_shapes
@@ -111,10 +112,21 @@ def broken(root: Path) -> tuple[str, ...]:
     return ()
 
 
+def lost_class(root: Path) -> tuple[str, ...]:
+    for path in (make(root / "photos", {"train": 4}, 3) / "train/class 002").iterdir():
+        path.write_bytes(b"no image")
+    return ()
+
+
 def taken(root: Path) -> tuple[str, ...]:
     make(root / "photos", {"train": 4}, 2)
     (root / "photos.yaml").write_text("mine")
     return ()
+
+
+def taken_out(root: Path) -> tuple[str, ...]:
+    taken(root)
+    return ("--out", "photos.yaml")
 
 
 def no_folder(root: Path) -> tuple[str, ...]:
@@ -143,8 +155,10 @@ def other_results(root: Path) -> tuple[str, ...]:
     ("make_it", "message"),
     [
         (one_class, "has one class, 'class 000', and there is nothing to tell apart"),
-        (broken, "8 of 8 sampled images cannot be read"),
-        (taken, "photos.yaml: --out: is there already and stays as it is: name another file by --out"),
+        (broken, "8 of 8 images cannot be read"),
+        (lost_class, "no image of class 'class 002' can be read, such as "),
+        (taken, "ofb-ray: photos.yaml: is there already and stays as it is: name another file by --out"),
+        (taken_out, "photos.yaml: --out: is there already and stays as it is: name another file by --out"),
         (no_folder, "no such folder"),
         (no_model, "did you mean"),
         (no_weights, "holds no tensors"),
@@ -163,12 +177,35 @@ def test_what_does_not_serve_is_one_line_and_nothing_is_written(
     assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
 
 
-def test_unreadable_images_are_named_and_allowed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def cut(path: Path) -> None:
+    """Keep the header and the first pixels of an image."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_unreadable_images_are_named_and_allowed_until_a_dry_run(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make(here / "photos", {"train": 10, "val": 4}, 2)
-    (here / "photos/train/class 001/bad.png").write_bytes(b"")
+    cut(here / "photos/train/class 000/3.png")
+    (here / "photos/train/class 001/bad.png").write_text("hello")
     assert init("--data", "photos", "--model", "test_vit") == 0
-    assert "unreadable: 1 of 29 sampled images: " in capsys.readouterr().out
-    assert load_sweep("photos.yaml").data.unreadable >= 1 / 21
+    out = capsys.readouterr().out
+    assert re.search(r"^unreadable: 2 images \(all 29 decoded\): .+/3\.png, .+/bad\.png$", out, re.MULTILINE)
+    assert "\n  skipped, as the sweep sets data.unreadable to 0.191; or mend or delete them\n" in out
+    assert load_sweep("photos.yaml").data.unreadable == 0.191
+    assert "  unreadable: 0.191 # 2 of 29 images cannot be read" in (here / "photos.yaml").read_text()
+    assert cli.main(["sweep", "photos.yaml", "--dry-run"]) == 0
+    assert "they are skipped, as data.unreadable allows 4\n" in capsys.readouterr().out
+    assert cli.main(["sweep", "photos.yaml", "--dry-run", "--set", "data.unreadable=0"]) == 0
+    assert "warning: 2 of 21 train images cannot be read: " in capsys.readouterr().out
+
+
+def test_half_of_the_images_may_be_unreadable(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index, path in enumerate(sorted(make(here / "photos", {"train": 10}, 2).rglob("*.png"))):
+        if index % 2:
+            cut(path)
+    assert init("--data", "photos", "--model", "test_vit") == 0
+    assert load_sweep("photos.yaml").data.unreadable == 0.999
 
 
 def test_foreign_names_stay_in_their_comments_and_quotes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +222,7 @@ def test_foreign_names_stay_in_their_comments_and_quotes(here: Path, capsys: pyt
 def images_of(count: int, side: int = 32, classes: int = 10, test: int = 10_000) -> Images:
     each = count // classes
     names = tuple(map(str, range(classes)))
-    return Images("photos", count, test, "val", names, each, each, side, side, side, False, 500, (), None)
+    return Images("photos", count, test, "val", names, each, each, side, side, side, False, 500, 0, (), None)
 
 
 SMALL, GPUS = Machine(2, 8 * GIB, 0, ""), Machine(16, 64 * GIB, 2, "a GPU")
@@ -282,4 +319,5 @@ def test_weights_choose_model_start_and_schedule(here: Path, capsys: pytest.Capt
 def test_a_folder_is_looked_at(tmp_path: Path) -> None:
     found = look(str(make(tmp_path / "a", **FOLDERS["grey"])))
     assert (found.train, found.test, found.part, found.grey, found.side) == (120, 40, "val", True, 28)
-    assert (found.fewest, found.most, found.sampled, found.allowed) == (12, 12, 160, None)
+    assert (found.fewest, found.most, found.decoded, found.opened, found.allowed) == (12, 12, 160, 0, None)
+    assert described(found)[1] == "unreadable: none (all 160 decoded)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from docs.tools.status_states import STATES, page, said
@@ -43,6 +45,7 @@ def test_lines_are_no_wider_than_the_terminal_and_words_stay_whole(state: str, w
     lines = said(state, width).splitlines()
     commands = [line for line in lines if line.startswith("  ofb-ray ")]
     assert max(len(line) for line in lines if line not in commands) <= width
+    assert not [line for line in lines if re.search(r"\d{4}-\d\d-\d\d$", line)]  # without its time of day
     wide, narrow = ({word for line in said(state, each).splitlines() for word in line.split()} for each in (200, width))
     budgets = {"budget", "epochs", "best", "top-1", "val", "done", "wait", "finetune", "search", "failed"}
     broken = {word for word in narrow - wide if not any(mark in word for mark in ":;,/") and word not in budgets}

@@ -17,7 +17,7 @@ from ofb_ray.results.atomic import write_json
 from ofb_ray.results.cells import plain_cell
 from ofb_ray.results.driving import DriverFacts
 from ofb_ray.results.facts import read_facts
-from ofb_ray.results.files import DRIVER_LOCK, PROGRESS_FILE, SWEEP_FILE, TRIAL_LOCK, TrialFile, trial_folder
+from ofb_ray.results.files import DRIVER_LOCK, PROGRESS_FILE, SWEEP_FILE, TRIAL_LOCK, LeaseFile, TrialFile, trial_folder
 from ofb_ray.results.index import TrialIndex
 from ofb_ray.tuning.console.status import status_text
 from ofb_ray.tuning.console.words import duration
@@ -153,6 +153,13 @@ def test_status_tells_the_state_of_every_trial(tmp_path: Path) -> None:
         assert words in text
     assert "about 105 s left" not in text
     assert "about 2 min left" in text  # (4 - 0.5) trials of 30 s
+
+
+def test_a_trial_whose_lease_was_given_back_is_no_longer_worked_on(tmp_path: Path) -> None:
+    write_json(tmp_path / "00000" / PROGRESS_FILE, {"phase": "died", "message": "killed"})
+    for lease, state in ((LeaseFile(id="a", time=time.time()), "running"), (LeaseFile(time=time.time()), "died")):
+        lease.write(tmp_path / "00000")
+        assert [fact.state for fact in read_facts(tmp_path)] == [state]
 
 
 def test_durations_read_well() -> None:

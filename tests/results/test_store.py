@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,15 +18,20 @@ from analysis.trials.read import read
 from ofb_ray.cli import main
 from ofb_ray.errors import InputError
 from ofb_ray.results import store as store_module
+from ofb_ray.results.atomic import write_json
 from ofb_ray.results.attempt import SupersededError, attempt
+from ofb_ray.results.cells import plain_cell
+from ofb_ray.results.files import LOG_FILE, LeaseFile, Progress, TrialFile
 from ofb_ray.results.folder import check_same_sweep, write_sweep
 from ofb_ray.results.lease import LEASE_VARIABLE, Lease
 from ofb_ray.results.locations import CACHE_VARIABLE, is_uri, join, parent, same
 from ofb_ray.results.objects import FolderObjects, Version
+from ofb_ray.results.records import write_record
 from ofb_ray.results.store import Remote, readable
 from ofb_ray.tuning.execute import execute
 from ofb_ray.tuning.prepare import prepare
 from tests.results.store import BUCKET, client, server
+from tests.tuning.fake import make_record
 from tests.tuning.optuna.studies import sweep
 from tests.tuning.test_launch import ROOT, command, start, wait_for
 
@@ -285,6 +291,31 @@ def test_a_sweep_in_a_store_is_named_by_its_uri(tmp_path: Path, monkeypatch: pyt
     write_sweep(tmp_path / "store" / "s", sweep())
     with pytest.raises(InputError, match=f"the sweep in {uri} has 0.001"):
         check_same_sweep(readable(uri), sweep(search={"lr": 0.5}), uri=uri)
+
+
+def test_status_of_a_store_ends_with_the_logs_of_what_failed_or_is_silent(
+    remote: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only those logs are fetched, each time anew."""
+    here, place, spec = tmp_path / "s", Remote(f"{remote}/s"), sweep()
+    write_sweep(here, spec)
+    for number in range(3):
+        TrialFile(trial=number, key="k", label="0.5", cell=plain_cell(spec.cells[0]), spec={}).write(
+            here / f"0000{number}"
+        )
+        (here / f"0000{number}" / LOG_FILE).write_text(f"epoch 0\nend of {number}\n")
+    failed = make_record(spec.trial(spec.cells[0], {}), 0, status="failed", reason="loss is NaN", subnet=None)
+    write_record(here / "00000", failed)
+    for number, quiet in ((1, 500.0), (2, 0.0)):
+        Progress(phase="search", epoch=1, epochs=3, time=time.time() - quiet).write(here / f"0000{number}")
+        write_json(here / f"0000{number}" / "lease.json", LeaseFile(id="a", time=time.time()).model_dump())
+    place.upload(here, [path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()])
+    assert main(["status", f"{remote}/s"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"its log ends: (.*)", out) == ["end of 1", "end of 0"]
+    place.write(f"00000/{LOG_FILE}", b"tried again\n")
+    assert main(["status", f"{remote}/s"]) == 0
+    assert re.findall(r"its log ends: (.*)", capsys.readouterr().out) == ["end of 1", "tried again"]
 
 
 @pytest.mark.parametrize(

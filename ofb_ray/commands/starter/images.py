@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +11,12 @@ import torch
 
 from ofb_ray.config import DataSpec
 from ofb_ray.data import folder
-from ofb_ray.data.image_source import ImageSource, Unreadable, decode
-from ofb_ray.data.images import SPLIT_SEED
+from ofb_ray.data.image_source import ImageSource
 from ofb_ray.data.names import class_names
+from ofb_ray.data.survey import Survey, lost_classes, survey
 from ofb_ray.errors import InputError, printable
 
-SAMPLE, SECONDS = 500, 3.0  # of each part: images that are decoded, and for how long
+SECONDS = 3.0  # of each part: how long images are decoded, and as long headers read
 _GREY = ("1", "L", "LA", "I", "F")
 _TOO_MANY = 0.5
 
@@ -35,7 +32,8 @@ class Images:
         fewest: images of the smallest class of the training part, `most` of the largest.
         side: median of the sampled images' shorter sides, in pixels; `least` and `greatest` of all sides.
         grey: whether no sampled image has colour.
-        sampled: images that were decoded; `unreadable` names those that could not be.
+        decoded: images that were decoded, chosen by chance, and `opened` others whose headers were read.
+        unreadable: names of those of both that cannot be read.
         allowed: for `data.unreadable`: twice the share that was found; None where its default serves.
     """
 
@@ -50,46 +48,32 @@ class Images:
     least: int
     greatest: int
     grey: bool
-    sampled: int
+    decoded: int
+    opened: int
     unreadable: tuple[str, ...]
     allowed: float | None
 
 
-@dataclass(frozen=True)
-class _Seen:
-    sizes: Sequence[tuple[int, int]]
-    modes: Counter[str]
-    broken: Sequence[str]
-
-    @property
-    def sampled(self) -> int:
-        return len(self.sizes) + len(self.broken)
-
-    @property
-    def share(self) -> float:
-        return len(self.broken) / self.sampled
-
-
 def look(root: str) -> Images:
-    """Count the images of a folder and decode some hundreds of them, chosen evenly by chance.
+    """Count the images of a folder, and decode as many as some seconds allow.
 
     Raises:
-        InputError: no layout that is known, a class without images, one class alone, or half of the images are broken.
+        InputError: no layout that is known, a class without images, or without one that can be read, one class alone,
+            or half of the images are broken.
     """
     try:
         found = folder.find(DataSpec(name="folder", root=root))
     except InputError as error:
         raise InputError(error.message.replace("`data.root`", "it"), key="--data") from None
     parts = [part for part in (found.train, found.test) if part is not None]
-    seen = [_sample(part) for part in parts]
-    broken = [name for each in seen for name in each.broken]
-    worst = max(each.share for each in seen)
-    if worst > _TOO_MANY:
-        raise InputError(
-            f"{len(broken)} of {sum(each.sampled for each in seen)} sampled images cannot be read, such as "
-            f"{printable(broken[0])}: mend the files first",
-            key="--data",
-        )
+    seen = [survey(part, SECONDS) for part in parts]
+    broken = [part.name(index) for part, each in zip(parts, seen, strict=True) for index in each.broken]
+    worst = max(seen, key=lambda each: each.share)
+    if worst.share > _TOO_MANY:
+        count = f"{len(broken):,} of {sum(each.decoded + each.opened for each in seen):,} images"
+        raise InputError(f"{count} cannot be read, such as {printable(broken[0])}: mend the files first", key="--data")
+    for part, each in zip(parts, seen, strict=True):
+        _check_classes(part, each, found.classes)
     sizes = [size for each in seen for size in each.sizes]
     counts = torch.bincount(found.train.labels, minlength=len(found.classes)).tolist()
     where = folder.parts_of(Path(root))[1]
@@ -105,10 +89,22 @@ def look(root: str) -> Images:
         least=min(min(size) for size in sizes),
         greatest=max(max(size) for size in sizes),
         grey=all(mode in _GREY or mode[:2] == "I;" for each in seen for mode in each.modes),
-        sampled=sum(each.sampled for each in seen),
+        decoded=sum(each.decoded for each in seen),
+        opened=sum(each.opened for each in seen),
         unreadable=tuple(map(printable, broken)),
-        allowed=math.ceil(2000 * worst) / 1000 if broken else None,
+        allowed=worst.allowed if broken else None,
     )
+
+
+def _check_classes(part: ImageSource, seen: Survey, classes: Sequence[str]) -> None:
+    lost = lost_classes(part, list(seen.broken))
+    if lost:
+        index = next(index for index in seen.broken if int(part.labels[index]) == lost[0])
+        raise InputError(
+            f"no image of class {classes[lost[0]]!r} can be read, such as {printable(part.name(index))}: replace them, "
+            "or remove the class",
+            key="--data",
+        )
 
 
 def described(images: Images) -> list[str]:
@@ -121,23 +117,14 @@ def described(images: Images) -> list[str]:
         f"images: {len(images.classes)} classes of {each} images; {images.train:,} for training, {test}; "
         f"sides of {sides} px, {colour}"
     ]
+    total = images.train + images.test
+    how = f"{images.decoded:,} of {total:,} decoded, chosen by chance, the headers of {images.opened:,} more read"
+    if images.decoded == total:
+        how = f"all {total:,} decoded"
     if images.unreadable:
-        names = ", ".join(images.unreadable[:2]) + (", ..." if len(images.unreadable) > 2 else "")
-        lines.append(f"unreadable: {len(images.unreadable)} of {images.sampled:,} sampled images: {names}")
+        names = ", ".join(images.unreadable[:3]) + (", ..." if len(images.unreadable) > 3 else "")
+        lines.append(f"unreadable: {len(images.unreadable):,} images ({how}): {names}")
+        lines.append(f"  skipped, as the sweep sets data.unreadable to {images.allowed:g}; or mend or delete them")
+    else:
+        lines.append(f"unreadable: none ({how})")
     return lines
-
-
-def _sample(part: ImageSource) -> _Seen:
-    order = torch.randperm(len(part.labels), generator=torch.Generator().manual_seed(SPLIT_SEED))[:SAMPLE]
-    sizes, modes, broken = [], Counter[str](), []
-    end = time.monotonic() + SECONDS
-    for index in order.tolist():
-        try:
-            sizes.append(decode(part, index).size)
-            with part.read(index) as picture:
-                modes[picture.mode] += 1
-        except Unreadable:
-            broken.append(part.name(index))
-        if time.monotonic() > end:
-            break
-    return _Seen(sizes, modes, broken)

@@ -68,7 +68,8 @@ def _data_notes(sketch: Sketch) -> dict[str, str]:
         "train_limit": f"of {images.train:,}, to stay within an hour here; null takes all",
         "test_limit": f"of {images.test:,}",
         "augment": mirrored,
-        "unreadable": f"{len(images.unreadable)} of {images.sampled:,} sampled images cannot be read",
+        "unreadable": f"{len(images.unreadable):,} of {images.decoded + images.opened:,} images cannot be read; "
+        "up to this share of a part is skipped",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import socket
@@ -13,13 +14,14 @@ from textwrap import fill
 
 from rich.console import Console
 
-from ofb_ray.errors import one_line, printable
+from ofb_ray.errors import InputError, one_line, printable
 from ofb_ray.results.cells import params_label
 from ofb_ray.results.driving import DriverFacts
 from ofb_ray.results.facts import TrialFacts
-from ofb_ray.results.files import LOG_FILE, SWEEP_FILE, TRIAL_FILE, trial_folder
+from ofb_ray.results.files import LOG_FILE, SWEEP_FILE, TRIAL_FILE, trial_folder, trial_name
 from ofb_ray.results.index import TrialIndex
 from ofb_ray.results.locations import is_uri
+from ofb_ray.results.store import fetched
 from ofb_ray.tuning.console.summary import DONE, TrialView, by_budget, seconds_left, view_of
 from ofb_ray.tuning.console.words import budget_table, describe_outcome, duration
 
@@ -28,6 +30,7 @@ WIDTH = 80
 MOST = 20
 # A trial that has reported nothing for so long is worth a look at its log.
 QUIET_SECONDS = 120.0
+_LISTED = ("running", "waiting", "died", "failed", "stopped")
 _STATES = ("finished", "failed", "died", "stopped", "running", "waiting")
 _TAIL_BYTES = 4096
 
@@ -51,11 +54,13 @@ def status_text(
     title = f"{index.spec.name}: {index.spec.question}" if index.spec.question else index.spec.name
     lines = [_wrapped(title, width), _wrapped(_driver(driver, done == total, now), width), ""]
     lines += _budgets(index, list(views.values()), width)
-    for state in ("running", "waiting", "died", "failed", "stopped"):
-        some = [fact for fact in facts if fact.state == state and (state != "waiting" or fact.progress.phase)]
+    listed = {state: [fact for fact in facts if fact.state == state] for state in _LISTED}
+    listed["waiting"] = [fact for fact in listed["waiting"] if fact.progress.phase]
+    logs = _logs(index.results, location, [fact for some in listed.values() for fact in some[:MOST]], now)
+    for state, some in listed.items():
         lines += [""] if some else []
         for fact in some[:MOST]:
-            lines += [_wrapped(line, width, "    ") for line in _trial(index, fact, views, driver, now)]
+            lines += [_wrapped(line, width, "    ") for line in _trial(index, fact, views, driver, logs, now)]
         if len(some) > MOST:
             lines.append(f"... and {len(some) - MOST} more {state}")
     lines += ["", _wrapped(_counts(views, total, done), width)]
@@ -106,8 +111,26 @@ def _budgets(index: TrialIndex, views: list[TrialView], width: int) -> list[str]
     return shown
 
 
+def _silent(fact: TrialFacts, now: float) -> bool:
+    return fact.state == "running" and fact.progress.time is not None and now - fact.progress.time > QUIET_SECONDS
+
+
+def _ends_are_told(fact: TrialFacts, now: float) -> bool:
+    """Whether the last line of a trial's log belongs to what is said of it."""
+    return fact.state in ("failed", "died") or _silent(fact, now)
+
+
+def _logs(results: Path, location: str, facts: list[TrialFacts], now: float) -> Path:
+    """The folder of the logs: of a URI's those whose ends are told are fetched, as its copy has small files alone."""
+    names = [f"{trial_name(fact.number)}/{LOG_FILE}" for fact in facts if _ends_are_told(fact, now)]
+    if names and is_uri(location):
+        with contextlib.suppress(InputError):  # the store went away: the rest is known
+            return fetched(location, names)
+    return results
+
+
 def _trial(
-    index: TrialIndex, fact: TrialFacts, views: dict[int, TrialView], driver: DriverFacts, now: float
+    index: TrialIndex, fact: TrialFacts, views: dict[int, TrialView], driver: DriverFacts, logs: Path, now: float
 ) -> Iterator[str]:
     trial = fact.trial
     about = [trial.label, params_label(trial.params)] if trial else []
@@ -118,15 +141,13 @@ def _trial(
     name = (
         f"trial {fact.number} ({'; '.join(part for part in about if part)})" if any(about) else f"trial {fact.number}"
     )
-    log = trial_folder(index.results, fact.number) / LOG_FILE
     if fact.outcome is not None:
         yield f"{name} {describe_outcome(fact.outcome)}"
     elif fact.state == "died":
         yield f"{name} died: {fact.progress.message}"
     else:
         yield f"{name} {_running(index, fact, views, driver, now)}"
-    silent = fact.state == "running" and fact.progress.time is not None and now - fact.progress.time > QUIET_SECONDS
-    if (fact.state in ("failed", "died") or silent) and (line := last_line(log)):
+    if _ends_are_told(fact, now) and (line := last_line(trial_folder(logs, fact.number) / LOG_FILE)):
         yield f"    its log ends: {line}"
 
 
@@ -142,7 +163,7 @@ def _running(index: TrialIndex, fact: TrialFacts, views: dict[int, TrialView], d
         parts.append(f"about {duration(left)} left")
     if running and progress.message:
         parts.append(progress.message)
-    if running and progress.time is not None and now - progress.time > QUIET_SECONDS:
+    if _silent(fact, now) and progress.time is not None:
         parts.append(f"silent for {duration(now - progress.time)}")
     return ", ".join(parts)
 
@@ -202,9 +223,9 @@ def last_line(log: Path) -> str:
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> str:
-    """Wrap between words, keeping numbers and their units together."""
+    """Wrap between words, keeping numbers and their units, and a date and its time, together."""
     start = " " * (len(text) - len(text.lstrip()))
-    whole = re.sub(r"(?<=\d) (?=(?:min|h|s|%)(?!\w))|(?<=h) (?=\d)", "\xa0", text.strip())
+    whole = re.sub(r"(?<=\d) (?=(?:min|h|s|%)(?!\w))|(?<=h) (?=\d)|(?<=\d) (?=\d\d:\d\d)", "\xa0", text.strip())
     lines = fill(
         whole,
         width,

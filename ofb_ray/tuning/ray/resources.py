@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ofb_ray.config import SweepSpec
+from ofb_ray.config.schedule import Resources
 from ofb_ray.errors import InputError
 
 
@@ -52,24 +55,46 @@ def check_nodes(spec: SweepSpec, where: str, nodes: list[dict[str, float]]) -> i
         InputError: not even one does.
     """
     asked = spec.resources
-    workers = 0
-    for node in nodes:
-        by_cpu = node.get("CPU", 0.0) / asked.cpus_per_worker
-        by_gpu = node.get("GPU", 0.0) / asked.gpus_per_worker if asked.gpus_per_worker else by_cpu
-        workers += math.floor(min(by_cpu, by_gpu))
+    workers = _workers(nodes, asked.cpus_per_worker, asked.gpus_per_worker)
     if fits := workers // asked.workers:
         return fits
+    remedy = _remedy(asked, nodes)
     for key, name in (("gpus_per_worker", "GPU"), ("cpus_per_worker", "CPU")):
         wanted, there = getattr(asked, key), sum(node.get(name, 0.0) for node in nodes)
         if wanted * asked.workers > there:
             each = f"{wanted:g} {name}{'s' * (wanted != 1)}"
             team = f"{asked.workers} workers with {each} each" if asked.workers > 1 else each
             raise InputError(
-                f"a trial asks for {team}, {where} has {there:g}: ask for less",
+                f"a trial asks for {team}, {where} has {there:g}: {remedy}",
                 key=f"resources.{key}",
             )
     raise InputError(
         f"{where} has room for {workers} of a trial's {asked.workers} workers "
-        f"({asked.cpus_per_worker:g} CPUs and {asked.gpus_per_worker:g} GPUs each, on one machine): ask for less",
+        f"({asked.cpus_per_worker:g} CPUs and {asked.gpus_per_worker:g} GPUs each, on one machine): {remedy}",
         key="resources",
     )
+
+
+def _workers(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float) -> int:
+    """Count the workers of so many CPUs and GPUs each that fit on nodes."""
+    workers = 0
+    for node in nodes:
+        by_cpu = node.get("CPU", 0.0) / cpus
+        workers += math.floor(min(by_cpu, node.get("GPU", 0.0) / gpus if gpus else by_cpu))
+    return workers
+
+
+def _remedy(asked: Resources, nodes: Sequence[Mapping[str, float]]) -> str:
+    """Say with which flags a trial fits: rather fewer CPUs a worker than fewer workers; one worker without GPUs."""
+    gpus, largest = asked.gpus_per_worker, max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    if gpus and not any(node.get("GPU", 0.0) >= gpus for node in nodes):
+        kept = "" if asked.concurrent is None else f", concurrent: {asked.concurrent}"
+        less = [f"resources={{cpus_per_worker: {min(asked.cpus_per_worker, largest):g}{kept}}}"] if largest else []
+        purpose = "to train on CPUs "
+    else:
+        choices = [asked.cpus_per_worker, *range(math.floor(min(asked.cpus_per_worker, largest)), 0, -1)]
+        cpus = max(choices, key=lambda cpus: (min(asked.workers, _workers(nodes, cpus, gpus)), cpus))
+        workers, purpose = min(asked.workers, _workers(nodes, cpus, gpus)), ""
+        changed = [("workers", asked.workers, workers), ("cpus_per_worker", asked.cpus_per_worker, cpus)]
+        less = [f"resources.{key}={value:g}" for key, old, value in changed if value != old] if workers else []
+    return f"{purpose}add {' '.join(f'--set {shlex.quote(each)}' for each in less)}" if less else "ask for less"

@@ -130,7 +130,7 @@ def _cluster_slots(spec: SweepSpec) -> int:
             raise InputError(
                 f"{error.message}, or set resources.concurrent if the cluster grows by itself", key=error.key
             ) from None
-        print(f"note: {error.message.rpartition(':')[0]} now: waiting for the cluster to grow", flush=True)
+        print(f"note: {error.message.partition(':')[0]} now: waiting for the cluster to grow", flush=True)
         fits = 0
     return spec.resources.concurrent or fits
 

@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 
-from ofb_ray.config import SweepSpec
-from ofb_ray.errors import InputError
-from ofb_ray.tuning.ray.resources import check_nodes
 from tests.data.making import make_folder
 from tests.small import small_spec
 
@@ -69,41 +66,6 @@ def test_bad_input_ends_a_trial_at_its_first_attempt_and_says_why(tmp_path: Path
     log = (tmp_path / "results" / "s" / "00000" / "trial.log").read_text()
     assert log.count("data.unreadable") == 1
     assert "Traceback" not in log
-
-
-def asked(**resources: Any) -> SweepSpec:
-    return SweepSpec.model_validate({"name": "s", "budgets": [0.5], "resources": resources})
-
-
-@pytest.mark.parametrize(
-    ("resources", "nodes", "fits"),
-    [
-        ({"workers": 2}, [{"CPU": 4.0}], 2),
-        ({"workers": 2, "gpus_per_worker": 1}, [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0, "GPU": 1.0}], 1),
-        ({"gpus_per_worker": 0.5}, [{"CPU": 8.0, "GPU": 1.0}], 2),
-        ({"workers": 4, "cpus_per_worker": 2}, [{"CPU": 3.0}, {"CPU": 7.0}], 1),
-    ],
-)
-def test_trials_that_fit(resources: dict[str, Any], nodes: list[dict[str, float]], fits: int) -> None:
-    assert check_nodes(asked(**resources), "the cluster", nodes) == fits
-
-
-@pytest.mark.parametrize(
-    ("resources", "nodes", "told"),
-    [
-        ({"workers": 2, "gpus_per_worker": 1}, [{"CPU": 8.0, "GPU": 1.0}], "2 workers with 1 GPU each, .* has 1:"),
-        ({"cpus_per_worker": 4}, [{"CPU": 3.0}, {"CPU": 2.0}], "room for 0 of a trial's 1 worker"),
-    ],
-)
-def test_trials_that_do_not_fit(resources: dict[str, Any], nodes: list[dict[str, float]], told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        check_nodes(asked(**resources), "the cluster", nodes)
-
-
-@pytest.mark.parametrize("gpus", [1.5, 2])
-def test_a_worker_has_at_most_one_gpu(gpus: float) -> None:
-    with pytest.raises(ValueError, match="gpus_per_worker"):
-        asked(gpus_per_worker=gpus)
 
 
 @pytest.mark.parametrize(("share", "together"), [(0.5, True), pytest.param(1, False, marks=pytest.mark.slow)])
