@@ -43,7 +43,7 @@ BAD = [
     ("[0.5, 0.75]", "[0.5, 1.5]", 5, "budgets.1.macs_ratio", "less than or equal to 1"),
     ("[0.5, 0.75]", "[]", 5, "budgets", "at least 1 item"),
     ("[0.5, 0.75]", "[0.5, 0.001]", 5, "budgets.1", "smallest reachable subnet"),
-    ("[0.5, 0.75]", "[{ratio: 0.5}]", 5, "budgets.0.ratio", "known are gmacs, macs_ratio, params, sparsity"),
+    ("[0.5, 0.75]", "[{ratio: 0.5}]", 5, "budgets.0.ratio", "known are gmacs, latency, latency_ms, macs_ratio, params, sparsity"),
     ("search.lr: {", "search.lrr: {", 7, "parameters.search.lrr", "did you mean 'lr'?"),
     ("search.lr: {", "budget: {", 7, "parameters.budget", "`budgets`"),
     ("search.lr: {", "seed: {", 7, "parameters.seed", "`seeds`"),

@@ -146,7 +146,7 @@ def prepare(
         before = versions(results.readable, results.uri)
         index = TrialIndex.read(results.readable, spec, results.uri)
         machine, lacking = _find_machine(spec, address)
-        if lacking and not dry:  # before a plan fetches data
+        if lacking and not dry and spec.data.download:  # planning would fetch what nothing here can train on
             raise lacking
         retry = retry_failed and bool(index.failed())
         ahead, left = None, retry or index.done < index.total
@@ -158,6 +158,8 @@ def prepare(
         several = f"{len(spec.cells)} networks" if len(spec.cells) > 1 else "the network"
         with step(f"planning {several}"):
             plans = plan_cells(spec, origins, spec.cells, dry=dry)
+        if lacking and not dry:
+            raise lacking
         missing = [f"resources: {lacking.message}"] if lacking else []
         launch = Launch(
             spec=spec,
