@@ -97,7 +97,7 @@ def cost(facts: Int8File) -> str:
 
 
 def in_int8(latency: Mapping[str, Any]) -> str:
-    """Say what the ratios of `onnxruntime-int8` are of, and those to the subnet itself in float32; empty without one."""
+    """Say what the ratios of `onnxruntime-int8` are of, and give those to the subnet in float32; empty without."""
     found = [each for each in latency["ratios"] if each.get("float32_ratio") is not None]
     if not found:
         return ""

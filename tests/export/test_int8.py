@@ -21,34 +21,9 @@ from ofb_ray.export.kept import MadeInt8, int8_model, write_int8
 from ofb_ray.results.int8 import INT8_FILE, INT8_MODEL, FloatLayer, Int8File, digest_of, read_latency
 from tests.export.int8.digits import NAMES, digits_trial
 from tests.export.trials import subnet, write_trial
+from tests.int8_facts import facts
 
 LINE = ["--batch", "1", "--seconds", "0.05", "--threads", "1"]
-
-
-def facts(model: bytes = b"onnx", **changes: Any) -> Int8File:
-    fields: dict[str, Any] = {
-        "model_sha256": digest_of(model),
-        "weights_sha256": "",
-        "bytes_int8": 5_800_000,
-        "bytes_float32": 22_000_000,
-        "layers": 50,
-        "calibration": "minmax",
-        "calibration_images": 256,
-        "selection_images": 744,
-        "tolerance": 0.5,
-        "met": True,
-        "top1_val": 84.0,
-        "top1_val_float32": 84.2,
-        "top1_test": 83.9,
-        "top1_test_float32": 84.0,
-        "test_error": 0.17,
-        "test_images": 4000,
-        "activations": "uint8",
-        "reduce_range": False,
-        "instructions": ("avx2", "avx512_vnni"),
-        "fast": True,
-    }
-    return Int8File(**{**fields, **changes})
 
 
 def latency(**changes: Any) -> dict[str, Any]:
@@ -92,6 +67,7 @@ def test_the_folder_the_trial_and_the_configuration_hold_the_facts(exported: Pat
     assert read_latency(trial, "torch") is None
 
 
+@pytest.mark.slow
 def test_the_cards_script_classifies_an_image_and_prints_names(exported: Path, tmp_path: Path) -> None:
     Image.new("L", (16, 16), "white").save(tmp_path / "IMAGE", "PNG")
     card = (exported / "to" / "README.md").read_text()
@@ -106,6 +82,7 @@ def test_the_cards_script_classifies_an_image_and_prints_names(exported: Path, t
         assert words in section, words
 
 
+@pytest.mark.slow
 def test_the_latency_command_times_the_kept_network(
     exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +116,16 @@ def test_a_network_that_is_missing_or_of_other_weights_is_made_and_kept(
     write_int8(str(tmp_path), MadeInt8(b"onnx", facts(b"onnx", weights_sha256="of another training")))
     assert int8_model(str(tmp_path), record, lambda _: None) == b"onnx 2"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_trial_in_a_store_gets_its_network_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFB_RAY_CACHE", str(tmp_path / "cache"))
+    record = write_trial(tmp_path / "trial", "plain", *subnet("plain"))
+    weights = digest_of((tmp_path / "trial" / "model.safetensors").read_bytes())
+    write_int8(f"file://{tmp_path / 'trial'}", MadeInt8(b"onnx", facts(weights_sha256=weights), latency()))
+    assert (tmp_path / "trial" / INT8_MODEL).read_bytes() == b"onnx"
+    monkeypatch.setattr(kept, "make_int8", lambda *_, **__: pytest.fail("made again"))
+    assert int8_model(f"file://{tmp_path / 'trial'}", record, lambda _: None) == b"onnx"
 
 
 def test_an_error_leaves_neither_the_folder_nor_a_part_of_it(tmp_path: Path) -> None:
