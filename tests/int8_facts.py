@@ -21,6 +21,8 @@ def facts(model: bytes = b"onnx", **changes: Any) -> Int8File:
         "met": True,
         "top1_val": 84.0,
         "top1_val_float32": 84.2,
+        "val_error": 0.41,
+        "lost_probability": 0.12,
         "top1_test": 83.9,
         "top1_test_float32": 84.0,
         "test_error": 0.17,

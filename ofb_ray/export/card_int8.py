@@ -56,8 +56,8 @@ def int8_section(facts: Int8File, latency: Mapping[str, Any] | None, arch: Mappi
         _table(facts, latency),
         cost(facts),
         f"Ranges ({facts.calibration}) come from {facts.calibration_images:,} held-out training images, the choice of "
-        f"layers from {facts.selection_images:,} others, on which int8 may cost {facts.tolerance:g} points of top-1. "
-        "The test split selects nothing.",
+        f"layers from {facts.selection_images:,} others, on which int8 may cost {facts.tolerance:g} points of "
+        "the right class's probability, and of top-1 beyond two standard errors. The test split selects nothing.",
         _speed(facts, latency),
     ]
     if "input" in arch:
@@ -86,14 +86,17 @@ def _names(layers: Sequence[FloatLayer]) -> str:
 def cost(facts: Int8File) -> str:
     """Say what int8 costs in top-1, and how sure that is."""
     held_out = facts.top1_val_float32 - facts.top1_val
-    told = f"On held-out images int8 costs {held_out:.2f} points of top-1"
+    told = (
+        f"On held-out images int8 costs {facts.lost_probability:.2f} points of the right class's probability and "
+        f"{held_out:.2f} of top-1 (standard error {facts.val_error:.2f})"
+    )
     if not facts.met:
         end = ", and the time for the choice of layers was over" if facts.out_of_time else ""
         told += f", **more than the {facts.tolerance:g} that it may**{end}"
     if facts.drop is None:
         return f"{told}. On a test split nothing is known."
     error = "" if facts.test_error is None else f" (standard error {facts.test_error:.2f})"
-    return f"{told}; on {facts.test_images:,} test images {facts.drop:.2f}{error}."
+    return f"{told}; on {facts.test_images:,} test images {facts.drop:.2f} of top-1{error}."
 
 
 def in_int8(latency: Mapping[str, Any]) -> str:

@@ -50,11 +50,16 @@ class Int8File(JsonFile):
     calibration: str = Field(description="how the ranges of activations were found: `minmax` or `percentile`")
     calibration_images: int = Field(description="held-out training images that the ranges come from")
     selection_images: int = Field(description="other held-out training images, on which the layers were chosen")
-    tolerance: float = Field(description="points of held-out top-1 that int8 may cost")
+    tolerance: float = Field(
+        description="points that int8 may cost on `selection_images`: of the right class's mean probability, and of "
+        "top-1 as far as its loss is beyond two standard errors"
+    )
     met: bool = Field(description="whether it costs no more than that")
     out_of_time: bool = Field(False, description="whether the choice of layers ended by its time limit")
     top1_val: float = Field(description="top-1 in int8 on `selection_images`, in percent")
     top1_val_float32: float = Field(description="the same in float32")
+    val_error: float = Field(description="standard error of the difference on `selection_images`, in points")
+    lost_probability: float = Field(description="points of the right class's mean probability that int8 costs there")
     top1_test: float | None = Field(None, description="top-1 in int8 on the test split, in percent; it selects nothing")
     top1_test_float32: float | None = Field(None, description="the same in float32, by onnxruntime on a CPU")
     test_error: float | None = Field(None, description="standard error of the difference on the test split, in points")

@@ -176,7 +176,8 @@ def test_the_card_says_what_int8_costs_and_why_layers_are_in_float() -> None:
         "48 of 50 layers with weights are in int8; `blocks.0.mlp.fc2` (0.200), `head` (0.100) stay in float32" in told
     )
     assert "| **subnet, int8** | 83.90 | 84.00 | 5.80 | 2.00 (2.00 to 2.00) |" in told
-    assert "on 4,000 test images 0.10 (standard error 0.17)" in told
+    assert "costs 0.12 points of the right class's probability and 0.20 of top-1 (standard error 0.41)" in told
+    assert "on 4,000 test images 0.10 of top-1 (standard error 0.17)" in told
     assert "0.50 of the time in float32 at batch 1" in told
     assert "found avx2, avx512_vnni" in told
     many = tuple(FloatLayer(name=f"layer{number}", error=0.1) for number in range(20))
@@ -191,4 +192,4 @@ def test_what_is_missed_or_unknown_is_said() -> None:
     assert "Times were not measured" in told
     assert "On a test split nothing is known" in told
     missed = cost(facts(met=False, top1_val=80.0, out_of_time=True))
-    assert "4.20 points of top-1, **more than the 0.5 that it may**, and the time" in missed
+    assert "4.20 of top-1 (standard error 0.41), **more than the 0.5 that it may**, and the time" in missed

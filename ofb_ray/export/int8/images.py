@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ofb_ray.config import DataSpec
 from ofb_ray.data import Dataset, EpochPlan, Split, load
 from ofb_ray.errors import InputError
-from ofb_ray.export.int8.graph import Images, Logits
+from ofb_ray.export.int8.graph import Images
 from ofb_ray.results.files import RECORD_FILE, SHARED_FOLDER, check_model
 from ofb_ray.results.records import Record
 
@@ -100,14 +100,3 @@ def test_batches(split: Split) -> Iterator[Batch]:
 
 
 test_batches.__test__ = False  # type: ignore[attr-defined]  # no test, though pytest would collect the name
-
-
-def right(logits: Logits, labels: Labels) -> NDArray[np.bool_]:
-    """Whether each image is classified right (N,)."""
-    found: NDArray[np.bool_] = logits.argmax(1) == labels
-    return found
-
-
-def top1(run: Callable[[Images], Logits], batches: Sequence[Batch]) -> float:
-    """Accuracy in percent."""
-    return 100 * float(np.concatenate([right(run(images), labels) for images, labels in batches]).mean())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,6 +14,7 @@ from ofb_ray.data import Split
 from ofb_ray.export.int8 import choose, graph, images
 from ofb_ray.export.int8.graph import Graph, Images, Logits
 from ofb_ray.export.int8.instructions import Instructions, find
+from ofb_ray.export.int8.loss import Scores, joined, loss, score, scores
 from ofb_ray.export.network import input_size_of, load_exported
 from ofb_ray.results.files import WEIGHTS_FILE
 from ofb_ray.results.int8 import FloatLayer, Int8File, digest_of
@@ -87,16 +87,15 @@ class _Chosen:
 def _choose(made: Graph, held: images.HeldOut, cpu: Instructions, seconds: float, show: Show) -> _Chosen:
     """Choose how to calibrate and which layers stay in float, on held-out images."""
     options = {"reduce_range": cpu.saturates, "symmetric": not cpu.x86}
-    reference = images.top1(graph.runner(made.float32), held.selection)
-    wanted = reference - TOLERANCE
+    exact = scores(graph.runner(made.float32), held.selection)
     few = np.concatenate([each for each, _ in held.selection])[:_ERROR_IMAGES]
-    exact = graph.runner(made.float32)(few)
+    logits = graph.runner(made.float32)(few)
 
     def model(ranges: Any, nodes: Sequence[str]) -> bytes:
         return graph.quantise(made, ranges, nodes, **options)
 
     def error(ranges: Any, nodes: Sequence[str]) -> float:
-        return relative_error(graph.runner(model(ranges, nodes))(few), exact)
+        return relative_error(graph.runner(model(ranges, nodes))(few), logits)
 
     show(f"calibrating on {sum(map(len, held.calibration))} held-out images")
     known = graph.find_ranges(made, held.calibration)
@@ -104,12 +103,15 @@ def _choose(made: Graph, held: images.HeldOut, cpu: Instructions, seconds: float
     ranges = known[method]
     choice = choose.choose(
         [*made.layers],
-        lambda nodes: images.top1(graph.runner(model(ranges, nodes)), held.selection),
+        lambda nodes: loss(exact, scores(graph.runner(model(ranges, nodes)), held.selection)).points,
         lambda node: error(ranges, [node]),
-        wanted,
+        TOLERANCE,
         seconds=seconds,
         show=show,
     )
+    chosen = model(ranges, choice.int8)
+    small = scores(graph.runner(chosen), held.selection)
+    cost = loss(exact, small)
     facts = {
         "layers": len(made.layers),
         "float_layers": tuple(
@@ -121,10 +123,12 @@ def _choose(made: Graph, held: images.HeldOut, cpu: Instructions, seconds: float
         "tolerance": TOLERANCE,
         "met": choice.met,
         "out_of_time": choice.out_of_time,
-        "top1_val": round(choice.top1, 4),
-        "top1_val_float32": round(reference, 4),
+        "top1_val": round(small.top1, 4),
+        "top1_val_float32": round(exact.top1, 4),
+        "val_error": round(cost.error, 4),
+        "lost_probability": round(cost.probability, 4),
     }
-    return _Chosen(model(ranges, choice.int8), facts)
+    return _Chosen(chosen, facts)
 
 
 def relative_error(logits: Logits, exact: Logits) -> float:
@@ -136,20 +140,19 @@ def relative_error(logits: Logits, exact: Logits) -> float:
 def _test(float32: bytes, int8: bytes, split: Split, show: Show) -> dict[str, Any]:
     """Measure both networks on the same images of the test split, in one pass; nothing is known without one."""
     runs: list[Callable[[Images], Logits]] = [graph.runner(float32), graph.runner(int8)]
-    right: list[list[Any]] = [[], []]
+    parts: list[list[Scores]] = [[], []]
     done = 0
     for batch, labels in images.test_batches(split):
         show(f"test split: {done:,} of {len(split):,} images")
-        for run, found in zip(runs, right, strict=True):
-            found.append(images.right(run(batch), labels))
+        for run, found in zip(runs, parts, strict=True):
+            found.append(score(run(batch), labels))
         done += len(labels)
     if not done:
         return {}
-    exact, small = (np.concatenate(found) for found in right)
-    difference = exact.astype(float) - small.astype(float)
+    exact, small = (joined(found) for found in parts)
     return {
-        "top1_test": round(100 * float(small.mean()), 4),
-        "top1_test_float32": round(100 * float(exact.mean()), 4),
-        "test_error": round(100 * float(difference.std()) / math.sqrt(done), 4),
+        "top1_test": round(small.top1, 4),
+        "top1_test_float32": round(exact.top1, 4),
+        "test_error": round(loss(exact, small).error, 4),
         "test_images": done,
     }

@@ -14,28 +14,28 @@ COSTS = {"a": 0.1, "b": 2.0, "c": 0.3, "d": 0.0}
 ERRORS = {"a": 0.01, "b": 0.9, "c": 1.0, "d": 0.02}
 
 
-def top1(nodes: Sequence[str]) -> float:
-    return 90.0 - sum(COSTS[node] for node in nodes)
+def lost(nodes: Sequence[str]) -> float:
+    return sum(COSTS[node] for node in nodes)
 
 
 def test_all_layers_are_in_int8_where_that_costs_little_and_none_is_ranked() -> None:
-    found = choose(LAYERS, top1, lambda layer: pytest.fail(f"ranked {layer}"), 87.0)
+    found = choose(LAYERS, lost, lambda layer: pytest.fail(f"ranked {layer}"), 2.5)
     assert (found.int8, found.float32, found.met, found.out_of_time) == (LAYERS, (), True, False)
-    assert found.top1 == pytest.approx(87.6)
+    assert found.lost == pytest.approx(2.4)
 
 
 def test_the_most_sensitive_layers_go_back_until_the_rest_is_good_enough() -> None:
     told: list[str] = []
-    found = choose(LAYERS, top1, ERRORS.__getitem__, 89.5, show=told.append)
+    found = choose(LAYERS, lost, ERRORS.__getitem__, 0.5, show=told.append)
     assert (found.int8, found.float32, found.met) == (("a", "d"), (("c", 1.0), ("b", 0.9)), True)
-    assert found.top1 == pytest.approx(89.9)
+    assert found.lost == pytest.approx(0.1)
     assert told[1] == "measuring layer 1 of 4 alone in int8"
-    assert told[-1] == "2 of 4 layers in float, top-1 87.90 so far, wanted 89.50"
+    assert told[-1] == "2 of 4 layers in float, 2.10 points lost so far, 0.50 allowed"
 
 
 def test_what_cannot_be_met_is_said_and_the_best_is_kept_with_a_layer_in_int8() -> None:
-    found = choose(LAYERS, lambda nodes: 50.0 + 10 * ("b" not in nodes), ERRORS.__getitem__, 80.0)
-    assert (found.met, found.out_of_time, found.top1) == (False, False, 60.0)
+    found = choose(LAYERS, lambda nodes: 40.0 - 10 * ("b" not in nodes), ERRORS.__getitem__, 0.5)
+    assert (found.met, found.out_of_time, found.lost) == (False, False, 30.0)
     assert [layer for layer, _ in found.float32] == ["c", "b"]  # more of them gain nothing
     assert found.int8 == ("a", "d")
 
@@ -54,9 +54,9 @@ def test_it_ends_in_time_with_the_best_so_far(each: float, seconds: float, kept:
 
     found = choose(
         LAYERS,
-        lambda nodes: after(50.0 - len(nodes)),
+        lambda nodes: after(40.0 + len(nodes)),
         lambda layer: after(ERRORS[layer]),
-        90.0,
+        0.5,
         seconds=seconds,
         clock=lambda: now[0],
     )

@@ -42,7 +42,8 @@ def test_int8_costs_little_and_its_facts_say_so(trial: tuple[Path, Record], monk
     made = make_int8(folder, record, record.arch or {}, show=told.append)
     facts, data = made.facts, load(DataSpec.model_validate(record.spec["data"]))
     assert (facts.met, facts.float_layers, facts.layers) == (True, (), 10)
-    assert facts.top1_val_float32 - facts.top1_val <= facts.tolerance
+    assert facts.lost_probability <= facts.tolerance
+    assert facts.top1_val_float32 - facts.top1_val <= facts.tolerance + 2 * facts.val_error
     assert facts.top1_test_float32 is not None
     assert facts.top1_test_float32 > 80
     assert facts.drop is not None
