@@ -135,11 +135,11 @@ def _time(row: Mapping[str, Any]) -> str:
 
 
 def _speed(facts: Int8File, latency: Mapping[str, Any] | None) -> str:
-    told = sentence(facts.instructions, facts.fast)
+    told = sentence(facts.instructions, facts.fast, "The CPU that it was made on")
     if facts.reduce_range:
-        told += " Weights have seven bits, since sums of eight saturate on it."
+        told += " Weights have seven bits, since sums of products of eight may saturate on it."
     elif facts.activations == "uint8":
-        told += " On an x86 CPU without VNNI these eight-bit weights saturate and lose accuracy: make the file there."
+        told += " On an x86 CPU without VNNI sums of its products may saturate and lose accuracy: make the file there."
     if latency is None:
         return f"{told} Times were not measured."
     ratios = [

@@ -15,7 +15,7 @@ from ofb_ray.export.card import time_ratio
 from ofb_ray.export.card_int8 import cost, float_layers, in_int8
 from ofb_ray.export.folder import Document, export_trial
 from ofb_ray.export.int8.instructions import sentence
-from ofb_ray.export.kept import MadeInt8, int8_model, write_int8
+from ofb_ray.export.kept import MadeInt8, check_writable, int8_model, write_int8
 from ofb_ray.export.program import ONNX_FILE, OPSET, ExportFailed
 from ofb_ray.results.archs import read_arch
 from ofb_ray.results.int8 import INT8_MODEL
@@ -94,6 +94,7 @@ def _int8(arguments: argparse.Namespace, folder: Path) -> MadeInt8:
     from ofb_ray.export.latency import BATCHES, find_subjects, measure_trials
     from ofb_ray.export.timing import INT8
 
+    check_writable(arguments.trial)
     (subject,) = find_subjects([arguments.trial])
     with _threads(arguments.threads), _Line() as line:
         made = make_int8(folder, subject.record, read_arch(folder), root=arguments.data, show=line.hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,22 +43,19 @@ class MadeInt8(Int8):
 
 
 def write_int8(location: str, int8: MadeInt8) -> None:
-    """Write both files into a trial's folder or store. A reader sees old or new ones, or a hash that does not fit.
-
-    Raises:
-        InputError: nothing can be written there.
-    """
+    """Write both files into a trial's folder or store. A reader sees old or new ones, or a hash that does not fit."""
     files = {INT8_MODEL: int8.model, INT8_FILE: json.dumps(int8.tree, indent=1).encode()}
-    try:
-        for name, data in files.items():
-            if is_uri(location):
-                Remote(location).write(name, data)
-            else:
-                write_atomic(Path(location) / name, data)
-    except PermissionError as error:
-        raise InputError(
-            f"cannot write {INT8_FILE} there ({error.strerror}); copy the trial first", file=location
-        ) from None
+    for name, data in files.items():
+        if is_uri(location):
+            Remote(location).write(name, data)
+        else:
+            write_atomic(Path(location) / name, data)
+
+
+def check_writable(location: str) -> None:
+    """Raises InputError where a trial's folder cannot take the files, before minutes are spent on them."""
+    if not is_uri(location) and not os.access(location, os.W_OK):
+        raise InputError(f"{INT8_FILE} cannot be written there: copy the trial first", file=location, key="--int8")
 
 
 def int8_model(location: str, record: Record, show: Callable[[str], None]) -> bytes:
@@ -74,6 +72,7 @@ def int8_model(location: str, record: Record, show: Callable[[str], None]) -> by
         model = read_bytes(folder / INT8_MODEL, _MOST_BYTES)
         if digest_of(model) == known.model_sha256 and digest_of(_weights(folder)) == known.weights_sha256:
             return model
+    check_writable(location)
     made = make_int8(folder, record, read_arch(folder), show=show)
     write_int8(location, MadeInt8(made.model, made.facts))
     return made.model

@@ -140,6 +140,16 @@ def test_an_error_leaves_neither_the_folder_nor_a_part_of_it(tmp_path: Path) -> 
     assert {path.name for path in (tmp_path / "trial").iterdir()} == before
 
 
+def test_a_folder_that_cannot_take_the_files_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_trial(tmp_path / "trial", "plain", *subnet("plain"))
+    monkeypatch.setattr("ofb_ray.export.kept.os.access", lambda *_: False)
+    assert main(["export", str(tmp_path / "trial"), "--to", str(tmp_path / "to"), "--int8"]) == 2
+    assert "cannot be written there: copy the trial first" in capsys.readouterr().err
+    assert not (tmp_path / "to").exists()
+
+
 def test_an_onnxruntime_without_quantisation_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

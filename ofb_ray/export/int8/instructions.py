@@ -42,12 +42,12 @@ class Instructions:
         return sentence(self.names, self.fast)
 
 
-def sentence(names: Sequence[str], fast: bool) -> str:
+def sentence(names: Sequence[str], fast: bool, cpu: str = "This CPU") -> str:
     """Say which instructions were found and whether int8 is fast with them."""
     found = f"found {', '.join(names)}" if names else "found none"
     if fast:
-        return f"This CPU has fast int8 ({found})."
-    return f"This CPU has no fast int8 that is known ({found}): int8 makes the file smaller, hardly the time shorter."
+        return f"{cpu} has fast int8 ({found})."
+    return f"{cpu} has no fast int8 that is known ({found}): int8 makes the file smaller, hardly the time shorter."
 
 
 def find(cpuinfo: str | None = None, machine: str | None = None) -> Instructions:

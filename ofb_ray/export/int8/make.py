@@ -21,8 +21,8 @@ from ofb_ray.results.int8 import FloatLayer, Int8File, digest_of
 from ofb_ray.results.records import Record
 
 TOLERANCE = 0.5
-SECONDS = 300.0
-_ERROR_IMAGES = 128
+SECONDS = 600.0
+_ERROR_IMAGES = 64
 Show = Callable[[str], None]
 
 

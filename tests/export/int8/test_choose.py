@@ -33,6 +33,21 @@ def test_the_most_sensitive_layers_go_back_until_the_rest_is_good_enough() -> No
     assert told[-1] == "2 of 4 layers in float, 2.10 points lost so far, 0.50 allowed"
 
 
+def test_a_limit_leaves_out_layers_of_all_depths() -> None:
+    layers, now = [f"{number}" for number in range(50)], [0.0]
+    ranked: list[int] = []
+
+    def error(layer: str) -> float:
+        now[0] += 1
+        ranked.append(int(layer))
+        return 0.0
+
+    choose(layers, lambda _: 40.0, error, 0.5, seconds=39.0, clock=lambda: now[0])
+    assert len(ranked) == 20
+    assert max(b - a for a, b in zip(sorted(ranked), sorted(ranked)[1:], strict=False)) <= 5
+    assert {number % 4 for number in ranked} == {0, 1, 2, 3}
+
+
 def test_what_cannot_be_met_is_said_and_the_best_is_kept_with_a_layer_in_int8() -> None:
     found = choose(LAYERS, lambda nodes: 40.0 - 10 * ("b" not in nodes), ERRORS.__getitem__, 0.5)
     assert (found.met, found.out_of_time, found.lost) == (False, False, 30.0)
