@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ofb_ray.results.facts import TrialFacts
 
 Commands = argparse._SubParsersAction  # argparse has no public name for what holds its subcommands
-BACKENDS = ("torch", "compile", "onnxruntime")
+BACKENDS = ("torch", "compile", "onnxruntime", "onnxruntime-int8")
 _MOST, _MOST_SECONDS = 65_536, 86_400  # of a batch or threads; a day
 
 
@@ -106,6 +106,8 @@ def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
     export.add_argument("--to", required=True, metavar="DIR", help="folder to write")
     export.add_argument("--onnx", action="store_true", help="write model.onnx, too, checked for equal outputs")
     export.add_argument("--program", action="store_true", help="write model.pt2 (torch.export), too, checked as well")
+    export.add_argument("--int8", action="store_true", help="write model.int8.onnx, too, with what it costs and gains")
+    export.add_argument("--data", metavar="ROOT", help="of --int8: the data set's root, where it has moved")
     export.add_argument("--measure", action="store_true", help="measure latency first, as `ofb-ray latency` does")
     _latency_arguments(export)
 
@@ -128,7 +130,9 @@ def _sweep_arguments(parser: argparse.ArgumentParser, nargs: str | None = None) 
 
 def _latency_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=_count, action="append", help="batch size, may be repeated (default: 1 and 16)")
-    parser.add_argument("--backend", choices=BACKENDS, action="append", help="backend, may be repeated (default: all)")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, action="append", help="backend, may be repeated (default: all but int8)"
+    )
     parser.add_argument("--threads", type=_count, help="threads of torch and onnxruntime (default: torch's)")
     parser.add_argument(
         "--seconds",

@@ -10,9 +10,11 @@ from analysis.names import ACCURACIES, OBJECTIVES, SIZES
 from analysis.trials.trial import Results, Trial
 from ofb_ray.errors import InputError
 from ofb_ray.results.files import LatencyFile
+from ofb_ray.results.int8 import INT8_BACKEND, read_latency
 from ofb_ray.results.records import Network
 
-BACKENDS = ("torch", "compile", "onnxruntime")
+BACKENDS = ("torch", "compile", "onnxruntime", INT8_BACKEND)
+IN_INT8 = "The subnets are timed in int8, the dense network in float32; accuracies are those in float32."
 Value = float | None
 
 
@@ -104,7 +106,7 @@ def _search_cost(results: Results) -> Objective:
 
 
 def _latency(name: str, backend: str, batch: int, results: Results) -> Objective:
-    files = {trial.folder: _latency_file(trial.folder) for trial in results.by_status("finished")}
+    files = {trial.folder: _latency_file(trial.folder, backend) for trial in results.by_status("finished")}
 
     def of(network: str) -> Callable[[Trial], Value]:
         def value(trial: Trial) -> Value:
@@ -116,16 +118,19 @@ def _latency(name: str, backend: str, batch: int, results: Results) -> Objective
     timed = [file for file in files.values() if file and file.median_ms("subnet", backend, batch) is not None]
     machines = {(file.device_name, file.threads) for file in timed}
     notes = ["Latencies come from different machines or numbers of threads: they do not compare."] * (len(machines) > 1)
+    asked = ""
+    if backend == INT8_BACKEND:
+        notes, asked = [*notes, IN_INT8], f" --backend {backend}"
     where = f", {next(iter(machines))[0]}" if len(machines) == 1 else ""
     folders = " ".join(str(folder) for folder in results.folders)
     label = f"latency (ms, {backend}, batch {batch}{where})"
-    remedy = f"`ofb-ray latency {folders}` measures it"
+    remedy = f"`ofb-ray latency {folders}{asked}` measures it"
     return Objective(name, label, -1, "ms", of("subnet"), of("dense"), remedy, tuple(notes))
 
 
-def _latency_file(folder: Path) -> LatencyFile | None:
+def _latency_file(folder: Path, backend: str) -> LatencyFile | None:
     """Read what was measured of a trial; None where the file is missing, torn or foreign."""
     try:
-        return LatencyFile.read(folder)
+        return read_latency(folder, backend)
     except (OSError, ValueError):
         return None

@@ -16,6 +16,7 @@ from analysis.paper.measured import data_name
 from analysis.paper.published import published
 from analysis.paper.tables import tables
 from analysis.report.facts import classes_of, cost_of, environment_of, facts_of, seeds_of
+from analysis.report.int8_table import TITLE, int8_table
 from analysis.report.interactive import interactive
 from analysis.report.page import Page, Table, render
 from analysis.report.pictures import pictures
@@ -95,6 +96,8 @@ def _tables(results: Results) -> list[Table]:
     hidden = () if is_imagenet(results) else IMAGENET_TABLES
     hidden = hidden if _is_published_transfer(results) else (*hidden, "transfer")
     shown = [table for table in tables(results) if table.name not in hidden]
+    small = int8_table(results)
+    first += [Table(TITLE, *small)] if small else []
     return first + [Table(table.title, *texts(table)) for table in shown]
 
 

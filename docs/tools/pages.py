@@ -12,7 +12,7 @@ from docs.tools import command_line, status_states
 from ofb_ray.config import SweepSpec
 from ofb_ray.config import describe as keys
 from ofb_ray.results import files as results_files
-from ofb_ray.results import records
+from ofb_ray.results import int8, records
 
 # Older spellings of commands, `python -m analysis.report` and others, take their arguments from the same functions.
 MAINS: tuple[Callable[[Sequence[str]], int], ...] = (
@@ -34,6 +34,10 @@ FILES: tuple[type[BaseModel], ...] = (
     results_files.LeaseFile,
     results_files.LatencyFile,
     results_files.LatencyRow,
+    int8.Int8File,
+    int8.FloatLayer,
+    int8.Int8Latency,
+    int8.Int8Ratio,
 )
 _TOP = "Top level"
 

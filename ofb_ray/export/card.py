@@ -11,6 +11,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import PHASES, SpaceSpec
 from ofb_ray.export import loader
+from ofb_ray.export.card_int8 import in_int8, int8_section
+from ofb_ray.export.kept import MadeInt8
 from ofb_ray.export.names import classes, classifying, label_names
 from ofb_ray.export.network import Arch, dense_network
 from ofb_ray.export.program import ONNX_FILE, OPSET, PROGRAM_FILE
@@ -27,12 +29,19 @@ def without_origin(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "pretrained_cfg": cleaned}
 
 
-def make_card(record: Record, arch: Arch, differences: Mapping[str, float], latency: Mapping[str, Any] | None) -> str:
+def make_card(
+    record: Record,
+    arch: Arch,
+    differences: Mapping[str, float],
+    latency: Mapping[str, Any] | None,
+    int8: MadeInt8 | None = None,
+) -> str:
     """The text of `README.md`: YAML front matter, the record's facts, how to load it, and its limits.
 
     Args:
         differences: largest difference of a logit, by exported file.
         latency: the content of `latency.json`, or None.
+        int8: the network in int8, if it was made.
     """
     parts = [
         f"---\n{_front_matter(record).to_yaml()}\n---",
@@ -48,6 +57,8 @@ def make_card(record: Record, arch: Arch, differences: Mapping[str, float], late
     ]
     if latency is not None:
         parts.insert(-2, f"## Latency\n\n{_latency(latency)}")
+    if int8 is not None:
+        parts.insert(-2, int8_section(int8.facts, int8.latency, arch))
     return "\n\n".join(parts) + "\n"
 
 
@@ -215,7 +226,9 @@ def _latency(latency: Mapping[str, Any]) -> str:
     head = ["backend", "batch", "dense (ms)", "subnet (ms)", "subnet images/s", "time ratio", "MAC ratio"]
     place = f"{latency['device_name']}, threads: {latency['threads']}, images {latency['input_size']}"
     versions = ", ".join(f"{name} {version}" for name, version in latency["versions"].items())
-    return f"{place}; {versions}. Medians with 10 and 90 % quantiles of one interleaved run.\n\n{_table(head, body)}"
+    told = f"{place}; {versions}. Medians with 10 and 90 % quantiles of one interleaved run."
+    small = in_int8(latency)
+    return f"{told}\n\n{_table(head, body)}" + (f"\n\n{small}." if small else "")
 
 
 def time_ratio(ratio: Mapping[str, Any]) -> str:

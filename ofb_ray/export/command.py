@@ -10,9 +10,15 @@ from pathlib import Path
 
 import torch
 
+from ofb_ray.errors import InputError
 from ofb_ray.export.card import time_ratio
+from ofb_ray.export.card_int8 import cost, float_layers, in_int8
 from ofb_ray.export.folder import Document, export_trial
+from ofb_ray.export.int8.instructions import sentence
+from ofb_ray.export.kept import MadeInt8, check_writable, int8_model, write_int8
 from ofb_ray.export.program import ONNX_FILE, OPSET, ExportFailed
+from ofb_ray.results.archs import read_arch
+from ofb_ray.results.int8 import INT8_MODEL
 from ofb_ray.train.run import pick_device
 
 
@@ -22,12 +28,21 @@ def export(arguments: argparse.Namespace, folder: Path) -> int:
     def measure() -> Document:
         return _measured([arguments.trial], arguments)[arguments.trial]
 
+    if arguments.data is not None and not arguments.int8:
+        raise InputError("says where the images of --int8 are: give both, or neither", key="--data")
+
+    def int8() -> MadeInt8:
+        made.append(_int8(arguments, folder))
+        return made[0]
+
+    made: list[MadeInt8] = []
     try:
         differences = export_trial(
             folder,
             Path(arguments.to),
             onnx=arguments.onnx,
             exported_program=arguments.program,
+            int8=int8 if arguments.int8 else None,
             measure=measure if arguments.measure else None,
         )
     except ExportFailed as error:
@@ -36,6 +51,8 @@ def export(arguments: argparse.Namespace, folder: Path) -> int:
     for name, difference in differences.items():
         kind = f"ONNX, opset {OPSET}" if name == ONNX_FILE else "torch.export"
         print(f"{name} ({kind}): logits within {difference:.1e} of the network's")
+    for small in made:
+        print("\n".join(_told(small)))
     print(f"wrote {arguments.to}; in Python: ofb_ray.load({arguments.to!r}); README.md is its model card")
     return 0
 
@@ -49,21 +66,64 @@ def latency(arguments: argparse.Namespace) -> int:
 def _measured(places: Sequence[str], arguments: argparse.Namespace) -> dict[str, Document]:
     """Measure, write and print. Whatever is wrong with the places is said before anything is timed."""
     from ofb_ray.export.latency import BATCHES, find_subjects, measure_trials, write_latency
-    from ofb_ray.export.timing import BACKENDS
+    from ofb_ray.export.timing import BACKENDS, INT8, check_backend
 
     with _threads(arguments.threads), _Line() as line:
+        subjects, backends = find_subjects(places), arguments.backend or BACKENDS
+        for backend in backends:
+            check_backend(backend, pick_device())
+        wanted = subjects if INT8 in backends else []
         documents = measure_trials(
-            find_subjects(places),
-            backends=arguments.backend or BACKENDS,
+            subjects,
+            backends=backends,
             batches=arguments.batch or BATCHES,
             device=pick_device(),
             cap_seconds=arguments.seconds,
             show=line.show,
+            int8={each.location: int8_model(each.location, each.record, line.hint) for each in wanted},
         )
         for location, document in documents.items():
             write_latency(location, document)
     print("\n".join(table(documents)))
     return documents
+
+
+def _int8(arguments: argparse.Namespace, folder: Path) -> MadeInt8:
+    """Make the network in int8, time it beside float32 on the CPU, and put it beside the trial's record."""
+    from ofb_ray.export.int8 import make_int8
+    from ofb_ray.export.latency import BATCHES, find_subjects, measure_trials
+    from ofb_ray.export.timing import INT8
+
+    check_writable(arguments.trial)
+    (subject,) = find_subjects([arguments.trial])
+    with _threads(arguments.threads), _Line() as line:
+        made = make_int8(folder, subject.record, read_arch(folder), root=arguments.data, show=line.hint)
+        documents = measure_trials(
+            [subject],
+            backends=[INT8],
+            batches=arguments.batch or BATCHES,
+            device=torch.device("cpu"),
+            cap_seconds=arguments.seconds,
+            show=line.hint,
+            int8={subject.location: made.model},
+        )
+    kept = MadeInt8(made.model, made.facts, documents[subject.location])
+    write_int8(subject.location, kept)
+    return kept
+
+
+def _told(made: MadeInt8) -> Iterator[str]:
+    """Lines on the terminal: what int8 costs, what it gains, and which layers stayed in float."""
+    facts = made.facts
+    size = f"{facts.bytes_int8 / 1e6:.2f} MB, in float32 {facts.bytes_float32 / 1e6:.2f}"
+    yield f"{INT8_MODEL} (ONNX, opset {OPSET}, QDQ): {size}; {float_layers(facts)}"
+    yield cost(facts)
+    for each in (made.latency or {}).get("ratios", ()):
+        yield (
+            f"batch {each['batch']}: {each['float32_ratio']:.2f} of the subnet's time in float32, "
+            f"{each['time_ratio']:.2f} of the dense network's in float32"
+        )
+    yield sentence(facts.instructions, facts.fast)
 
 
 def table(documents: dict[str, Document]) -> Iterator[str]:
@@ -80,6 +140,13 @@ def table(documents: dict[str, Document]) -> Iterator[str]:
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield "  ".join(cells).rstrip()
+    for location, document in documents.items():
+        if told := in_int8(document):
+            yield f"{_name(location)}: {told}"
+
+
+def _name(location: str) -> str:
+    return location.rstrip("/").rpartition("/")[2]
 
 
 def _rows(location: str, document: Document) -> Iterable[tuple[str, ...]]:
@@ -92,7 +159,7 @@ def _rows(location: str, document: Document) -> Iterable[tuple[str, ...]]:
         speed = f"{subnet['images_per_second']:.1f}"
         ratios = (time_ratio(each), f"{each['mac_ratio']:.3f}")
         yield (
-            location.rstrip("/").rpartition("/")[2],
+            _name(location),
             each["backend"],
             str(each["batch"]),
             time(dense),
@@ -122,6 +189,11 @@ class _Line:
     def show(self, text: str) -> None:
         start, end = ("\r\x1b[2K", "") if sys.stderr.isatty() else ("", "\n")
         print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
+
+    def hint(self, text: str) -> None:
+        """Show it on a terminal alone: a log needs no step of hundreds."""
+        if sys.stderr.isatty():
+            self.show(text)
 
     def __exit__(self, *_: object) -> None:
         if sys.stderr.isatty():

@@ -17,6 +17,8 @@ from timm.models import save_for_hf
 from ofb_ray.errors import InputError
 from ofb_ray.export import loader, program
 from ofb_ray.export.card import make_card, without_origin
+from ofb_ray.export.card_int8 import config_of
+from ofb_ray.export.kept import MadeInt8
 from ofb_ray.export.measured import MeasuredLatency
 from ofb_ray.export.names import label_names
 from ofb_ray.export.network import input_size_of, load_exported, with_attributes
@@ -24,11 +26,13 @@ from ofb_ray.inputs import load_json
 from ofb_ray.results.archs import read_arch
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import ARCH_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, check_model
+from ofb_ray.results.int8 import INT8_FILE, INT8_MODEL
 from ofb_ray.results.records import Record, ToldRecord, read_record
 
 Document = dict[str, Any]
 CARD_FILE, CONFIG_FILE = "README.md", "config.json"
-_FILES = (CARD_FILE, CONFIG_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, program.ONNX_FILE, program.PROGRAM_FILE)
+_GRAPHS = (program.ONNX_FILE, program.PROGRAM_FILE, INT8_FILE, INT8_MODEL)
+_FILES = (CARD_FILE, CONFIG_FILE, LATENCY_FILE, RECORD_FILE, WEIGHTS_FILE, *_GRAPHS)
 
 
 def export_trial(
@@ -37,6 +41,7 @@ def export_trial(
     *,
     onnx: bool = False,
     exported_program: bool = False,
+    int8: Callable[[], MadeInt8] | None = None,
     measure: Callable[[], Document] | None = None,
 ) -> dict[str, float]:
     """Write a finished trial's subnet into `to`, a new or an empty folder, in the layout of the Hugging Face Hub.
@@ -46,6 +51,7 @@ def export_trial(
 
     Args:
         onnx, exported_program: write `model.onnx` and `model.pt2`, checked for equal outputs.
+        int8: makes `model.int8.onnx` and what is known of it; None: neither is written.
         measure: gives the content of `latency.json`; None: that of the trial's folder, if any.
     Returns:
         The largest difference of a logit from the network's, by file.
@@ -68,7 +74,7 @@ def export_trial(
             f"cannot write there ({error.strerror}); name another folder", file=str(to), key="--to"
         ) from None
     try:
-        differences = _fill(staging, folder, record, onnx, exported_program, measure)
+        differences = _fill(staging, folder, record, onnx, exported_program, int8, measure)
         _publish(staging, to)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -94,6 +100,7 @@ def _fill(
     record: Record,
     onnx: bool,
     exported_program: bool,
+    int8: Callable[[], MadeInt8] | None,
     measure: Callable[[], Document] | None,
 ) -> dict[str, float]:
     net = load_exported(folder)
@@ -112,17 +119,28 @@ def _fill(
         differences[program.ONNX_FILE] = program.save_onnx(net, size, staging / program.ONNX_FILE)
     if exported_program:
         differences[program.PROGRAM_FILE] = program.save_program(net, size, staging / program.PROGRAM_FILE)
-    known = folder / LATENCY_FILE
-    latency = None
-    if measure:
-        latency = measure()
-    elif known.exists():
-        MeasuredLatency.read(folder)
-        latency = load_json(known)
+    small = int8() if int8 else None
+    if small is not None:
+        _write_int8(staging, small)
+    latency = measure() if measure else _known_latency(folder)
     if latency is not None:
         write_json(staging / LATENCY_FILE, latency)
-    (staging / CARD_FILE).write_text(make_card(record, arch, differences, latency), encoding="utf-8")
+    (staging / CARD_FILE).write_text(make_card(record, arch, differences, latency, small), encoding="utf-8")
     return differences
+
+
+def _known_latency(folder: Path) -> Document | None:
+    if MeasuredLatency.read(folder) is None:
+        return None
+    latency: Document = load_json(folder / LATENCY_FILE)
+    return latency
+
+
+def _write_int8(staging: Path, small: MadeInt8) -> None:
+    (staging / INT8_MODEL).write_bytes(small.model)
+    write_json(staging / INT8_FILE, small.tree)
+    config = json.loads((staging / CONFIG_FILE).read_text())
+    write_json(staging / CONFIG_FILE, {**config, "int8": config_of(small.facts)})
 
 
 def _staging(to: Path) -> Path:

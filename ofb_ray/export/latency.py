@@ -18,7 +18,7 @@ from torch import nn
 from ofb_ray.errors import InputError
 from ofb_ray.export import timing
 from ofb_ray.export.network import Arch, build, dense_network, input_size_of
-from ofb_ray.export.timing import BACKENDS, Backend, Clock, Times, onnx_provider
+from ofb_ray.export.timing import BACKENDS, INT8, Backend, Clock, Times, onnx_provider
 from ofb_ray.results.archs import check_arch
 from ofb_ray.results.atomic import write_json
 from ofb_ray.results.files import LATENCY_FILE, RECORD_FILE, trial_folders
@@ -27,7 +27,8 @@ from ofb_ray.results.records import Record, read_record
 from ofb_ray.results.store import Remote, readable
 
 FORMAT = 1
-DENSE, SUBNET = "dense", "subnet"
+DENSE, SUBNET, SUBNET_FLOAT32 = "dense", "subnet", "subnet-float32"
+_FLOAT32 = " in float32"
 BATCHES = (1, 16)
 SECONDS = 30.0
 Show = Callable[[str], None]
@@ -70,6 +71,7 @@ def measure(
     cap_seconds: float = SECONDS,
     show: Show = lambda _: None,
     clock: Clock = time.perf_counter,
+    int8: Mapping[str, bytes] | None = None,
 ) -> Iterator[Measured]:
     """Time the networks against each other: one interleaved run for each backend and batch size.
 
@@ -79,6 +81,7 @@ def measure(
         cap_seconds: of one run; compiling and warming up come on top.
         show: told what comes next, in a short line.
         clock: what is timed, see `run_interleaved`.
+        int8: ONNX files of networks in int8, by name; `onnxruntime-int8` times them beside the networks in float32.
     Raises:
         InputError: a backend cannot run on the device.
     """
@@ -90,12 +93,21 @@ def measure(
         for batch in batches:
             images = torch.randn(batch, *input_size, generator=torch.Generator().manual_seed(0)).to(device)
             calls = {}
-            for name, net in networks.items():
+            for name, compared in _compared(networks, int8 or {}, backend).items():
                 show(f"{backend}, batch {batch}: preparing {name}")
-                calls[name] = timing.make_call(net, images, backend)
+                calls[name] = timing.make_call(compared, images, backend)
             show(f"{backend}, batch {batch}: warming up and timing {len(calls)} networks in turn")
             yield Measured(backend, batch, timing.run_interleaved(calls, cap_seconds=cap_seconds, clock=clock))
             torch.compiler.reset()
+
+
+def _compared(
+    networks: Mapping[str, nn.Module], int8: Mapping[str, bytes], backend: Backend
+) -> Mapping[str, nn.Module | bytes]:
+    """What a backend times: with int8 a network stands under its name, itself in float32 beside it."""
+    if backend != INT8:
+        return networks
+    return {**networks, **{f"{name}{_FLOAT32}": networks[name] for name in int8}, **int8}
 
 
 def find_subjects(locations: Iterable[str]) -> list[Subject]:
@@ -127,10 +139,14 @@ def measure_trials(
     device: torch.device,
     cap_seconds: float = SECONDS,
     show: Show = lambda _: None,
+    int8: Mapping[str, bytes] | None = None,
 ) -> dict[str, Document]:
     """Time the trials' subnets together with the dense network that they come from; the documents by location.
 
     Trials of one dense network are timed in one interleaved run.
+
+    Args:
+        int8: by location, for `onnxruntime-int8`.
     """
     groups: dict[str, list[Subject]] = {}
     for subject in subjects:
@@ -139,9 +155,17 @@ def measure_trials(
     for group in groups.values():
         size = input_size_of(group[0].arch)
         networks = {DENSE: dense_network(group[0].arch).eval()} | {each.location: build(each.arch) for each in group}
+        own = {each.location: (int8 or {})[each.location] for each in group if INT8 in backends}
         results = list(
             measure(
-                networks, size, backends=backends, batches=batches, device=device, cap_seconds=cap_seconds, show=show
+                networks,
+                size,
+                backends=backends,
+                batches=batches,
+                device=device,
+                cap_seconds=cap_seconds,
+                show=show,
+                int8=own,
             )
         )
         documents |= {each.location: _document(each, results, size, device) for each in group}
@@ -163,8 +187,10 @@ def _document(subject: Subject, results: Iterable[Measured], size: Sequence[int]
     assert record.subnet is not None
     rows, ratios = [], []
     for result in results:
-        for name, network in ((DENSE, DENSE), (subject.location, SUBNET)):
-            rows.append({"network": network} | _row(result, result.times[name]))
+        float32 = f"{subject.location}{_FLOAT32}"
+        for name, network in ((DENSE, DENSE), (subject.location, SUBNET), (float32, SUBNET_FLOAT32)):
+            if name in result.times:
+                rows.append({"network": network} | _row(result, result.times[name]))
         middle, low, high = result.ratio(subject.location)
         ratios.append(
             {
@@ -176,6 +202,8 @@ def _document(subject: Subject, results: Iterable[Measured], size: Sequence[int]
                 "mac_ratio": round(record.subnet.macs / record.dense.macs, 4),
             }
         )
+        if result.backend == INT8:
+            ratios[-1]["float32_ratio"] = round(result.ratio(subject.location, float32)[0], 4)
     versions = {name: metadata.version(name) for name in ("torch", "timm", "onnxruntime")}
     return {
         "format": FORMAT,
@@ -183,7 +211,7 @@ def _document(subject: Subject, results: Iterable[Measured], size: Sequence[int]
         "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "versions": versions,
-        "onnx_provider": onnx_provider(device) if any(row["backend"] == "onnxruntime" for row in rows) else None,
+        "onnx_provider": onnx_provider(device) if any(row["backend"].startswith("onnx") for row in rows) else None,
         "input_size": list(size),
         "rows": rows,
         "ratios": ratios,

@@ -20,6 +20,7 @@ class _Ratio(BaseModel):
     time_ratio_low: float
     time_ratio_high: float
     mac_ratio: float
+    float32_ratio: float | None = None
 
 
 class MeasuredLatency(LatencyFile):

@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from ofb_ray.errors import InputError
 from ofb_ray.export.program import INPUT, onnx_bytes
 
-Backend = Literal["torch", "compile", "onnxruntime"]
-BACKENDS: tuple[Backend, ...] = get_args(Backend)
+Backend = Literal["torch", "compile", "onnxruntime", "onnxruntime-int8"]
+INT8: Backend = "onnxruntime-int8"
+# What is timed where nothing is asked for: an int8 network needs images to be made.
+BACKENDS: tuple[Backend, ...] = tuple(name for name in get_args(Backend) if name != INT8)
 Call = Callable[[], object]
 Clock = Callable[[], float]
 _WARM_UP = 3
@@ -97,16 +99,18 @@ def _is_stable(seconds: Sequence[float]) -> bool:
     return (ranked[high] - ranked[low]) / 2 <= _STABLE * ranked[count // 2]
 
 
-def make_call(net: nn.Module, images: Tensor, backend: Backend) -> Call:
+def make_call(net: nn.Module | bytes, images: Tensor, backend: Backend) -> Call:
     """One forward pass of `net` (eval mode, on the device of `images`) by a backend; on a GPU it waits for the end.
 
     `onnxruntime` takes as many threads as torch has, and stops them from spinning between calls, which would take the
     cores of the network that is timed next. It runs on a GPU where it has the provider for it.
 
+    Args:
+        net: or an ONNX file's bytes, which only onnxruntime runs.
     Raises:
         InputError: the backend cannot run on this device.
     """
-    if backend == "onnxruntime":
+    if backend in ("onnxruntime", INT8) or isinstance(net, bytes):
         return _onnx_call(net, images)
     run: Callable[[Tensor], object] = net
     if backend == "compile":
@@ -124,8 +128,10 @@ def make_call(net: nn.Module, images: Tensor, backend: Backend) -> Call:
 
 def check_backend(backend: Backend, device: torch.device) -> None:
     """Raises InputError where a backend lacks what it needs on this machine."""
-    if backend == "onnxruntime":
+    if backend in ("onnxruntime", INT8):
         onnx_provider(device)
+    if backend == INT8 and device.type != "cpu":
+        raise InputError(f"{INT8} runs on a CPU: set CUDA_VISIBLE_DEVICES= or leave the backend out", key="--backend")
     if backend == "compile" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise InputError("torch.compile needs a C++ compiler; install g++ or leave the backend out", key="--backend")
 
@@ -144,12 +150,12 @@ def onnx_provider(device: torch.device) -> str:
     return provider
 
 
-def _onnx_call(net: nn.Module, images: Tensor) -> Call:
+def _onnx_call(net: nn.Module | bytes, images: Tensor) -> Call:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
-    model = onnx_bytes(net, images.shape[1:])
+    model = net if isinstance(net, bytes) else onnx_bytes(net, images.shape[1:])
     session = onnxruntime.InferenceSession(model, options, providers=[onnx_provider(images.device)])
     inputs: dict[str, Any] = {INPUT: images.cpu().numpy()}
     return partial(session.run, None, inputs)

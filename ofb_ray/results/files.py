@@ -225,8 +225,8 @@ class LatencyRow(BaseModel):
     """The time of one network by one backend at one batch size."""
 
     model_config = ConfigDict(frozen=True)
-    network: str = Field(description="`dense` or `subnet`")
-    backend: str = Field(description="`torch`, `compile` or `onnxruntime`")
+    network: str = Field(description="`dense` or `subnet`; `subnet-float32` beside a subnet in int8")
+    backend: str = Field(description="`torch`, `compile`, `onnxruntime` or `onnxruntime-int8`")
     batch: int = Field(description="images in a batch")
     median_ms: float = Field(description="median time of a batch, in milliseconds")
 

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from ofb_ray.config.yaml12 import dump
 from ofb_ray.results.files import Progress, TrialFile, trial_folder
+from ofb_ray.results.int8 import Int8File
 from ofb_ray.results.records import BudgetOutcome, Network, Record, write_record
+from tests.int8_facts import facts
 
 DENSE = Network(macs=1_000_000, params=205_000, top1_val=98.6, top1_test=98.2)
 MINIMUM = 120_000
@@ -69,6 +71,11 @@ def write(folder: Path, trials: list[Record], name: str = "digits", question: st
     for trial in trials:
         write_record(trial_folder(folder, trial.trial), trial)
     return folder
+
+
+def write_int8(folder: Path, **changes: Any) -> None:
+    """Write a trial's `int8.json`; `changes` are its fields, as JSON."""
+    Int8File.model_validate({**facts().model_dump(), **changes}).write(folder)
 
 
 def event(

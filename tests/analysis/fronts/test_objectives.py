@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from analysis.fronts.front_data import front_data
-from analysis.fronts.objectives import objective
+from analysis.fronts.objectives import IN_INT8, objective
 from analysis.names import OBJECTIVES
 from analysis.trials.read import read
 from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
-from tests.analysis.factory import DENSE, failed, record, write
+from tests.analysis.factory import DENSE, failed, record, write, write_int8
 
 
 def measured(folder: Path, **changes: Any) -> Results:
@@ -52,6 +52,24 @@ def test_latency_is_the_measured_median_of_its_backend_and_batch(
     assert what.unmeasured == 1
     assert [x for _, x, _ in what.dense] == [dense]
     assert found.remedy == f"`ofb-ray latency {tmp_path}` measures it"
+
+
+def test_latency_in_int8_is_that_of_its_own_file_where_it_was_not_measured_since(tmp_path: Path) -> None:
+    name, row = "latency:onnxruntime-int8:1", {"backend": "onnxruntime-int8", "batch": 1}
+    results = measured(tmp_path)
+    assert objective(name, results).of(results.trials[0]) is None
+    assert objective(name, results).remedy == f"`ofb-ray latency {tmp_path} --backend onnxruntime-int8` measures it"
+    times = {"dense": 6.0, "subnet": 1.5, "subnet-float32": 3.0}
+    rows = [{"network": network, "median_ms": time, **row} for network, time in times.items()]
+    latency = {"device_name": "a CPU", "threads": 2, "rows": rows}
+    write_int8(tmp_path / "00000", latency=latency)
+    found = objective(name, read([tmp_path]))
+    assert (found.of(results.trials[0]), found.dense(results.trials[0])) == (1.5, 6.0)
+    assert found.notes == (IN_INT8,)
+    rows[1]["median_ms"] = 1.25
+    (tmp_path / "00000" / "latency.json").write_text(json.dumps(latency))
+    assert objective(name, read([tmp_path])).of(results.trials[0]) == 1.25
+    assert objective("latency", read([tmp_path])).of(results.trials[0]) is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"rows": 3}', '{"rows": [{"network": "subnet"}]}', '{"rows": ["a"]}'])
