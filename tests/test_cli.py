@@ -48,7 +48,7 @@ BAD = [
         "[{ratio: 0.5}]",
         5,
         "budgets.0.ratio",
-        "known are gmacs, latency, latency_ms, macs_ratio, params, sparsity",
+        "known are gmacs, latency, latency_ms, macs_ratio, p",
     ),
     ("search.lr: {", "search.lrr: {", 7, "parameters.search.lrr", "did you mean 'lr'?"),
     ("search.lr: {", "budget: {", 7, "parameters.budget", "`budgets`"),
