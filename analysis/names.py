@@ -9,7 +9,7 @@ ACCURACIES = {
     "top5_test": "test top-5 (%)",
 }
 SIZES = {"macs": "MACs per image", "params": "parameters"}
-OBJECTIVES = (*ACCURACIES, *SIZES, "latency", "search_cost")
+OBJECTIVES = (*ACCURACIES, *SIZES, "latency", "latency_ratio", "search_cost")
 # What a network started from and what was done to it: results of different classes do not compare.
 STARTS = {
     "plain": "ImageNet-1k weights, no teacher",

@@ -25,7 +25,7 @@ class Objective:
     Args:
         name: as on the command line; label: for an axis, with the unit where it does not depend on the size.
         goal: 1 where more is better, -1 where less is.
-        kind: percent, count, ms or s.
+        kind: percent, count, ms, s or "of dense".
         of: the value of a trial, None where it was not measured; dense: the same of the trial's dense network.
         remedy: how a value that is missing comes about.
         notes: what a reader must know of the values.
@@ -67,6 +67,11 @@ def objective(name: str, results: Results, option: str = "x") -> Objective:
         return Objective(name, SIZES[name], -1, "count", _size("subnet", name), _size("dense", name))
     if name == "search_cost":
         return _search_cost(results)
+    if name == "latency_ratio":
+        label = "latency over the dense network's (measured before fine-tuning)"
+        return Objective(
+            name, label, -1, "of dense", _latency_ratio, lambda trial: 1.0 if _latency_ratio(trial) else None
+        )
     head, *rest = name.split(":")
     if head == "latency" and len(rest) in (0, 2):
         backend, batch = rest if rest else ("torch", "1")
@@ -79,6 +84,22 @@ def objective(name: str, results: Results, option: str = "x") -> Objective:
 def file_part(name: str) -> str:
     """Write an objective's name as a part of a file's name."""
     return name.replace(":", "-")
+
+
+def measured_latencies(results: Results) -> list[str]:
+    """Name the latencies that some finished trial has, by `ofb-ray latency` or `export --int8`: `latency:torch:1`."""
+    found: dict[str, None] = {}
+    for trial in results.by_status("finished"):
+        for backend in ("torch", INT8_BACKEND):  # each has a file of its own
+            file = _latency_file(trial.folder, backend)
+            rows = file.rows if file else ()
+            found |= dict.fromkeys(f"latency:{row.backend}:{row.batch}" for row in rows if row.network == "subnet")
+    return sorted(found)
+
+
+def _latency_ratio(trial: Trial) -> Value:
+    outcome = trial.record.latency if trial.record else None
+    return outcome.ratio if outcome else None
 
 
 def _size(network: str, column: str) -> Callable[[Trial], Value]:

@@ -20,9 +20,10 @@ from bokeh.models.widgets import Select
 from bokeh.plotting import figure
 
 from analysis.fronts.front_data import front_data
-from analysis.fronts.objectives import Objective, objective
+from analysis.fronts.objectives import Objective, measured_latencies, objective
 from analysis.report.facts import Facts
 from analysis.report.interactive_bounds import draw_budgets, draw_noise
+from analysis.report.interactive_fronts import draw_elsewhere
 from analysis.report.interactive_marks import (
     SELECTED,
     X_AXES,
@@ -81,7 +82,7 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
     Args:
         facts: of `results.trials`, in their order.
     """
-    x_axes, y_axes = (_known(names, results) for names in (X_AXES, Y_AXES))
+    x_axes, y_axes = _known([*X_AXES, *measured_latencies(results)], results), _known(Y_AXES, results)
     if not (x_axes and y_axes):
         return None
     plot = _empty_plot(x_axes[0], y_axes[0])
@@ -97,7 +98,10 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
     averaged = draw_means(plot, means)
     dense, star = draw_dense(plot, results, [*x_axes, *y_axes])
     preview = draw_preview(plot, pairs, first, (across, up))
-    _add_legend(plot, [*_named(selected, small, averaged, joined), *preview, ("dense network", [star]), *limits])
+    elsewhere = draw_elsewhere(plot, pairs, first, (across, up))
+    _add_legend(
+        plot, [*_named(selected, small, averaged, joined), *elsewhere, *preview, ("dense network", [star]), *limits]
+    )
     dots = [*small, *(renderers[0] for _, renderers in selected)]
     plot.add_tools(HoverTool(renderers=dots, tooltips=TOOLTIPS))
     plot.add_tools(TapTool(renderers=dots, callback=CustomJS(code=TAPPED)))

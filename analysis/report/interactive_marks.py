@@ -18,7 +18,7 @@ from analysis.report.facts import Facts
 from analysis.trials.trial import Results, Trial
 
 MARKERS = ("circle", "square", "triangle", "diamond", "plus", "hex", "star", "inverted_triangle")
-X_AXES = ("macs", "params", "latency", "search_cost")
+X_AXES = ("macs", "params", "latency_ratio", "search_cost")
 Y_AXES = ("top1_val", "top5_val", "top1_test", "top5_test")
 DASHES = ("solid", "dashed", "dashdot", "dotted")
 SELECTED = "selected of each budget"
@@ -152,7 +152,7 @@ def _columns(members: list[int], results: Results, facts: Sequence[Facts], axes:
     trials, texts = [results.trials[row] for row in members], [facts[row] for row in members]
     columns: dict[str, Any] = {each.name: _values(trials, each) for each in axes}
     first = {each.name: each for each in axes}
-    x = next(name for name in X_AXES if name in first)
+    x = axes[0].name
     y = next(name for name in Y_AXES if name in first)
     columns |= {"x": columns[x], "y": columns[y], "row": members}
     for column_name, field in (("macs_text", "macs"), ("params_text", "params"), ("val_text", "top1_val")):
@@ -172,7 +172,7 @@ def draw_dense(plot: Any, results: Results, axes: Sequence[Objective]) -> tuple[
     """
     sizes = dense_networks(results)
     columns = {each.name: np.array([_number(size.mean(each.dense)) for size in sizes], dtype=float) for each in axes}
-    x = next(name for name in X_AXES if name in columns)
+    x = axes[0].name
     y = next(name for name in Y_AXES if name in columns)
     source = ColumnDataSource({**columns, "x": columns[x], "y": columns[y]})
     return source, plot.scatter("x", "y", source=source, marker="star", size=18, color="black", line_color="white")

@@ -156,10 +156,20 @@ class TrialSpec(Strict):
         None, description="How the latency is measured that the budget limits; null where it limits another cost."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _latency_is_said_where_it_is_limited(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or tree.get("latency") is not None:
+            return tree
+        budget = tree.get("budget")
+        keys = budget.model_dump(exclude_none=True) if isinstance(budget, Budget) else budget
+        limited = isinstance(keys, dict) and bool({"latency", "latency_ms"} & set(keys))
+        return {**tree, "latency": LatencySpec()} if limited else tree
+
     @model_validator(mode="after")
-    def _latency_is_said_where_it_is_limited(self) -> TrialSpec:
-        if (self.budget.resource == "latency_ns") != (self.latency is not None):
-            raise ValueError("`latency` belongs to a budget of latency, and to no other")
+    def _latency_is_for_budgets_of_it(self) -> TrialSpec:
+        if self.latency is not None and self.budget.resource != "latency_ns":
+            raise ValueError("`latency` belongs to a budget of latency: {latency: 0.5} or {latency_ms: 4}")
         return self
 
     @property

@@ -35,12 +35,13 @@ class Work:
 
     Args:
         tree: of the trial's spec, without a budget. folder: of all trials, and of what they share.
-        temporary: the folder, where nobody named one.
+        temporary: the folder, where nobody named one. latency: how it is measured, for budgets that limit it.
     """
 
     tree: Json
     folder: Path
     temporary: TemporaryDirectory[str] | None
+    latency: Mapping[str, Any] | None = None
 
     def spec(self, budget: Any) -> TrialSpec:
         """The spec of one budget, planned, so that what is wrong with it is said before anything is trained.
@@ -48,7 +49,10 @@ class Work:
         Raises:
             InputError: the budget is below the smallest reachable network (it is named), or a key does not fit.
         """
-        spec = make_spec({**self.tree, "budget": budget.model_dump() if isinstance(budget, Budget) else budget})
+        tree = {**self.tree, "budget": budget.model_dump() if isinstance(budget, Budget) else budget}
+        if self.latency is not None:
+            tree["latency"] = dict(self.latency)
+        spec = make_spec(tree)
         plan(spec)
         return spec
 
@@ -90,14 +94,15 @@ def compress(
             taken as they are.
         val: the images that select; None: `data={"val_share": ...}` of train is held out, 0.15 unless it is given.
         test: read once, at the end; None: accuracies on it stay empty.
-        budget: share of the MACs, or one of {"macs_ratio", "gmacs", "params", "sparsity"}: value.
+        budget: share of the MACs, or one of {"macs_ratio", "gmacs", "params", "sparsity", "latency", "latency_ms"}:
+            value.
         epochs: of the search and of fine-tuning, each, where `search={"epochs": ...}`, `finetune={"epochs": ...}` do
             not say.
         out: folder of the work. The same call with the same folder goes on after a crash, and returns at once where
             it was finished. None: a temporary one.
         quiet: no progress bar.
-        keys: of a trial's spec: the sections `model`, `data`, `dense`, `search`, `finetune` as mappings, `seed`, and
-            single keys with two underscores for a dot, such as `search__space__keep=["blocks.0.*"]`.
+        keys: of a trial's spec: the sections `model`, `data`, `dense`, `search`, `finetune` and `latency` as mappings,
+            `seed`, and single keys with two underscores for a dot, such as `search__space__keep=["blocks.0.*"]`.
     Raises:
         InputError: network, data or keys do not fit; one line.
         TrialFailed: training diverged.
@@ -125,6 +130,7 @@ def prepare(
     dense: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None,
     finetune: Mapping[str, Any] | None = None,
+    latency: Mapping[str, Any] | None = None,
     seed: int | None = None,
     **dotted: Any,
 ) -> Work:
@@ -147,7 +153,7 @@ def prepare(
     spec = make_spec({**tree, "budget": 1.0})
     args = spec.model.args
     check_rebuilt(net, spec.model, (args["in_chans"], args["img_size"], args["img_size"]))
-    return Work(tree, folder, temporary)
+    return Work(tree, folder, temporary, latency)
 
 
 def _data_tree(train: Any, val: Any, test: Any, tree: Json) -> Json:

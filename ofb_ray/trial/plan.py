@@ -274,14 +274,19 @@ def _check_reachable(
     minimum, full = cost(terms, units_of(smallest(backbone.axes))), cost(terms, units_of(backbone.widths))
     if target >= minimum:
         return
-    unit = {"macs": "MACs", "params": "parameters", "latency_ns": "ns"}[resource]
     found = None if net is None or resource == "latency_ns" else wider(net, spec.search.space, resource, target)
     remedy = "raise the budget or widen search.space"
     if found is not None:
         keys = ", ".join(f"{key}: {value:g}" for key, value in found.keys.items())
         remedy = f"raise the budget, or set search.space {{{keys}}}, which reaches {found.minimum:,}"
     raise InputError(
-        f"{spec.budget.label} is {target:,} {unit}, below the smallest reachable subnet: {minimum:,} {unit} "
-        f"(ratio {minimum / full:.4f}); {remedy}",
+        f"{spec.budget.label} is {_amount(resource, target)}, below the smallest reachable subnet: "
+        f"{_amount(resource, minimum)} (ratio {minimum / full:.4f}); {remedy}",
         key="budget",
     )
+
+
+def _amount(resource: Resource, amount: int) -> str:
+    if resource == "latency_ns":
+        return f"{amount / 1e6:.3g} ms"
+    return f"{amount:,} {'MACs' if resource == 'macs' else 'parameters'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -129,4 +130,37 @@ def test_a_preview_is_a_line_that_follows_the_axes(chromium: Browser, tmp_path: 
     shown.page.locator("select").nth(0).select_option(label="parameters")
     shown.page.wait_for_function("Bokeh.documents[0].is_idle")
     assert source(shown.page, "preview") == {"xs": [[61500, 102500]], "ys": [[96.2, 97.5]]}
+    assert shown.complaints == []
+
+
+def timed(folder: Path, times: dict[int, float]) -> Path:
+    """Give trials a latency of these milliseconds."""
+    for number, ms in times.items():
+        rows = [
+            {"network": network, "backend": backend, "batch": 1, "median_ms": value}
+            for network, value in (("dense", 10.0), ("subnet", ms))
+            for backend in ("torch", "onnxruntime")
+        ]
+        (folder / f"{number:05d}" / "latency.json").write_text(json.dumps({"rows": rows}))
+    return folder
+
+
+def test_a_network_on_the_front_of_another_cost_is_marked(chromium: Browser, tmp_path: Path) -> None:
+    """In MACs 0, 1 and 2 are the front; by the clock 1 is slower and worse than 0."""
+    trials = [record(0, 0.5, 97.0), record(1, 0.3, 96.0), record(2, 0.2, 95.0)]
+    folder = timed(write(tmp_path / "r", trials), {0: 4.0, 1: 5.0, 2: 3.0})
+    report([folder])
+    shown = opened(chromium, folder / "analysis" / "report.html", 1440, 1000)
+    assert source(shown.page, "elsewhere")["x"] == []
+    across = shown.page.locator("select").nth(0)
+    labels = across.locator("option").all_text_contents()
+    assert [label for label in labels if label.startswith("latency")] == [
+        "latency (ms, onnxruntime, batch 1, )",
+        "latency (ms, torch, batch 1, )",
+    ]
+    across.select_option(label="latency (ms, torch, batch 1, )")
+    shown.page.wait_for_function("Bokeh.documents[0].is_idle")
+    found = source(shown.page, "elsewhere")
+    assert (found["x"], found["y"]) == ([5.0], [96.0])
+    assert "MACs" in found["costs"][0]
     assert shown.complaints == []
