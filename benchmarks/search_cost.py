@@ -24,7 +24,8 @@ from ofb_ray.search.loop import Problem, search, start
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit
-from ofb_ray.trial.plan import goal_of, resolve_model
+from ofb_ray.trial.goal import goal_of
+from ofb_ray.trial.plan import resolve_model
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from ofb_ray.method.cost import cost, units_of
 from ofb_ray.search.loop import Problem
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run
-from ofb_ray.trial.plan import goal_of, resolve_model
+from ofb_ray.trial.goal import goal_of
+from ofb_ray.trial.plan import resolve_model
 from tests.small import small_spec
 
 CPU = torch.device("cpu")

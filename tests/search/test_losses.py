@@ -15,7 +15,8 @@ from ofb_ray.search.optim import make_search_optimizer
 from ofb_ray.search.pruning import mask_utility, project_onto_budget, prune
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run
-from ofb_ray.trial.plan import goal_of, resolve_model
+from ofb_ray.trial.goal import goal_of
+from ofb_ray.trial.plan import resolve_model
 from tests.small import small_spec
 
 CPU = torch.device("cpu")

@@ -20,7 +20,8 @@ from ofb_ray.train.checkpoint import optimizer_state
 from ofb_ray.train.run import Run
 from ofb_ray.train.supervised import fit
 from ofb_ray.train.team import Team, current_team
-from ofb_ray.trial.plan import goal_of, resolve_model
+from ofb_ray.trial.goal import goal_of
+from ofb_ray.trial.plan import resolve_model
 from tests.small import small_spec
 from tests.workers import in_processes
 

@@ -80,9 +80,9 @@ def test_a_trial_is_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(planning, name, count)
 
-    for name in ("make_goal", "describe_backbone"):
+    for name in ("goal_of", "describe_backbone"):
         counted(name)
     phase = {"epochs": 1, "batch_size": 64}
     spec = small_spec(data={"train_limit": 100}, dense=phase, search=phase, finetune=phase)
     assert run_trial(spec, lambda _: None, tmp_path / "trial", shared=tmp_path / "shared").status == "finished"
-    assert sorted(calls) == ["describe_backbone", "make_goal"]
+    assert sorted(calls) == ["describe_backbone", "goal_of"]
