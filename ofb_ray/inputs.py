@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import AfterValidator
 
-from ofb_ray.errors import BrokenFileError, InputError, one_line, printable
+from ofb_ray.errors import BrokenFileError, InputError, nearest, one_line, printable
 
 MIB = 1 << 20
 # No sweep file, spec or record comes near; a record of thousands of epochs has a few MiB.
@@ -28,6 +28,8 @@ _NO_FILE = (errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO, errno.ENODEV, 
 # JSON's way of writing control characters, and the C1 range of UTF-8.
 _CONTROLS = re.compile(rb"\\u00[01][0-9a-fA-F]|\\u007[fF]|\\u00[89][0-9a-fA-F]|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
 _SIGNS = (b"NaN", b"Infinity", b"\\", b"\xc2", b"\x7f")
+# How argparse tells of a word that is none of its choices.
+_INVALID_CHOICE = re.compile(r"(?P<what>.*invalid choice: '(?P<given>.*)') \(choose from (?P<known>.*)\)", re.DOTALL)
 _NOT_FINITE = re.compile(rb"(?<![\w\"])(NaN|-?Infinity)")
 
 
@@ -179,4 +181,7 @@ class Parser(argparse.ArgumentParser):
     """Say what is wrong with a command line in one line, as with any other input."""
 
     def error(self, message: str) -> NoReturn:
+        if found := _INVALID_CHOICE.fullmatch(message):
+            known = [name.strip("' ") for name in found["known"].split(",")]
+            message = f"{found['what']}{nearest(found['given'], known)}; known are {', '.join(known)}"
         self.exit(2, f"{one_line(f'{self.prog}: error: {message}; see {self.prog} --help')}\n")

@@ -15,6 +15,8 @@ from ofb_ray.results.records import Record
 ONE_LINE = 80  # columns; what is said beside the first sentence fits in one line or is left out
 HALF = 0.5
 UNITS = {"macs": "MACs", "params": "parameters", "latency_ns": "latency"}
+# An interval of more says nothing: few images.
+WIDE_POINTS = 3.0
 SPLITS = {"test": "test", "val": "held-out"}
 FRACTIONS = {0.25: "a quarter", 1 / 3: "a third", HALF: "half", 2 / 3: "two thirds", 0.75: "three quarters"}
 OPEN = ("running", "queued", "died")
@@ -76,7 +78,7 @@ def _name(group: Budget) -> str:
     near = next((word for value, word in FRACTIONS.items() if abs(share - value) < 0.005), "")
     of = f"of the {UNITS[group.outcome.resource]}"
     percent = f"{100 * share:.{0 if share >= 0.0995 else 1}f} %"
-    own_unit = not label.replace(".", "", 1).removeprefix("sparsity ").isdecimal()
+    own_unit = not label.replace(".", "", 1).removeprefix("sparsity ").removeprefix("latency ").isdecimal()
     return f"{label} ({percent} {of})" if own_unit else f"{near or percent} {of}"
 
 
@@ -90,6 +92,7 @@ def _first(records: Sequence[Record]) -> str:
     text = {
         "unsure": f"{what} is {size} the dense network's",
         "same": f"there is no measurable loss of {what}: {size}",
+        "wide": f"{what} cannot be told from the dense network's: {size}",
         "loss": f"the network loses {size} of {what}",
         "gain": f"the network gains {size} of {what}",
     }[_kind(change)]
@@ -102,6 +105,7 @@ def _shortly(change: Change) -> str:
     return {
         "unsure": f"it is {size} the dense network's",
         "same": f"there is no measurable loss: {size}",
+        "wide": f"it cannot be told: {size}",
         "loss": f"it loses {size}",
         "gain": f"it gains {size}",
     }[_kind(change)]
@@ -111,7 +115,9 @@ def _kind(change: Change) -> str:
     if change.half is None:
         return "unsure"
     mean = change.over.mean
-    return "same" if abs(mean) <= change.half else "loss" if mean < 0 else "gain"
+    if abs(mean) <= change.half:
+        return "wide" if change.half > WIDE_POINTS else "same"
+    return "loss" if mean < 0 else "gain"
 
 
 def _size(change: Change) -> str:
@@ -122,7 +128,7 @@ def _size(change: Change) -> str:
         return "as high as" if float(amount) == 0 else f"{amount} points {'above' if mean > 0 else 'below'}"
     places = 1 if half >= 0.1 else 2
     size = f"{abs(mean):.{places}f}"
-    sign = "" if _kind(change) != "same" or float(size) == 0 else "+" if mean > 0 else "-"
+    sign = "" if _kind(change) not in ("same", "wide") or float(size) == 0 else "+" if mean > 0 else "-"
     return f"{sign}{size} ± {half:.{places}f} points"
 
 

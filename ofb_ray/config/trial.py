@@ -112,7 +112,7 @@ class Budget(Strict):
 def descent_fault(budgets: Sequence[Budget]) -> str | None:
     """Say why a search cannot go down through `budgets` in their order; None where it can."""
     if len(budgets) < 2:
-        return "needs at least two budgets"
+        return "needs at least two budgets: give them, or set chain: null"
     for before, after in itertools.pairwise(budgets):
         kinds = [set(budget.model_dump(exclude_none=True)) for budget in (before, after)]
         if kinds[0] != kinds[1]:

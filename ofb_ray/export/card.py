@@ -177,7 +177,11 @@ def _loading(differences: Mapping[str, float]) -> str:
 def _making(record: Record) -> str:
     spec, environment = record.spec, record.environment
     counts = [f"{environment[key]:,} {key.removesuffix('_images')}" for key in _COUNTS if environment.get(key)]
-    phases = [f"{name} {spec[name]['epochs']} epochs" for name in PHASES]
+    epochs = {name: spec[name]["epochs"] for name in PHASES}
+    phases = [f"{name} {count} epochs" for name, count in epochs.items()]
+    if link := spec.get("chain"):
+        first = f"search {epochs['search']} epochs at the first budget"
+        phases[1] = f"{first}, {link['epochs']} at each of the {len(link['above'])} further ones down to this"
     times = [f"{name} {value:.0f} s" for name, value in record.seconds.items()]
     start = "timm's pretrained weights" if spec["model"].get("pretrained") else "random weights"
     if spec["model"].get("weights"):

@@ -63,13 +63,14 @@ def dense_network(
     planned: Plan,
     data: Dataset,
     shared: Path,
-    row_done: Callable[[Row], None],
+    row_done: Callable[..., None],
     wait: Callable[[], None],
 ) -> Dense:
     """Load the dense network of `spec` from `shared`, else train it there, resuming what a killed trial left.
 
     Args:
-        row_done: called with every epoch's row of history, where this call trains.
+        row_done: called with every epoch's row of history, where this call trains, and with the last one and a message
+            before the network is evaluated.
         wait: called once where another trial is training it.
     Raises:
         TrialFailed: training diverged.
@@ -110,7 +111,7 @@ def _acquire(lock: FileLock, team: Team, wait: Callable[[], None]) -> None:
 
 
 def _train(
-    spec: TrialSpec, planned: Plan, data: Dataset, folder: Path, row_done: Callable[[Row], None], team: Team
+    spec: TrialSpec, planned: Plan, data: Dataset, folder: Path, row_done: Callable[..., None], team: Team
 ) -> None:
     """Train the dense network from its checkpoint or from the start, and write weights and `dense.json`."""
     plain = team.broadcast(checkpoint.load(folder / STATE_FILE) if team.is_main else None)
@@ -131,6 +132,7 @@ def _train(
     teacher = make_teacher(spec.dense.distill, None, planned, device) if spec.dense.epochs else None
     net = fit(net, data, spec.dense, run, state.loop, teacher)
     seconds = watch.seconds
+    row_done({"epoch": len(state.history)}, "evaluating the dense network")
     result = evaluate_splits(net, data, device, planned.dense_macs, planned.dense_params)
     if team.is_main:
         write_atomic(folder / DENSE_WEIGHTS_FILE, save(tensors(net)))

@@ -53,6 +53,8 @@ def search(current: Current, state: Searching, dense: Dense, data: Dataset) -> S
     if planned.dense_ns is not None:
         problem = replace(problem, corrected=Promise(current).corrected)
     known = _calibration(current, origin, data, run) if state.loop is None else Calibration(origin.net)
+    if state.loop is None and spec.epochs:
+        current.show("search", {"epoch": 0}, "first epoch")
     torch.manual_seed(current.spec.seed)
     net = Supernet(copy.deepcopy(known.net), origin.backbone).to(current.device)
     begun = loop.start(net, problem, run, known) if state.loop is None else loop.resume(net, problem, run, state.loop)
@@ -112,6 +114,7 @@ def _calibration(current: Current, origin: Origin, data: Dataset, run: Run) -> C
     spec = current.spec.searching
     if not spec.parts.any:
         return Calibration(origin.net)
+    current.show("search", {"epoch": 0}, "calibrating")
     return shared_calibration(origin.net, origin.backbone, data.train, spec, run, origin.folder, show)
 
 

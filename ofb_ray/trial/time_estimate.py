@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,11 +67,14 @@ def estimate_from_tflops(spec: TrialSpec, planned: Plan, tflops: float, workers:
     )
 
 
-def estimate_on_device(spec: TrialSpec, planned: Plan) -> Estimate:
+def estimate_on_device(spec: TrialSpec, planned: Plan, threads: int) -> Estimate:
     """Estimate the time by a few real steps on this machine.
 
     Fine-tuning is counted at the dense step's cost: an upper bound, for the subnet is smaller. Data loading, evaluation
     and the shrinking of the search are not counted.
+
+    Args:
+        threads: that torch has in a trial. More of them than cores are free wait for each other.
     """
     device = pick_device()
     net = create(weights.bare(planned.model)).to(device).train()
@@ -93,8 +97,9 @@ def estimate_on_device(spec: TrialSpec, planned: Plan) -> Estimate:
 
     images = planned.train_images * (1 - spec.data.val_share)
     sizes = [phase.micro_batch or phase.batch_size for phase in (spec.dense, spec.search)]
-    dense = _seconds_per_image(dense_step, shape, classes, sizes[0], device)
-    search = _seconds_per_image(search_step, shape, classes, sizes[1], device)
+    with _threads(threads):
+        dense = _seconds_per_image(dense_step, shape, classes, sizes[0], device)
+        search = _seconds_per_image(search_step, shape, classes, sizes[1], device)
     rest = search * spec.epochs("search") + dense * spec.finetune.epochs
     return Estimate(images * dense * spec.dense.epochs, images * rest, "measured on this machine", images * search)
 
@@ -106,19 +111,33 @@ def _seconds_per_image(
     batch_size: int,
     device: torch.device,
 ) -> float:
-    """Time one step, in seconds per image, at a batch that takes about a quarter of a second at most.
+    """Time a step, in seconds per image, at a batch that takes about a quarter of a second at most: the faster of two.
 
     Args:
         step: takes images (B, *shape) and labels (B,) of 0 to classes - 1.
         batch_size: largest B.
     """
-    batch, seconds = min(4, batch_size), 0.0
-    for _ in range(4):
+
+    def seconds(batch: int) -> float:
         image, label = torch.randn(batch, *shape, device=device), torch.randint(classes, (batch,), device=device)
         start = time.perf_counter()
         step(image, label)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-        last, batch = batch, max(batch, min(batch_size, int(batch * 0.25 / max(seconds, 1e-4))))
-    return seconds / last
+        return time.perf_counter() - start
+
+    batch = min(4, batch_size)
+    seconds(batch)  # what is done once: memory, kernels
+    for _ in range(3):
+        batch = max(batch, min(batch_size, int(batch * 0.25 / max(seconds(batch), 1e-4))))
+    return min(seconds(batch), seconds(batch)) / batch
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 
-from ofb_ray.config import Json, SweepSpec
+from ofb_ray.config import PHASES, Json, SweepSpec
 from ofb_ray.config.space import expand_all, grid_points
 from ofb_ray.data import folder
 from ofb_ray.data.survey import faults
@@ -19,6 +19,8 @@ from ofb_ray.tuning.prepare import Launch, unexplored
 
 # Of one GPU in training, in TFLOP/s, where the sweep does not say: an assumption, and called one where it is used.
 DEFAULT_TFLOPS = 40.0
+# On a machine without a GPU: what is long, and what is offered in its place.
+_LONG_SECONDS, _SHORT_SECONDS = 1200.0, 600.0
 _SECONDS = 1.5  # of a part of a folder: how long its images are decoded, and as long headers read
 
 
@@ -56,7 +58,10 @@ def _smallest(plans: Sequence[Plan]) -> list[str]:
     lines = []
     for plan in plans:
         if plan.provisional:
-            lines.append("latency: its table is measured when the first trial starts, and with it what is reachable")
+            lines.append(
+                "latency: its table is measured when the first trial starts (latency.seconds, and not counted here); "
+                "what is reachable is known then"
+            )
             continue
         share = f"{plan.minimum / plan.dense_cost:.4f} of the dense network's"
         lines.append(f"smallest reachable: {_amount(plan, plan.minimum)}, {share}")
@@ -133,7 +138,7 @@ def _estimates(launch: Launch) -> list[Estimate]:
     trials = [spec.trial(cell, {}) for cell in spec.cells]
     runs_here = launch.machine is not None or not spec.resources.gpus
     if runs_here and not any(line.startswith("data:") for line in launch.missing):
-        first = estimate_on_device(trials[0], launch.plans[0])
+        first = estimate_on_device(trials[0], launch.plans[0], max(1, int(spec.resources.cpus_per_worker)))
         return [first.of(trials[0], trial) for trial in trials]
     tflops, workers = spec.resources.gpu_tflops or DEFAULT_TFLOPS, spec.resources.workers
     pairs = zip(trials, launch.plans, strict=True)
@@ -162,10 +167,19 @@ def describe_time(launch: Launch) -> str:
     several = f"{networks} dense networks of {duration(dense)} each"
     first = f"{several if networks > 1 else f'1 dense network of {duration(dense)}'}, then " if dense else ""
     text = f"time: about {duration(whole)}: {first}{duration(trial)} a trial, {estimates[0].how}"
+    if not spec.resources.gpus and whole > _LONG_SECONDS:
+        text += f"\nshorter: about {duration(_SHORT_SECONDS)} with {_shorter(spec, _SHORT_SECONDS / whole)}"
     if spec.resources.gpus:
         days = (dense * networks + trial * total) * spec.resources.gpus / 86400
         text += f"\nGPU days: about {days:.2f} in all, {trial * spec.resources.gpus / 86400:.2f} a trial"
     return text
+
+
+def _shorter(spec: SweepSpec, part: float) -> str:
+    """Write the flags by which a sweep has a part of its epochs."""
+    keys = {f"{phase}.epochs": getattr(spec, phase).epochs for phase in PHASES}
+    keys |= {"chain.epochs": spec.chain.epochs} if spec.chain is not None else {}
+    return " ".join(f"--set {key}={max(1, round(part * epochs))}" for key, epochs in keys.items() if epochs)
 
 
 def seconds_in_all(spec: SweepSpec, estimates: Sequence[Estimate], slots: int) -> float:

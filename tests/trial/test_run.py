@@ -90,7 +90,7 @@ def test_the_dense_network_is_trained_once(finished: tuple[Path, Record, list[di
     other, reports = run(small_spec(budget=0.75, search={"epochs": 0}, finetune={"epochs": 0}), folder, "other")
     assert other.dense == record.dense
     told = [(report["phase"], report["epoch"], report["message"]) for report in reports]
-    assert told == [("search", 0, "reading the data"), ("done", 0, "")]
+    assert told == [("search", 0, "reading the data"), ("search", 0, "calibrating"), ("done", 0, "")]
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def _seconds(tried: Sketch) -> float:
     spec = SweepSpec.model_validate(tried.tree)
     planned = _plan(tried)
     trials = [spec.trial(cell, {}) for cell in spec.cells]
-    one = estimate_on_device(trials[0], planned)
+    one = estimate_on_device(trials[0], planned, tried.cpus)
     slots = min(this_machine(spec).slots, len(trials))
     return seconds_in_all(spec, [one.of(trials[0], each) for each in trials], slots)
 

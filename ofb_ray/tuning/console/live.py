@@ -30,8 +30,10 @@ from ofb_ray.tuning.console.summary import (
     view_of,
     waiting_view,
 )
-from ofb_ray.tuning.console.words import STATE_STYLES, best, budget_table, count, describe_outcome, duration
+from ofb_ray.tuning.console.words import STATE_STYLES, best, budget_table, clock, count, describe_outcome, duration
 
+# Of the trials that say what they do before an epoch ends, so many at a time.
+_SAID = 4
 _SHOWN = ("phase", "epoch", "epochs", "top1_val", "expected_macs")
 # So often is a summary printed where there is no terminal: at first more often.
 FIRST_SUMMARY_SECONDS, SUMMARY_SECONDS = 10.0, 60.0
@@ -208,7 +210,12 @@ class Display:
         room = self.console.height - budgets.row_count - 7
         overall = Table.grid(padding=(0, 1))
         overall.add_row(ProgressBar(total=self._total, completed=self._done, width=30), self._overall())
-        return Group(self._trials(max(3, room)), Text(), budgets, Text(), overall)
+        told = [f"trial {n}: {row.last.message}" for n, row in sorted(self._rows.items()) if self._says(n, row)]
+        said = [Text(line, no_wrap=True, overflow="ellipsis") for line in told[:_SAID]]
+        return Group(self._trials(max(3, room - len(said))), *said, Text(), budgets, Text(), overall)
+
+    def _says(self, number: int, row: _Row) -> bool:
+        return bool(row.last.message) and number in self._views and self._views[number].state == "running"
 
     def _trials(self, room: int) -> Table:
         table = _table("trial", "budget", "phase", "epoch", "top-1 val", "MACs", "time")
@@ -227,8 +234,8 @@ class Display:
                 f"{last.epoch}/{epochs}" if running and last.epoch is not None else "",
                 "" if top1 is None else f"{top1:.1f} %",
                 count(macs),
-                duration(time.monotonic() - row.start if row.seconds is None else row.seconds),
-                Text((running and last.message) or params_label(row.trial.params), no_wrap=True, overflow="ellipsis"),
+                clock(time.monotonic() - row.start if row.seconds is None else row.seconds),
+                Text(params_label(row.trial.params), no_wrap=True, overflow="ellipsis"),
             )
         return table
 

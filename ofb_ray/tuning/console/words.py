@@ -52,6 +52,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h" + f" {minutes % 60} min" * (minutes % 60 > 0)
 
 
+def clock(seconds: float) -> str:
+    """Write seconds as `0:34`, `5:01` or `2:10:00`."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
 def count(number: float | None) -> str:
     """Write a count as `1.23M` or `456k`; empty for None."""
     if number is None:

@@ -14,6 +14,7 @@ from analysis.names import OBJECTIVES
 from analysis.trials.read import read
 from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
+from ofb_ray.results.records import LatencyOutcome
 from tests.analysis.factory import DENSE, failed, record, write, write_int8
 
 
@@ -36,7 +37,7 @@ def test_every_objective_has_a_label_and_a_goal(tmp_path: Path, name: str) -> No
     found = objective(name, results)
     assert found.label
     assert found.goal == (1 if name.startswith("top") else -1)
-    assert found.of(results.trials[0]) is not None or name.startswith("top5")
+    assert found.of(results.trials[0]) is not None or name.startswith(("top5", "latency_ratio"))
 
 
 @pytest.mark.parametrize(("name", "subnet", "dense"), [("latency", 3.0, 6.0), ("latency:onnxruntime:16", 20.0, 40.0)])
@@ -127,3 +128,12 @@ def test_there_is_no_front_over_different_data(tmp_path: Path) -> None:
         results = read(folders)
         drawn = front_data(results, objective("macs", results), objective("top1_val", results))
         assert len(drawn.front) == points
+
+
+def test_the_latency_that_a_trial_measured_is_a_ratio_to_the_dense_network(tmp_path: Path) -> None:
+    outcome = LatencyOutcome(target_ms=5.0, predicted_ms=4.9, dense_ms=10.0, ratio=0.49)
+    write(tmp_path, [record(0, latency=outcome), record(1)])
+    results = read([tmp_path])
+    found = objective("latency_ratio", results)
+    assert [found.of(trial) for trial in results.trials] == [0.49, None]
+    assert [found.dense(trial) for trial in results.trials] == [1.0, None]

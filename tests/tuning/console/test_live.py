@@ -19,6 +19,7 @@ from ofb_ray.results.records import Record
 from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.console.status import status_text
 from ofb_ray.tuning.console.summary import TrialView, by_budget, seconds_left, view_of
+from ofb_ray.tuning.console.words import clock
 from tests.tuning.fake import make_record
 
 SPEC = SweepSpec.model_validate(
@@ -200,3 +201,20 @@ def test_trials_that_wait_are_told_at_the_budgets_that_will_have_them() -> None:
     """A sweep of five trials a budget that now asks for two of each budget, one of which is new."""
     views = [TrialView(number, label, "finished", 60) for number, label in enumerate(["0.25"] * 5)]
     assert [line.counts["waiting"] for line in by_budget(SPEC, views, 7)] == [0, 2]
+
+
+def test_the_clock_of_a_trial_ticks_in_seconds() -> None:
+    assert [clock(seconds) for seconds in (0.4, 34.9, 301, 7800)] == ["0:00", "0:34", "5:01", "2:10:00"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_running_trials_say_stands_whole_below_the_table(width: int) -> None:
+    live = Display(SPEC, [], 8, Console(width=width, height=30, force_terminal=True, file=io.StringIO(), _environ={}))
+    message = "measuring sensitivities: 3 of 25 axes, 40 s left"
+    live.progress(trial(1), report("search", 0, 0.0).model_copy(update={"message": message}))
+    out = Console(record=True, width=width, height=30, force_terminal=True, file=io.StringIO(), _environ={})
+    out.print(live._render())
+    assert f"trial 1: {message}" in [line.strip() for line in out.export_text().splitlines()]
+    live.progress(trial(1), report("search", 1, 0.1))
+    out.print(live._render())
+    assert message not in out.export_text(clear=True).rpartition("trial")[2]
