@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,10 @@ from ofb_ray.latency.fit import errors, fit
 from ofb_ray.method.axis import Widths
 from ofb_ray.method.cost import Table
 
+# Networks that tables are fitted to, and those that tell how good they are; at least so many of both.
 PROBES, CHECKS = 48, 12
 _LEAST = 12
-# Of the time that may be taken, a share for the first network, which tells how many there can be.
+# Networks that take turns with the dense one.
 _TOGETHER = 5
 Show = Callable[[str], None]
 
@@ -111,17 +113,11 @@ def run_turns(
     images = torch.randn(spec.batch, *image, generator=torch.Generator().manual_seed(0)).to(device, precision)
     calls = {}
     for place, each in enumerate(networks):
-        moved = each.to(device, precision).eval() if place else _copied(each, device, precision)
+        moved = (each if place else copy.deepcopy(each)).to(device, precision).eval()
         calls[str(place)] = make_call(moved, images, spec.backend)
     times = run_interleaved(calls, cap_seconds=cap_seconds)
     torch.compiler.reset()
     return [times[str(place)].seconds for place in range(len(networks))]
-
-
-def _copied(net: nn.Module, device: torch.device, precision: torch.dtype) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(net).to(device, precision).eval()
 
 
 @contextmanager

@@ -75,6 +75,9 @@ class LatencyOutcome(BaseModel):
     ratio_low: float | None = Field(None, description="10 % quantile of the ratio.")
     ratio_high: float | None = Field(None, description="90 % quantile of the ratio.")
     rounds: int = Field(0, description="Rounds in which each of them took its turn.")
+    table_error: float | None = Field(
+        None, description="Median relative error of the table on networks that it was not fitted to."
+    )
     corrections: int = Field(0, description="Times that the projection was repeated because a subnet was too slow.")
 
     @property

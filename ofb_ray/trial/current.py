@@ -35,6 +35,7 @@ class Current:
         shared: folder for what trials share.
         keep_search: leave the searched subnet in `shared`.
         latency: the tables of the latency that the budget limits; none where it limits another cost.
+        latency_error: the median error of what these tables say.
     """
 
     spec: TrialSpec
@@ -46,6 +47,7 @@ class Current:
     team: Team
     keep_search: bool
     latency: tuple[Table, ...] = ()
+    latency_error: float | None = None
     device: torch.device = field(default_factory=pick_device)
 
     def show(self, phase: Phase, row: dict[str, Any], message: str = "") -> None:

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ Show = Callable[[str], None]
 _PROMISE_SECONDS = 20.0
 # What a subnet may take of its limit, and how often the projection is repeated for it.
 TOLERANCE, _CORRECTIONS = 1.03, 3
+# A table with a larger median error was measured beside other work.
+_BUSY = 0.1
 
 
 def image_of(model: ModelSpec) -> tuple[int, int, int]:
@@ -44,7 +46,14 @@ def image_of(model: ModelSpec) -> tuple[int, int, int]:
     return int(model.args["in_chans"]), int(height), int(width)
 
 
-def trial_tables(spec: TrialSpec, shared: Path, team: Team, show: Show) -> tuple[Table, ...]:
+class Latency(NamedTuple):
+    """What is known of a trial's latency: tables, and the median error of what they say; nothing without a limit."""
+
+    tables: tuple[Table, ...] = ()
+    error: float | None = None
+
+
+def trial_latency(spec: TrialSpec, shared: Path, team: Team, show: Show) -> Latency:
     """Return the tables of a trial's latency: those of its file, else measured here once for all trials.
 
     Args:
@@ -54,12 +63,13 @@ def trial_tables(spec: TrialSpec, shared: Path, team: Team, show: Show) -> tuple
         InputError: the file is another network's, or what is to be measured is not here.
     """
     if spec.latency is None:
-        return ()
+        return Latency()
     model = resolve_model(spec)
     backbone = describe_backbone(meta_network(model), spec.search.space)
     found = team.broadcast(_found(spec, spec.latency, model, backbone, shared, show) if team.is_main else None)
     assert found is not None
-    return tables_of(found, backbone, model.name, spec.latency.table or str(shared))
+    tables = tables_of(found, backbone, model.name, spec.latency.table or str(shared))
+    return Latency(tables, found.typical_error)
 
 
 def _found(
@@ -174,6 +184,9 @@ def note_of(outcome: LatencyOutcome | None) -> str:
     """Say where a subnet's latency is not what its table says; empty where it is."""
     if outcome is None or outcome.used is None:
         return ""
+    off = outcome.table_error or 0.0
+    if off > _BUSY and outcome.used <= TOLERANCE:
+        return f"its table is off by {100 * off:.0f} % (median): measure it on a quiet machine, or with fewer threads"
     if outcome.used > TOLERANCE:
         low, high = (
             (outcome.used * value / (outcome.ratio or 1.0))
@@ -196,6 +209,7 @@ def _measured(current: Current, widths: Widths, corrections: int) -> LatencyOutc
         predicted_ms=told / 1e6,
         dense_ms=planned.dense_cost / 1e6,
         corrections=corrections,
+        table_error=current.latency_error,
     )
     if how.table is not None:
         return outcome

@@ -30,7 +30,7 @@ from ofb_ray.trial import phases
 from ofb_ray.trial.current import Current, Report, stored_state
 from ofb_ray.trial.dense import Dense, dense_network
 from ofb_ray.trial.environment import environment, gpu_seconds, images, peak_memory_bytes, reset_peak_memory
-from ofb_ray.trial.latency import note_of, read_outcome, trial_tables
+from ofb_ray.trial.latency import note_of, read_outcome, trial_latency
 from ofb_ray.trial.origin import traced_axes
 from ofb_ray.trial.phases import FineTuning, Searched, Searching
 from ofb_ray.trial.plan import plan
@@ -85,10 +85,10 @@ def run_trial(
                 return stored
             state = stored_state(spec, workdir, shared, team, keep_search)
             show = report if team.is_main else lambda _: None
-            known = trial_tables(spec, shared, team, lambda text: show(progress(spec, "dense", {"epoch": 0}, text)))
-            planned = plan(spec, latency=known)
+            known = trial_latency(spec, shared, team, lambda text: show(progress(spec, "dense", {"epoch": 0}, text)))
+            planned = plan(spec, latency=known.tables)
             current = _Trial(
-                spec, planned, state, show, workdir, shared, team, keep_search, known, gate=gate, test=test
+                spec, planned, state, show, workdir, shared, team, keep_search, *known, gate=gate, test=test
             )
             record = current.record(trial, sweep, explored or {})
             if team.is_main:

@@ -16,7 +16,8 @@ from ofb_ray.backbones.base import Backbone
 from ofb_ray.config import TrialSpec
 from ofb_ray.errors import InputError
 from ofb_ray.method.axis import Width, Widths
-from ofb_ray.results.records import Record
+from ofb_ray.results.records import LatencyOutcome, Record
+from ofb_ray.train.team import Team
 from ofb_ray.trial import latency
 from ofb_ray.trial.plan import meta_network, plan, resolve_model
 from ofb_ray.trial.run import run_trial
@@ -134,19 +135,45 @@ def test_a_table_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("ofb_ray.latency.measure.run_turns", turns)
     spec, told = limited("", latency={"seconds": 5}), list[str]()
-    from ofb_ray.train.team import Team
-
-    first = latency.trial_tables(spec, tmp_path / "shared", Team(), told.append)
+    first = latency.trial_latency(spec, tmp_path / "shared", Team(), told.append)
     count = len(calls)
-    again = latency.trial_tables(spec, tmp_path / "shared", Team(), told.append)
+    again = latency.trial_latency(spec, tmp_path / "shared", Team(), told.append)
     assert count == len(calls) > 3
     assert "measuring latency: 0 of 60 networks" in told
     widths = {axis.name: axis.candidates[0] for axis in backbone_of(spec).axes}
-    numbers = [plan(spec, latency=tables).latency_ns(widths) for tables in (first, again)]
+    numbers = [plan(spec, latency=tables).latency_ns(widths) for tables in (first.tables, again.tables)]
     assert numbers[0] == numbers[1]
-    assert plan(spec, latency=first).dense_cost == pytest.approx(
+    assert plan(spec, latency=first.tables).dense_cost == pytest.approx(
         1e9 * truth(backbone_of(spec), backbone_of(spec).widths), rel=0.01
     )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "corrections", "says"),
+    [
+        (0.5, 0.02, 0, ""),
+        (0.5, 0.47, 0, "its table is off by 47 % (median): measure it on a quiet machine"),
+        (0.5, 0.02, 2, "made smaller than its table asks for, as it was slower than that says (2 times)"),
+        (0.6, 0.02, 3, "measured, the subnet takes 1.20 of the limit (1.10 to 1.30)"),
+        (None, None, 0, ""),
+    ],
+)
+def test_a_record_says_where_a_time_is_not_what_its_table_says(
+    ratio: float | None, error: float | None, corrections: int, says: str
+) -> None:
+    spread = {} if ratio is None else {"ratio_low": ratio - 0.05, "ratio_high": ratio + 0.05}
+    outcome = LatencyOutcome(
+        target_ms=5.0,
+        predicted_ms=4.9,
+        dense_ms=10.0,
+        ratio=ratio,
+        table_error=error,
+        corrections=corrections,
+        **spread,
+    )
+    assert latency.note_of(outcome).startswith(says)
+    assert bool(latency.note_of(outcome)) == bool(says)
+    assert latency.note_of(None) == ""
 
 
 def test_without_a_table_a_plan_is_provisional() -> None:
