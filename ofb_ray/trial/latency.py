@@ -35,6 +35,8 @@ Show = Callable[[str], None]
 _PROMISE_SECONDS = 20.0
 # What a subnet may take of its limit, and how often the projection is repeated for it.
 TOLERANCE, _CORRECTIONS = 1.03, 3
+# Of a machine's trials one measures at a time.
+_LOCK = ".latency.lock"
 # A table with a larger median error was measured beside other work.
 _BUSY = 0.1
 
@@ -80,7 +82,7 @@ def _found(
     path = shared / f"latency-{_key(spec, how, model)}.json"
     shared.mkdir(parents=True, exist_ok=True)
     show("waiting for the table of latencies")
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with FileLock(shared / _LOCK):
         if not path.exists():
             make_table(path, how, model, backbone, show)
         return read_table(path)
@@ -216,7 +218,7 @@ def _measured(current: Current, widths: Widths, corrections: int) -> LatencyOutc
     current.show("search", {"epoch": current.spec.epochs("search")}, "measuring the subnet's latency")
     torch.manual_seed(0)
     net = create(planned.model.model_copy(update={"pretrained": False, "weights": None})).eval()
-    with prepared(how) as device:
+    with FileLock(current.shared / _LOCK), prepared(how) as device:
         sizes, image = [widths], image_of(planned.model)
         dense, subnet = run_turns(net, planned.backbone, sizes, how, image, device, _PROMISE_SECONDS)
     low, ratio, high = np.quantile(subnet / dense, [0.1, 0.5, 0.9])
