@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from filelock import FileLock
+from torch import nn
 
 from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.backbones.base import Backbone
+from ofb_ray.backbones.weights import bare
 from ofb_ray.config import LatencySpec, ModelSpec, TrialSpec
 from ofb_ray.config.base import digest
 from ofb_ray.export.latency import device_name
@@ -97,8 +99,7 @@ def make_table(path: Path, how: LatencySpec, model: ModelSpec, backbone: Backbon
     Raises:
         InputError: what is to be measured is not here.
     """
-    torch.manual_seed(0)
-    net, image = create(model.model_copy(update={"pretrained": False, "weights": None})).eval(), image_of(model)
+    net, image = _network(model), image_of(model)
     known = measure(net, backbone, how, image, show)
     write_table(
         path,
@@ -120,6 +121,13 @@ def make_table(path: Path, how: LatencySpec, model: ModelSpec, backbone: Backbon
         known.tables,
     )
     return read_table(path)
+
+
+def _network(model: ModelSpec) -> nn.Module:
+    """Build a network with weights that the same seed always draws; torch's generators stay as they were."""
+    with torch.random.fork_rng(list(range(torch.cuda.device_count()))):
+        torch.manual_seed(0)
+        return create(bare(model)).eval()
 
 
 def _versions() -> dict[str, str]:
@@ -216,8 +224,7 @@ def _measured(current: Current, widths: Widths, corrections: int) -> LatencyOutc
     if how.table is not None:
         return outcome
     current.show("search", {"epoch": current.spec.epochs("search")}, "measuring the subnet's latency")
-    torch.manual_seed(0)
-    net = create(planned.model.model_copy(update={"pretrained": False, "weights": None})).eval()
+    net = _network(planned.model)
     with FileLock(current.shared / _LOCK), prepared(how) as device:
         sizes, image = [widths], image_of(planned.model)
         dense, subnet = run_turns(net, planned.backbone, sizes, how, image, device, _PROMISE_SECONDS)
