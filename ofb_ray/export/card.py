@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from ofb_ray.backbones import describe_backbone
 from ofb_ray.config import PHASES, SpaceSpec
 from ofb_ray.export import loader
+from ofb_ray.export.card_budget import budget_text
 from ofb_ray.export.card_int8 import in_int8, int8_section
 from ofb_ray.export.kept import MadeInt8
 from ofb_ray.export.names import classes, classifying, label_names
@@ -48,7 +49,7 @@ def make_card(
         f"# {_name(record)}",
         _summary(record),
         _networks(record),
-        _budget(record),
+        budget_text(record),
         f"## Widths\n\n{_widths(arch)}",
         f"## Load it\n\n{_loading(differences)}",
         *filter(None, (classifying(arch), classes(label_names(record, arch)))),
@@ -123,14 +124,6 @@ def _networks(record: Record) -> str:
     tested = record.subnet is not None and record.subnet.top1_test is not None
     told = "test was read once" if tested else "on a test split nothing is known"
     return f"{table}\n\n`val` is a held-out part of the training images, which chose the model; {told}."
-
-
-def _budget(record: Record) -> str:
-    budget = record.budget
-    used = f", of which {100 * budget.used:.2f} % are used" if budget.used is not None else ""
-    note = f" Note: {budget.note}." if budget.note else ""
-    unit = {"macs": "MACs", "params": "parameters", "latency_ns": "ns by the table of latencies"}[budget.resource]
-    return f"Budget `{budget.label}`: at most {budget.target:,} {unit}{used}.{note}"
 
 
 def _widths(arch: Arch) -> str:

@@ -15,6 +15,7 @@ from ofb_ray.backbones import describe_backbone
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.config import TrialSpec
 from ofb_ray.errors import InputError
+from ofb_ray.export import export_trial
 from ofb_ray.method.axis import Width, Widths
 from ofb_ray.results.records import LatencyOutcome, Record
 from ofb_ray.train.team import Team
@@ -224,3 +225,14 @@ def test_latency_belongs_to_budgets_of_latency_alone() -> None:
     assert small_spec(budget={"latency": 0.5}).latency is not None
     assert "latency" not in small_spec().model_dump(mode="json")
     assert Width(1, 1).units == 1
+
+
+def test_a_model_card_says_what_was_promised_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "run_turns", _exact)
+    monkeypatch.setattr("ofb_ray.latency.measure.run_turns", _exact)
+    spec = limited("", latency={"seconds": 5}, budget={"latency": 0.8})
+    trained(spec, tmp_path / "trial")
+    export_trial(tmp_path / "trial", tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Budget `latency 0.8`: at most 2.848 ms" in card
+    assert "Timed in turns with the dense network (torch, batch 1, 2 threads) it takes 0.7" in card
