@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 # Small networks gain nothing from more threads, and lose much where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start would do so, too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
