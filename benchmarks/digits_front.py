@@ -106,7 +106,7 @@ def _train_dense(job: tuple[dict[str, Any], float, int, Path]) -> None:
     setting, budget, seed, folder = job
     spec = _spec(setting, budget, seed)
     planned = plan(spec)
-    dense_network(spec, planned, load(planned.data, folder / "data"), folder, lambda row: None, lambda: None)
+    dense_network(spec, planned, load(planned.data, folder / "data"), folder, lambda row: None, lambda text, done: None)
 
 
 def _run(job: tuple[dict[str, Any], float, int, str, Path]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _run(job: tuple[dict[str, Any], float, int, str, Path]) -> dict[str, Any]:
 def _rival(spec: TrialSpec, method: str, folder: Path) -> dict[str, Any]:
     planned = plan(spec)
     data, device = load(planned.data, folder / "data"), pick_device()
-    dense = dense_network(spec, planned, data, folder, lambda row: None, lambda: None)
+    dense = dense_network(spec, planned, data, folder, lambda row: None, lambda text, done: None)
     target = planned.target
     image = (data.channels, spec.data.image_size, spec.data.image_size)
     recipe: FitSpec = spec.finetune

@@ -150,7 +150,7 @@ def _facts(network: Network, share: float) -> Row:
 def _dense(spec: TrialSpec, folder: Path) -> tuple[Dense, Dataset, Plan]:
     planned, shared = plan(spec), folder / "shared"
     data = load(planned.data, shared / "data")
-    return dense_network(spec, planned, data, shared, lambda row: None, lambda: None), data, planned
+    return dense_network(spec, planned, data, shared, lambda row: None, lambda text, done: None), data, planned
 
 
 def _rival(job: Job, folder: Path) -> Row:

@@ -63,15 +63,14 @@ def dense_network(
     planned: Plan,
     data: Dataset,
     shared: Path,
-    row_done: Callable[..., None],
-    wait: Callable[[], None],
+    row_done: Callable[[Row], None],
+    tell: Callable[[str, int], None],
 ) -> Dense:
     """Load the dense network of `spec` from `shared`, else train it there, resuming what a killed trial left.
 
     Args:
-        row_done: called with every epoch's row of history, where this call trains, and with the last one and a message
-            before the network is evaluated.
-        wait: called once where another trial is training it.
+        row_done: called with every epoch's row of history, where this call trains.
+        tell: called with what takes long beside them, and the epochs that are done.
     Raises:
         TrialFailed: training diverged.
     """
@@ -79,9 +78,9 @@ def dense_network(
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / WORK_LOCK)
     try:
-        _acquire(lock, team, wait)
+        _acquire(lock, team, tell)
         if not team.broadcast((folder / DENSE_FILE).exists()):
-            _train(spec, planned, data, folder, row_done, team)
+            _train(spec, planned, data, folder, row_done, tell, team)
     finally:
         lock.release()
     facts = team.broadcast(DenseFile.read(folder) if team.is_main else None)
@@ -92,7 +91,7 @@ def dense_network(
     return Dense(net, facts.network, facts.seconds, facts.history)
 
 
-def _acquire(lock: FileLock, team: Team, wait: Callable[[], None]) -> None:
+def _acquire(lock: FileLock, team: Team, tell: Callable[[str, int], None]) -> None:
     """Take the lock on rank 0; the others hear from it every half minute, so that no collective waits too long."""
     timeout, waiting = 0.0, False
     while True:
@@ -106,12 +105,18 @@ def _acquire(lock: FileLock, team: Team, wait: Callable[[], None]) -> None:
         if team.broadcast(held):
             return
         if not waiting:
-            wait()
+            tell("another trial trains the dense network", 0)
         timeout, waiting = _LOCK_SECONDS, True
 
 
 def _train(
-    spec: TrialSpec, planned: Plan, data: Dataset, folder: Path, row_done: Callable[..., None], team: Team
+    spec: TrialSpec,
+    planned: Plan,
+    data: Dataset,
+    folder: Path,
+    row_done: Callable[[Row], None],
+    tell: Callable[[str, int], None],
+    team: Team,
 ) -> None:
     """Train the dense network from its checkpoint or from the start, and write weights and `dense.json`."""
     plain = team.broadcast(checkpoint.load(folder / STATE_FILE) if team.is_main else None)
@@ -132,7 +137,7 @@ def _train(
     teacher = make_teacher(spec.dense.distill, None, planned, device) if spec.dense.epochs else None
     net = fit(net, data, spec.dense, run, state.loop, teacher)
     seconds = watch.seconds
-    row_done({"epoch": len(state.history)}, "evaluating the dense network")
+    tell("evaluating the dense network", len(state.history))
     result = evaluate_splits(net, data, device, planned.dense_macs, planned.dense_params)
     if team.is_main:
         write_atomic(folder / DENSE_WEIGHTS_FILE, save(tensors(net)))

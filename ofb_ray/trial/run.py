@@ -157,11 +157,13 @@ class _Trial(Current):
             return load_data(self.planned.data, self.shared / "data")
 
     def _dense(self, data: Dataset) -> Dense:
-        def show(row: dict[str, Any], message: str = "") -> None:
-            self.show("dense", row, message)
+        def show(row: dict[str, Any]) -> None:
+            self.show("dense", row)
 
-        waiting = "another trial trains the dense network"
-        return dense_network(self.spec, self.planned, data, self.shared, show, lambda: show({"epoch": 0}, waiting))
+        def tell(message: str, done: int) -> None:
+            self.show("dense", {"epoch": done}, message)
+
+        return dense_network(self.spec, self.planned, data, self.shared, show, tell)
 
     def _finetune(self, state: Searched | FineTuning, dense: Dense, data: Dataset) -> Network:
         """Fine-tune the subnet, write it, and return its size and accuracy."""
