@@ -20,7 +20,8 @@ from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.config import TrialSpec
 from ofb_ray.data import load
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.search.loop import Problem, search, start
+from ofb_ray.search.loop import search, start
+from ofb_ray.search.state import Problem
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run, pick_device
 from ofb_ray.train.supervised import fit

@@ -17,6 +17,7 @@ from ofb_ray.method.axis import Widths
 from ofb_ray.results.files import ABOVE_FOLDER
 from ofb_ray.search import loop
 from ofb_ray.search.calibrate import Calibration, calibration_images
+from ofb_ray.search.state import Problem
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train import checkpoint
 from ofb_ray.train.run import Run, Stopwatch
@@ -49,7 +50,7 @@ def search(current: Current, state: Searching, dense: Dense, data: Dataset) -> S
     teacher, images = make_teacher(spec.distill, dense.net, planned, current.device), list[Tensor]()
     if spec.parts.compensate:
         images = calibration_images(data.train, spec.calibration_images, current.device)
-    problem = loop.Problem(data, spec, origin.goal, planned.dense_cost, teacher, images)
+    problem = Problem(data, spec, origin.goal, planned.dense_cost, teacher, images)
     if planned.dense_ns is not None:
         problem = replace(problem, corrected=Promise(current).corrected)
     known = _calibration(current, origin, data, run) if state.loop is None else Calibration(origin.net)

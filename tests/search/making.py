@@ -9,7 +9,7 @@ import torch
 from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.data import load
 from ofb_ray.method.cost import cost, units_of
-from ofb_ray.search.loop import Problem
+from ofb_ray.search.state import Problem
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.run import Run
 from ofb_ray.trial.goal import goal_of

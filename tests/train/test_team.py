@@ -14,7 +14,8 @@ from ofb_ray.data import load
 from ofb_ray.errors import TrialFailed
 from ofb_ray.method.cost import cost, units_of
 from ofb_ray.search.calibrate import calibrate, calibration_images
-from ofb_ray.search.loop import Problem, Search, search, start
+from ofb_ray.search.loop import search, start
+from ofb_ray.search.state import Problem, Search
 from ofb_ray.search.supernet import Supernet
 from ofb_ray.train.checkpoint import optimizer_state
 from ofb_ray.train.run import Run
