@@ -137,7 +137,6 @@ def _latency_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         type=_duration,
-        default=30.0,
         help="seconds for each backend and batch size, at most (default: 30)",
     )
 
@@ -287,6 +286,8 @@ def _export(arguments: argparse.Namespace) -> int:
 def _latency(arguments: argparse.Namespace) -> int:
     if arguments.table is not None:
         return latency_table.run(arguments)
+    if arguments.set:
+        raise InputError("overrides a sweep's key for --table: give both, or neither", key="--set")
     from ofb_ray.export import command
 
     return command.latency(arguments)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bokeh.models import ColumnDataSource, CustomJS, HoverTool
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.models.widgets import Select
 
 from analysis.fronts.front_data import FrontData
-from analysis.report.interactive_marks import Marks
+from analysis.report.interactive_marks import Marks, follow_axes
 
 ELSEWHERE = "on another cost's front"
 _Point = tuple[float, float, bool]
@@ -57,9 +57,5 @@ def draw_elsewhere(plot: Any, pairs: Mapping[str, FrontData], first: str, choice
     look = {"marker": "circle", "size": 22, "fill_alpha": 0.0, "line_color": "#b00060", "line_width": 2}
     ring = plot.scatter("x", "y", source=source, name="elsewhere", **look)
     plot.add_tools(HoverTool(renderers=[ring], tooltips=[("on the front over", "@costs")]))
-    x, y = choices
-    code = 'source.data = columns[y.value + "|" + x.value];'
-    follow = CustomJS(args={"x": x, "y": y, "source": source, "columns": columns}, code=code)
-    for choice in choices:
-        choice.js_on_change("value", follow)
+    follow_axes(source, columns, choices)
     return [(ELSEWHERE, [ring])]

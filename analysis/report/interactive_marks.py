@@ -98,12 +98,21 @@ def draw_preview(plot: Any, pairs: Mapping[str, FrontData], first: str, choices:
         return []
     source = ColumnDataSource(columns[first])
     line = plot.multi_line("xs", "ys", source=source, name="preview", color="#999999", line_width=1)
+    follow_axes(source, columns, choices)
+    return [(PREVIEW, [line])]
+
+
+def follow_axes(source: ColumnDataSource, columns: Mapping[str, Any], choices: Sequence[Select]) -> None:
+    """Have a source show the columns of the pair of objectives that is chosen.
+
+    Args:
+        columns: by the values `up|across` of the choices, across and up.
+    """
     x, y = choices
     code = 'source.data = columns[y.value + "|" + x.value];'
     follow = CustomJS(args={"x": x, "y": y, "source": source, "columns": columns}, code=code)
     for choice in choices:
         choice.js_on_change("value", follow)
-    return [(PREVIEW, [line])]
 
 
 def draw_points(

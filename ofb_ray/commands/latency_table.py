@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from ofb_ray.config.shipped import find_sweep
@@ -15,11 +14,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, write the file, and say how far it can be trusted."""
     if len(arguments.places) != 1:
         raise InputError("a table is of one network: give one sweep", key="--table")
+    for flag in ("batch", "backend", "threads", "seconds"):
+        if getattr(arguments, flag) is not None:
+            raise InputError(f"is the sweep's with --table: --set 'latency={{{flag}: ...}}'", key=f"--{flag}")
     out: Path = user_path(arguments.table, "--table")
     find_sweep(arguments.places[0])
     from ofb_ray.backbones import describe_backbone
     from ofb_ray.config import LatencySpec
     from ofb_ray.config.load import load_with_origins
+    from ofb_ray.export.command import Line
     from ofb_ray.trial.latency import make_table
     from ofb_ray.trial.plan import meta_network, resolve_model
     from ofb_ray.tuning.console.steps import step
@@ -31,20 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
             model = resolve_model(trial)
             backbone = describe_backbone(meta_network(model), trial.search.space)
         try:
-            table = make_table(out, spec.latency or LatencySpec(), model, backbone, _show)
+            with Line() as line:
+                table = make_table(out, spec.latency or LatencySpec(), model, backbone, line.hint)
         except OSError as error:
             raise InputError(f"cannot be written ({error.strerror})", file=str(out), key="--table") from None
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
     errors = (100 * (error or 0.0) for error in (table.typical_error, table.large_error))
     off = "error on others {:.1f} % (median), {:.1f} % (90 %)".format(*errors)
     print(f"{out}: {table.model}, {table.backend} on {table.device_name}, batch {table.batch}, {table.threads} threads")
     print(f"dense {table.dense_ms:.3g} ms; {table.networks} networks in {table.seconds:.0f} s; {off}")
     print(f"use it: --set 'latency={{table: {out}}}' with budgets such as {{latency: 0.5}}")
     return 0
-
-
-def _show(text: str) -> None:
-    """One line that changes on a terminal; elsewhere nothing before the end."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)

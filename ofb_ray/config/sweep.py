@@ -192,8 +192,8 @@ class SweepSpec(Strict):
         tree = self.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune"})
         if self.chain is not None and (link := Link.at(self.budgets, self._place(cell), self.chain.epochs)):
             tree["chain"] = link.model_dump()
-        if Budget.model_validate(cell["budget"]).resource == "latency_ns":
-            tree["latency"] = (self.latency or LatencySpec()).model_dump(mode="json")
+        if self.latency is not None and Budget.model_validate(cell["budget"]).resource == "latency_ns":
+            tree["latency"] = self.latency.model_dump(mode="json")
         for key, value in {**cell, **params}.items():
             put(tree, key, value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value)
         return TrialSpec.model_validate(tree)

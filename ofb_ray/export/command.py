@@ -65,10 +65,10 @@ def latency(arguments: argparse.Namespace) -> int:
 
 def _measured(places: Sequence[str], arguments: argparse.Namespace) -> dict[str, Document]:
     """Measure, write and print. Whatever is wrong with the places is said before anything is timed."""
-    from ofb_ray.export.latency import BATCHES, find_subjects, measure_trials, write_latency
+    from ofb_ray.export.latency import BATCHES, SECONDS, find_subjects, measure_trials, write_latency
     from ofb_ray.export.timing import BACKENDS, INT8, check_backend
 
-    with _threads(arguments.threads), _Line() as line:
+    with _threads(arguments.threads), Line() as line:
         subjects, backends = find_subjects(places), arguments.backend or BACKENDS
         for backend in backends:
             check_backend(backend, pick_device())
@@ -78,7 +78,7 @@ def _measured(places: Sequence[str], arguments: argparse.Namespace) -> dict[str,
             backends=backends,
             batches=arguments.batch or BATCHES,
             device=pick_device(),
-            cap_seconds=arguments.seconds,
+            cap_seconds=arguments.seconds or SECONDS,
             show=line.show,
             int8={each.location: int8_model(each.location, each.record, line.hint) for each in wanted},
         )
@@ -91,19 +91,19 @@ def _measured(places: Sequence[str], arguments: argparse.Namespace) -> dict[str,
 def _int8(arguments: argparse.Namespace, folder: Path) -> MadeInt8:
     """Make the network in int8, time it beside float32 on the CPU, and put it beside the trial's record."""
     from ofb_ray.export.int8 import make_int8
-    from ofb_ray.export.latency import BATCHES, find_subjects, measure_trials
+    from ofb_ray.export.latency import BATCHES, SECONDS, find_subjects, measure_trials
     from ofb_ray.export.timing import INT8
 
     check_writable(arguments.trial)
     (subject,) = find_subjects([arguments.trial])
-    with _threads(arguments.threads), _Line() as line:
+    with _threads(arguments.threads), Line() as line:
         made = make_int8(folder, subject.record, read_arch(folder), root=arguments.data, show=line.hint)
         documents = measure_trials(
             [subject],
             backends=[INT8],
             batches=arguments.batch or BATCHES,
             device=torch.device("cpu"),
-            cap_seconds=arguments.seconds,
+            cap_seconds=arguments.seconds or SECONDS,
             show=line.hint,
             int8={subject.location: made.model},
         )
@@ -180,10 +180,10 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Line:
+class Line:
     """One line on stderr that says what is going on; on a terminal it is overwritten and goes at the end."""
 
-    def __enter__(self) -> _Line:
+    def __enter__(self) -> Line:
         return self
 
     def show(self, text: str) -> None:

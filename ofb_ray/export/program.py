@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,22 @@ def onnx_bytes(net: nn.Module, input_size: Sequence[int]) -> bytes:
         )
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
+
+
+def onnx_session(model: bytes, provider: str = "CPUExecutionProvider", **entries: str) -> Any:
+    """Open an ONNX file with as many threads as torch has.
+
+    Args:
+        entries: of the session's configuration, with two underscores for a dot.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    options.log_severity_level = 3
+    for name, value in entries.items():
+        options.add_session_config_entry(name.replace("__", "."), value)
+    return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
 def save_onnx(net: nn.Module, input_size: Sequence[int], path: Path) -> float:

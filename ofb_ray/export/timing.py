@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ofb_ray.errors import InputError
-from ofb_ray.export.program import INPUT, onnx_bytes
+from ofb_ray.export.program import INPUT, onnx_bytes, onnx_session
 
 Backend = Literal["torch", "compile", "onnxruntime", "onnxruntime-int8"]
 INT8: Backend = "onnxruntime-int8"
@@ -151,11 +151,7 @@ def onnx_provider(device: torch.device) -> str:
 
 
 def _onnx_call(net: nn.Module | bytes, images: Tensor) -> Call:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 3
     model = net if isinstance(net, bytes) else onnx_bytes(net, images.shape[1:])
-    session = onnxruntime.InferenceSession(model, options, providers=[onnx_provider(images.device)])
+    session = onnx_session(model, onnx_provider(images.device), session__force_spinning_stop="1")
     inputs: dict[str, Any] = {INPUT: images.cpu().numpy()}
     return partial(session.run, None, inputs)

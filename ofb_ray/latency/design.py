@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from ofb_ray.backbones.base import Backbone
-from ofb_ray.method.axis import Axis, Width, Widths
+from ofb_ray.method.axis import Axis, Width
 from ofb_ray.method.cost import axis_of
 
 
@@ -70,10 +70,3 @@ def _spread(sizes: Sequence[Width], count: int, draw: random.Random) -> list[Wid
     while len(whole) < count:
         whole += draw.sample(sizes, len(sizes))
     return whole[:count]
-
-
-def describe(backbone: Backbone, widths: Widths) -> str:
-    """Say in a few words what a network is, `embed 1x96, blocks.0.attn 2x32, ...`; one axis of each group."""
-    return ", ".join(
-        f"{axes[0].name} {widths[axes[0].name].heads}x{widths[axes[0].name].width}" for axes in groups(backbone)
-    )

@@ -18,6 +18,7 @@ from ofb_ray.results.files import (
     ARCH_FILE,
     DENSE_FILE,
     LEASE_FILE,
+    PROMISE_FILE,
     RECORD_FILE,
     SHARED_FOLDER,
     STATE_FILE,
@@ -165,6 +166,8 @@ class RemoteAttempt(Attempt):
         """
         patiently(self._send, self.note)
         patiently(lambda: self._remote.delete(f"{self._trial}/{STATE_FILE}"), self.note)
+        if (promise := f"{self._trial}/{PROMISE_FILE}") in self._sent:
+            patiently(lambda: self._remote.delete(promise), self.note)
 
     def close(self) -> None:
         """Give the leases back."""

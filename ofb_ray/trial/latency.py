@@ -150,7 +150,7 @@ def _there(how: LatencySpec) -> bool:
 
 
 class Promise:
-    """A subnet timed against its dense network before it is cut and fine-tuned, and once more when it is decided.
+    """Times the subnet that a search has chosen against its dense network, before it is cut.
 
     Args:
         current: the trial.

@@ -16,7 +16,7 @@ from ofb_ray.backbones.base import Backbone
 from ofb_ray.config import TrialSpec
 from ofb_ray.errors import InputError
 from ofb_ray.export import export_trial
-from ofb_ray.method.axis import Width, Widths
+from ofb_ray.method.axis import Widths
 from ofb_ray.results.records import LatencyOutcome, Record
 from ofb_ray.train.team import Team
 from ofb_ray.trial import latency
@@ -224,7 +224,6 @@ def test_latency_belongs_to_budgets_of_latency_alone() -> None:
         small_spec(latency={})
     assert small_spec(budget={"latency": 0.5}).latency is not None
     assert "latency" not in small_spec().model_dump(mode="json")
-    assert Width(1, 1).units == 1
 
 
 def test_a_model_card_says_what_was_promised_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

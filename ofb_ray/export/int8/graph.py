@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ofb_ray.errors import InputError
-from ofb_ray.export.program import INPUT, onnx_bytes
+from ofb_ray.export.program import INPUT, onnx_bytes, onnx_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -108,7 +108,7 @@ def find_ranges(graph: Graph, batches: Sequence[Images]) -> dict[Method, Ranges]
     from onnxruntime.quantization.calibrate import TensorsData
 
     names, parts = _ranged(graph), [part for images in batches for part in _parts(images)]
-    run = _session(_with_outputs(graph.model, names))
+    run = onnx_session(_with_outputs(graph.model, names))
     lowest, highest = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     for images in parts:
         for at, values in enumerate(run.run(names, {INPUT: images})):
@@ -202,22 +202,13 @@ def quantise(graph: Graph, ranges: Ranges, nodes: Collection[str], *, reduce_ran
 
 def runner(model: bytes) -> Callable[[Images], Logits]:
     """Return what computes logits by onnxruntime on the CPU, with as many threads as torch has."""
-    session = _session(model)
+    session = onnx_session(model)
 
     def run(images: Images) -> Logits:
         logits: Logits = session.run(None, {INPUT: images})[0]
         return logits
 
     return run
-
-
-def _session(model: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @contextlib.contextmanager

@@ -36,11 +36,6 @@ class Instructions:
         """Whether eight-bit weights may overflow, so that seven bits are used."""
         return self.x86 and not self.fast
 
-    @property
-    def sentence(self) -> str:
-        """What a reader must know of it."""
-        return sentence(self.names, self.fast)
-
 
 def sentence(names: Sequence[str], fast: bool, cpu: str = "This CPU") -> str:
     """Say which instructions were found and whether int8 is fast with them."""

@@ -62,14 +62,25 @@ class Pace:
             return None
         open_ = [view for view in views if view.state not in DONE]
         rests = [_own(_rest(view), known) for view in open_] or [0.0]
-        typical = _own({phase: getattr(spec, phase).epochs for phase in PHASES}, known)
         finished = [view for view in views if view.seconds and view.by_phase]
         expected = sum(_own(view.by_phase, known) for view in finished)
         ratio = sum(view.seconds or 0.0 for view in finished) / expected if expected else 1.0
-        trials = sum(rests) + typical * max(0, total - len(views))
+        trials = sum(rests) + _unseen(spec, views, total, known)
         dense = _dense_epochs(spec, views) * known["dense"]
         # The last trial has a slot of its own.
         return dense / max(1, min(slots, len(spec.seeds))) + ratio * max(trials / max(1, slots), *rests)
+
+
+def _unseen(spec: SweepSpec, views: Sequence[TrialView], total: int, seconds: Mapping[Phase, float]) -> float:
+    """Add up the seconds of the trials that have no folder yet; in a chain those of its later budgets search less."""
+    whole: dict[Phase, int] = {phase: getattr(spec, phase).epochs for phase in PHASES}
+    missing = max(0, total - len(views))
+    if spec.chain is None:
+        return missing * _own(whole, seconds)
+    first = spec.budgets[0].label
+    leading = max(0, total // len(spec.budgets) - sum(view.budget == first for view in views))
+    link = {**whole, "search": spec.chain.epochs}
+    return min(missing, leading) * _own(whole, seconds) + max(0, missing - leading) * _own(link, seconds)
 
 
 def _own(epochs: Mapping[Phase, int], seconds: Mapping[Phase, float]) -> float:

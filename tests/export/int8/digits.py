@@ -12,7 +12,8 @@ from ofb_ray.backbones import create, describe_backbone
 from ofb_ray.config import ModelSpec, SpaceSpec, TrialSpec
 from ofb_ray.data import EpochPlan, completed, load
 from ofb_ray.export import make_arch, save_network
-from ofb_ray.results.records import BudgetOutcome, Network, Record, write_record
+from ofb_ray.results.records import Record
+from tests.export.trials import finished
 from tests.small import MODEL
 
 NAMES = [f"a {digit}" for digit in range(10)]
@@ -33,19 +34,4 @@ def digits_trial(folder: Path, epochs: int = 3, data: dict[str, Any] | None = No
             optimizer.step()
     arch = make_arch(model.name, model.args, describe_backbone(net, SpaceSpec()).widths, images)
     save_network(net.eval(), arch, folder)
-    fields: dict[str, Any] = {
-        "trial": 7,
-        "sweep": "small",
-        "key": spec.key,
-        "status": "finished",
-        "spec": spec.model_dump(mode="json"),
-        "seed": spec.seed,
-        "budget": BudgetOutcome(label="0.5", resource="macs", target=500_000, used=0.998),
-        "dense": Network(macs=1_000_000, params=20_000, top1_val=91.0, top1_test=90.0),
-        "subnet": Network(macs=499_000, params=9_000, top1_val=90.5, top1_test=89.25),
-        "arch": arch,
-        "class_names": NAMES,
-    }
-    record = Record(**{**fields, **changes})
-    write_record(folder, record)
-    return record
+    return finished(folder, spec, arch, **{"class_names": NAMES, **changes})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ofb_ray.export.int8.instructions import find
+from ofb_ray.export.int8.instructions import Instructions, find, sentence
 
 VNNI = "processor\t: 0\nmodel name\t: a CPU\nflags\t\t: fpu sse2 avx2 avx512f avx512_vnni avx_vnni\n"
 AVX2 = "flags\t\t: fpu sse2 avx avx2 fma\n"
@@ -30,8 +30,12 @@ def test_instructions_are_found(text: str, machine: str, names: tuple[str, ...],
     assert (found.names, found.fast, found.saturates) == (names, fast, saturates)
 
 
+def told(cpu: Instructions) -> str:
+    return sentence(cpu.names, cpu.fast)
+
+
 def test_a_cpu_without_fast_int8_is_told_what_it_has() -> None:
-    assert find(AVX2, "x86_64").sentence.startswith("This CPU has no fast int8 that is known (found avx2)")
-    assert "found none" in find("", "arm64").sentence
-    assert find(VNNI, "x86_64").sentence == "This CPU has fast int8 (found avx2, avx512_vnni, avx_vnni)."
+    assert told(find(AVX2, "x86_64")).startswith("This CPU has no fast int8 that is known (found avx2)")
+    assert "found none" in told(find("", "arm64"))
+    assert told(find(VNNI, "x86_64")) == "This CPU has fast int8 (found avx2, avx512_vnni, avx_vnni)."
     assert find().names == find().names  # this machine, whatever it is

@@ -78,3 +78,13 @@ def test_the_last_trial_has_one_slot() -> None:
     pace = paced(search=(1.0,), finetune=(1.0,))
     views = [view(0, "finished", 40, 0), view(1, "finished", 40, 1), view(2, "running", 20)]
     assert pace.left(SPEC, views, 3, 4) == 20.0
+
+
+def test_the_later_trials_of_a_chain_search_less() -> None:
+    """Two suggestions of a chain of two budgets: one trial runs, the first budget has 20 search epochs, the next 3."""
+    tree = SPEC.model_dump(mode="json", exclude_unset=True)
+    spec = SweepSpec.model_validate({**tree, "budgets": [0.5, 0.25], "seeds": [0], "chain": {"epochs": 3}})
+    pace = paced(search=(1.0,), finetune=(1.0,))
+    views = [view(0, "running", 10)]  # the dense epochs are done
+    # 20 + 10 of its own, another leading trial of 30, two of 3 + 10, one at a time
+    assert pace.left(spec, views, 4, 1) == 30 + 30 + 2 * 13
