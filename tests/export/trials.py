@@ -32,15 +32,15 @@ def write_trial(folder: Path, kind: str, net: nn.Module, widths: Widths, **chang
     return finished(folder, spec, arch, **{"seconds": seconds, "environment": environment, **changes})
 
 
-def finished(folder: Path, trial: TrialSpec, arch: Arch, **changes: Any) -> Record:
+def finished(folder: Path, spec: TrialSpec, arch: Arch, /, **changes: Any) -> Record:
     """Write the record of a trial whose network is there; `changes` are fields of Record."""
     fields: dict[str, Any] = {
         "trial": 7,
         "sweep": "small",
-        "key": trial.key,
+        "key": spec.key,
         "status": "finished",
-        "spec": trial.model_dump(mode="json"),
-        "seed": trial.seed,
+        "spec": spec.model_dump(mode="json"),
+        "seed": spec.seed,
         "budget": BudgetOutcome(label="0.5", resource="macs", target=500_000, used=0.998),
         "dense": Network(macs=1_000_000, params=20_000, top1_val=91.0, top1_test=90.0),
         "subnet": Network(macs=499_000, params=9_000, top1_val=90.5, top1_test=89.25),
