@@ -29,7 +29,8 @@ def elsewhere_columns(pairs: Mapping[str, FrontData]) -> dict[str, dict[str, lis
     Args:
         pairs: by `up|across`.
     """
-    known = {pair: _points(data) for pair, data in pairs.items()}
+    # What a search took is no cost of its network.
+    known = {pair: _points(data) if data.x.name != "search_cost" else {} for pair, data in pairs.items()}
     found = {}
     for pair, points in known.items():
         up = pair.partition("|")[0]

@@ -164,3 +164,11 @@ def test_a_network_on_the_front_of_another_cost_is_marked(chromium: Browser, tmp
     assert (found["x"], found["y"]) == ([5.0], [96.0])
     assert "MACs" in found["costs"][0]
     assert shown.complaints == []
+
+
+def test_what_a_search_took_marks_no_network(chromium: Browser, tmp_path: Path) -> None:
+    """The second trial of a budget is worse and was sooner done: that is no reason to choose it."""
+    quick = {"dense": 8.0, "search": 1.0, "finetune": 1.0}
+    file = reported(tmp_path / "r", [record(0, 0.5, 97.0), record(1, 0.5, 96.0, seconds=quick)])
+    shown = opened(chromium, file, 1440, 1000)
+    assert shown.page.evaluate(f"() => {{ {PLOT} return plot.renderers.every(r => r.name != 'elsewhere'); }}")
