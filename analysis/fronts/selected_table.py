@@ -12,9 +12,9 @@ from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks, seed
 from analysis.fronts.change import change_of
 from analysis.fronts.seeds import pooled, spread, treatment
 from analysis.fronts.training import trained, undertrained
-from analysis.trials.trial import Results
+from analysis.trials.trial import Results, Trial
 from ofb_ray.results.history import widths_of
-from ofb_ray.results.records import Record
+from ofb_ray.results.records import BudgetOutcome, Record
 
 HEAD = (
     "budget",
@@ -26,25 +26,34 @@ HEAD = (
     "params",
     "top-1 val",
     "top-1 test",
-    "test vs dense",
+    "vs dense",
     "embed / heads x channels / MLP",
     "search s",
 )
+# Beside the ratio of MACs where a budget limits latency: what the subnet took of the dense network's time.
+TIME, _TIME_PLACE = "time ratio", HEAD.index("ratio") + 1
 RULE = "Each budget's trial was chosen by held-out top-1 (val) alone, which flatters it; top-1 test is only reported."
 NONE = "-"
 # A wide table shrinks to the text's width, beyond which a page cuts it off.
 FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" + "\n"
 
 
-def rows(results: Results) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the cells under `HEAD`: of the dense networks, and of the budgets."""
-    return [_dense_row(dense) for dense in dense_networks(results)], [_budget_row(each) for each in budgets(results)]
+def rows(results: Results) -> tuple[list[str], list[list[str]], list[list[str]]]:
+    """Return the head, which has `TIME` where a budget limits latency, and cells: of dense networks, and of budgets."""
+    groups = budgets(results)
+    head, dense = list(HEAD), [_dense_row(each) for each in dense_networks(results)]
+    selected = [_budget_row(each) for each in groups]
+    if any(each.outcome.resource == "latency_ns" for each in groups):
+        times = [TIME, *["1.000" for _ in dense], *(_time(_records(each)) for each in groups)]
+        for cells, time in zip([head, *dense, *selected], times, strict=True):
+            cells.insert(_TIME_PLACE, time)
+    return head, dense, selected
 
 
 def markdown(results: Results) -> str:
     """Write the table in GitHub's Markdown, with the selection rule and the note on seeds below."""
-    dense, selected = rows(results)
-    lines = [_markdown_line(HEAD), _markdown_line(["---", *["---:"] * 9, "---", "---:"])]
+    head, dense, selected = rows(results)
+    lines = [_markdown_line(head), _markdown_line(["---", *["---:"] * (len(head) - 3), "---", "---:"])]
     lines += [_markdown_line(cells) for cells in dense + selected]
     trials = [f"Trials behind the means: {'; '.join(some)}."] if (some := behind(results)) else []
     return "\n".join([*lines, "", *notes(results), *trials, ""])
@@ -52,7 +61,7 @@ def markdown(results: Results) -> str:
 
 def latex(results: Results) -> str:
     """Write a `table` environment with booktabs rules; all text is escaped."""
-    dense, selected = rows(results)
+    head, dense, selected = rows(results)
     caption = " ".join([shorten(results.question or results.name, 200), *notes(results)])
     return "\n".join(
         [
@@ -60,9 +69,9 @@ def latex(results: Results) -> str:
             "\\begin{table}",
             "\\centering\\footnotesize",
             f"\\caption{{{escape(caption)}}}",
-            FITTED + "\\begin{tabular}{lrrrrrrrrrlr}",
+            FITTED + f"\\begin{{tabular}}{{l{'r' * (len(head) - 3)}lr}}",
             "\\toprule",
-            _latex_line(HEAD),
+            _latex_line(head),
             "\\midrule",
             *[_latex_line(cells) for cells in dense],
             *(["\\midrule"] if dense and selected else []),
@@ -143,10 +152,7 @@ def _dense_row(dense: Dense) -> list[str]:
 
 def _budget_row(budget: Budget) -> list[str]:
     """Write the row of the selected trial; with several seeds the means over those of the selected setting."""
-    unit = " params" if budget.outcome.resource == "params" else ""
-    target = f"{human(budget.outcome.target)}{unit}"
-    trials = budget.setting.trials if budget.setting else (budget.best,) if budget.best else ()
-    records = [trial.record for trial in trials if trial.record and trial.record.subnet]
+    target, trials, records = _target(budget.outcome), _trials(budget), _records(budget)
     subnets = [record.subnet for record in records if record.subnet]
     if not subnets:
         return [budget.label, "none", target, *[NONE] * 9]
@@ -167,6 +173,28 @@ def _budget_row(budget: Budget) -> list[str]:
         widths_summary([record.arch for record in records]),
         f"{fmean(search):.0f}" if search else NONE,
     ]
+
+
+def _trials(budget: Budget) -> Sequence[Trial]:
+    return budget.setting.trials if budget.setting else (budget.best,) if budget.best else ()
+
+
+def _records(budget: Budget) -> list[Record]:
+    return [trial.record for trial in _trials(budget) if trial.record and trial.record.subnet]
+
+
+def _target(outcome: BudgetOutcome) -> str:
+    if outcome.resource == "latency_ns":
+        return f"{outcome.target / 1e6:.3g} ms"
+    return f"{human(outcome.target)}{' params' if outcome.resource == 'params' else ''}"
+
+
+def _time(records: Sequence[Record]) -> str:
+    """Write what subnets took of their dense networks' time in a run of both, in turns."""
+    found = spread([record.latency.ratio if record.latency else None for record in records])
+    if found is None:
+        return NONE
+    return f"{found.mean:.3f}" + ("" if found.deviation is None else f" ± {found.deviation:.3f}")
 
 
 def _loss(records: Sequence[Record]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten, wrap
@@ -11,19 +12,24 @@ from analysis.fronts.budgets import best_of
 from analysis.fronts.found import found
 from analysis.fronts.front_data import FrontData
 from analysis.fronts.hypervolume import total
-from analysis.fronts.selected_table import HEAD, counts, human, notes, rows
+from analysis.fronts.selected_table import counts, human, notes, rows
 from analysis.paper.baselines import backbone_of, is_imagenet
 from analysis.trials.trial import Results, Trial
 
-COLUMNS = (0, 1, 3, 4, 5, 6, 7, 8, 9)
-WIDTH, LINES = 100, 30
+# What stands in the file alone, and what gives way on a narrow terminal, first things first.
+HIDDEN = {"target", "embed / heads x channels / MLP", "search s"}
+YIELDING = ("params", "used %", "ratio", "trial", "vs dense")
+# Of the terminal: what is used of a wide one, or where there is none, and what is used at least.
+WIDTH, NARROW, LINES = 100, 60, 30
+# Of the first column at least.
+LABEL = 14
 DENSE, FAILURES, PROBLEMS = 2, 2, 1
 
 
 def terminal_summary(
     results: Results, out: str | Path, data: FrontData, files: Sequence[str], remarks: Sequence[str] = ()
 ) -> str:
-    """Write at most 30 lines of 100 columns (a path may be longer).
+    """Write at most 30 lines as wide as the terminal, of at most 100 columns (a path may be longer).
 
     Args:
         out: where the files are.
@@ -31,14 +37,15 @@ def terminal_summary(
         files: their names.
         remarks: more sentences for the reader, before the problems of the results.
     """
+    width = _width()
     title = f"{results.name}: {results.question}".rstrip(": ")
-    answer = [line for each in found(results) for line in wrap(each, WIDTH, max_lines=2, placeholder=" ...")]
-    head = [*wrap(title, WIDTH, max_lines=2, placeholder=" ..."), *answer, counts(results)]
-    said = [line for note in notes(results) for line in wrap(note, WIDTH)]
-    said += [line for note in (*front_notes(data), *remarks) for line in wrap(note, WIDTH, max_lines=2)]
+    answer = [line for each in found(results) for line in wrap(each, width, max_lines=2, placeholder=" ...")]
+    head = [*wrap(title, width, max_lines=2, placeholder=" ..."), *answer, counts(results)]
+    said = [line for note in notes(results) for line in wrap(note, width)]
+    said += [line for note in (*front_notes(data), *remarks) for line in wrap(note, width, max_lines=2)]
     foot = ["", *said] if said else []
     foot += _failures(results)
-    foot += [shorten(f"Note: {problem}", WIDTH, placeholder=" ...") for problem in results.problems[:PROBLEMS]]
+    foot += [shorten(f"Note: {problem}", width, placeholder=" ...") for problem in results.problems[:PROBLEMS]]
     if len(results.problems) > PROBLEMS:
         foot.append(f"... and {len(results.problems) - PROBLEMS} more notes: `reason` in front.csv")
     names: dict[str, list[str]] = {}
@@ -79,7 +86,7 @@ def _value(kind: str, value: float) -> str:
 
 def _table(results: Results, room: int) -> list[str]:
     """Write as many rows as fit; at least the head and one row."""
-    dense, selected = rows(results)
+    columns, dense, selected = rows(results)
     if not selected:
         return []
     cells = [*dense[:DENSE], *selected]
@@ -88,8 +95,7 @@ def _table(results: Results, room: int) -> list[str]:
     if hidden or len(cells) > fit:
         fit = max(1, fit - 1)
         hidden += len(cells[fit:])
-    table = [list(HEAD), *cells[:fit]]
-    lines = ["", *_aligned([[row[column] for column in COLUMNS] for row in table])]
+    lines = ["", *_aligned(_narrowed([columns, *cells[:fit]]))]
     return [*lines, *[f"... and {hidden} more rows in table.md"] * bool(hidden)]
 
 
@@ -105,13 +111,13 @@ def _failures(results: Results) -> list[str]:
 def _failure(trial: Trial) -> str:
     state = "over budget" if trial.status == "finished" else trial.status
     reason = f": {trial.reason}" if trial.reason else ""
-    return shorten(f"Trial {trial.name} (budget {trial.budget}) {state}{reason}", WIDTH, placeholder=" ...")
+    return shorten(f"Trial {trial.name} (budget {trial.budget}) {state}{reason}", _width(), placeholder=" ...")
 
 
 def _next(results: Results, data: FrontData, files: Sequence[str]) -> list[str]:
     best = best_of(list(results.trials))
     picture = next((file for file in files if file.endswith(".png")), "front.png")
-    steps = [f"look at {picture}; export a trial, such as the most accurate selected one:"] if best else []
+    steps = [f"look at {picture}; export a trial, such as the most accurate one:"] if best else []
     if best:
         steps.append(f"ofb-ray export {shlex.quote(str(best.folder))} --to DIR")
     folders = shlex.join(str(folder) for folder in results.folders)
@@ -123,8 +129,29 @@ def _next(results: Results, data: FrontData, files: Sequence[str]) -> list[str]:
     return [f"{'Next:' if number == 0 else '':5}  {step}" for number, step in enumerate(steps)]
 
 
+def _width() -> int:
+    return max(NARROW, min(WIDTH, shutil.get_terminal_size((WIDTH, LINES)).columns))
+
+
+def _narrowed(table: list[list[str]]) -> list[list[str]]:
+    """Leave out columns until the table is as narrow as the terminal, or only those are left that must stay."""
+    hidden = set(HIDDEN)
+    for name in ("", *YIELDING):
+        hidden.add(name)
+        kept = [column for column, head in enumerate(table[0]) if head not in hidden]
+        narrowed = [[row[column] for column in kept] for row in table]
+        if _rest(narrowed) >= LABEL:
+            break
+    return narrowed
+
+
+def _rest(table: list[list[str]]) -> int:
+    """The columns of the terminal that are left for the first cells of a table."""
+    return _width() - sum(max(len(cells[column]) for cells in table) + 2 for column in range(1, len(table[0])))
+
+
 def _aligned(table: list[list[str]]) -> list[str]:
-    spare = WIDTH - sum(max(len(cells[column]) for cells in table) + 2 for column in range(1, len(table[0])))
+    spare = _rest(table)
     labels = [shorten(cells[0], spare, placeholder="...") for cells in table]
     sizes = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
     sizes[0] = max(len(label) for label in labels)

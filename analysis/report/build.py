@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from analysis.fronts.found import found
-from analysis.fronts.selected_table import HEAD, counts, notes, rows
+from analysis.fronts.selected_table import counts, notes, rows
 from analysis.output.files import default_out, save
 from analysis.paper.baselines import is_imagenet
 from analysis.paper.layout import texts
@@ -89,10 +89,10 @@ def content(results: Results, folders: Sequence[str | Path]) -> Page:
 
 
 def _tables(results: Results) -> list[Table]:
-    dense, selected = rows(results)
+    head, dense, selected = rows(results)
     if not (dense or selected):
         return []
-    first = [Table("The selected trial of each budget", HEAD, [*dense, *selected])]
+    first = [Table("The selected trial of each budget", head, [*dense, *selected])]
     hidden = () if is_imagenet(results) else IMAGENET_TABLES
     hidden = hidden if _is_published_transfer(results) else (*hidden, "transfer")
     shown = [table for table in tables(results) if table.name not in hidden]

@@ -61,6 +61,7 @@ class LatencyTable(BaseModel):
     versions: dict[str, str] = {}
     dense_ms: float | None = None
     networks: int | None = None
+    repeated: int | None = None
     typical_error: float | None = None
     large_error: float | None = None
     seconds: float | None = None

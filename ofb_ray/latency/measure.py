@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,21 +11,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from ofb_ray.backbones.base import Backbone, resize
+from ofb_ray.backbones.base import Backbone
 from ofb_ray.config.latency import LatencySpec
 from ofb_ray.errors import InputError
-from ofb_ray.export.timing import check_backend, make_call, run_interleaved
+from ofb_ray.export.timing import check_backend
 from ofb_ray.latency.design import checks, probes
 from ofb_ray.latency.fit import errors, fit
-from ofb_ray.method.axis import Widths
+from ofb_ray.latency.turns import Show, Timed, time_all
 from ofb_ray.method.cost import Table
 
 # Networks that tables are fitted to, and those that tell how good they are; at least so many of both.
 PROBES, CHECKS = 48, 12
 _LEAST = 12
-# Networks that take turns with the dense one.
-_TOGETHER = 5
-Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -37,6 +33,7 @@ class Known:
         tables: nanoseconds of a pass, on the candidates of the backbone.
         dense_seconds: of a pass of the dense network, the median.
         networks: that the tables were fitted to.
+        repeated: runs that were made again, as the machine was busy.
         errors: relative, on networks that they were not fitted to.
         seconds: that it took.
     """
@@ -44,6 +41,7 @@ class Known:
     tables: tuple[Table, ...]
     dense_seconds: float
     networks: int
+    repeated: int
     errors: tuple[float, ...]
     seconds: float
 
@@ -62,7 +60,8 @@ def measure(net: nn.Module, backbone: Backbone, spec: LatencySpec, image: Sequen
     """Measure the latency of a network's sizes.
 
     Networks are timed in groups, the dense one among each, in turns; a network's time is its ratio to the dense one of
-    its own run, so that a machine that is slower for a while does no harm.
+    its own run, so that a machine that is slower for a while does no harm, and runs that other work disturbed are made
+    again while there is time.
 
     Args:
         net: dense, on the CPU, with any weights; it stays as it is.
@@ -73,51 +72,28 @@ def measure(net: nn.Module, backbone: Backbone, spec: LatencySpec, image: Sequen
         InputError: the device or the backend is not there.
     """
     begin = time.monotonic()
+    wanted = [*probes(backbone, PROBES), *checks(backbone, CHECKS)]
+    order = _alternating(PROBES, CHECKS)
+    sizes = [wanted[place] for place in order]
     with prepared(spec) as device:
-        wanted = [*probes(backbone, PROBES), *checks(backbone, CHECKS)]
-        order = _alternating(PROBES, CHECKS)
-        ratios: dict[int, float] = {}
-        dense: list[float] = []
-        while len(ratios) < len(order):
-            part = order[len(ratios) : len(ratios) + _TOGETHER]
-            spent = time.monotonic() - begin
-            if ratios and len(ratios) >= _LEAST and spent + spent / len(ratios) * len(part) > spec.seconds:
-                break
-            rest = "" if not ratios else f", {min(spec.seconds, spent / len(ratios) * len(order)) - spent:.0f} s left"
-            show(f"measuring latency: {len(ratios)} of {len(order)} networks{rest}")
-            share = spec.seconds * len(part) / len(order) / 2
-            times = run_turns(net, backbone, [wanted[place] for place in part], spec, image, device, share)
-            dense.append(float(np.median(times[0])))
-            ratios |= {place: float(np.median(own / times[0])) for place, own in zip(part, times[1:], strict=True)}
-    seconds = float(np.median(dense))
-    learned = [place for place in ratios if place < PROBES]
-    held = [place for place in ratios if place >= PROBES]
-    networks = [backbone.widths, *(wanted[place] for place in learned)]
-    tables = fit(backbone, networks, [seconds, *(seconds * ratios[place] for place in learned)])
-    off = errors(tables, [wanted[place] for place in held], [seconds * ratios[place] for place in held])
-    return Known(tables, seconds, len(networks), tuple(off.tolist()), time.monotonic() - begin)
+        timed = time_all(net, backbone, sizes, spec, image, device, least=_LEAST, show=show)
+    learned, held = _trusted(timed, order)
+    seconds = timed.dense_seconds
+    networks = [backbone.widths, *(sizes[at] for at in learned)]
+    tables = fit(backbone, networks, [seconds, *(seconds * timed.ratios[at] for at in learned)])
+    off = errors(tables, [sizes[at] for at in held], [seconds * timed.ratios[at] for at in held])
+    return Known(tables, seconds, len(networks), timed.repeated, tuple(off.tolist()), time.monotonic() - begin)
 
 
-def run_turns(
-    net: nn.Module,
-    backbone: Backbone,
-    sizes: Sequence[Widths],
-    spec: LatencySpec,
-    image: Sequence[int],
-    device: torch.device,
-    cap_seconds: float,
-) -> list[np.ndarray]:
-    """Time the dense network and some of its sizes in turns; seconds a round of each, the dense one first."""
-    precision = torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
-    networks = [net, *(resize(net, backbone, widths) for widths in sizes)]
-    images = torch.randn(spec.batch, *image, generator=torch.Generator().manual_seed(0)).to(device, precision)
-    calls = {}
-    for place, each in enumerate(networks):
-        moved = (each if place else copy.deepcopy(each)).to(device, precision).eval()
-        calls[str(place)] = make_call(moved, images, spec.backend)
-    times = run_interleaved(calls, cap_seconds=cap_seconds)
-    torch.compiler.reset()
-    return [times[str(place)].seconds for place in range(len(networks))]
+def _trusted(timed: Timed, order: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Which networks tables are fitted to, and which judge them: those of quiet runs, all if these are few."""
+    every = sorted(timed.ratios)
+    quiet = [at for at in every if at not in timed.disturbed]
+    for some in (quiet, every):
+        learned, held = [at for at in some if order[at] < PROBES], [at for at in some if order[at] >= PROBES]
+        if 2 * len(some) >= len(every) and held:
+            break
+    return learned, held
 
 
 @contextmanager

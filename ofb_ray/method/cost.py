@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,10 +69,7 @@ class Table:
         Raises:
             ValueError: the table does not know a size.
         """
-        heads = {axis: values[heads_of(axis)] for axis in self.variables}
-        return int(
-            self.on({axis: [Width(count, values[axis] // max(1, count))] for axis, count in heads.items()}).item()
-        )
+        return int(self.cost[tuple(self._place(axis, values[axis], values[heads_of(axis)]) for axis in self.variables)])
 
     def on(self, candidates: Mapping[str, Sequence[Width]]) -> NDArray[np.int64]:
         """Give the part of the table at these sizes of its axes.
@@ -79,14 +77,20 @@ class Table:
         Raises:
             ValueError: the table does not know a size.
         """
-        sizes = tuple(tuple(candidates[axis]) for axis in self.variables)
-        if sizes == self.sizes:
+        if tuple(tuple(candidates[axis]) for axis in self.variables) == self.sizes:
             return self.cost
-        try:
-            rows = [[known.index(size) for size in wanted] for wanted, known in zip(sizes, self.sizes, strict=True)]
-        except ValueError:
-            raise ValueError(f"the table of {' and '.join(self.variables)} does not know all of their sizes") from None
+        rows = ([self._place(axis, size.units, size.heads) for size in candidates[axis]] for axis in self.variables)
         return self.cost[np.ix_(*rows)]
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, int, int], int]:
+        known = dict(zip(self.variables, self.sizes, strict=True))
+        return {(axis, one.units, one.heads): at for axis, some in known.items() for at, one in enumerate(some)}
+
+    def _place(self, axis: str, units: int, heads: int) -> int:
+        if (axis, units, heads) not in self._places:
+            raise ValueError(f"the table of {' and '.join(self.variables)} does not know all of their sizes")
+        return self._places[axis, units, heads]
 
 
 Part = Term | Table
@@ -152,8 +156,7 @@ def parameter_terms(shapes: Mapping[str, Sequence[int]], cuts: Iterable[Cut], ax
     for name, shape in shapes.items():
         coefficient, variables = 1, []
         for dim, length in enumerate(shape):
-            cut = cut_along.get((name, dim))
-            if cut is None:
+            if (cut := cut_along.get((name, dim))) is None:
                 coefficient *= length
                 continue
             variables.append(heads_of(cut.axis) if cut.per_head else cut.axis)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,6 +18,8 @@ from ofb_ray.errors import TrialFailed
 Value = TypeVar("Value")
 # Longer than any one step, shorter than a night: a peer that is gone without closing its connection ends the wait.
 TIMEOUT = timedelta(minutes=15)
+# Of work that rank 0 does alone, such as measuring a table of latencies.
+_LONG_TIMEOUT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,21 @@ class Team:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    def from_main(self, make: Callable[[], Value]) -> Value:
+        """Return on every rank what rank 0 makes, though it may take longer than `TIMEOUT`.
+
+        Args:
+            make: called on rank 0 alone. Where it raises, the other ranks fail as soon as rank 0 has ended.
+        """
+        if self.world == 1:
+            return make()
+        group = dist.new_group(timeout=_LONG_TIMEOUT, backend="gloo")
+        box = [make() if self.is_main else None]
+        dist.broadcast_object_list(box, src=0, group=group)
+        dist.destroy_process_group(group)
+        value: Any = box[0]
+        return value  # type: ignore[no-any-return]
 
     def check_equal(self, net: nn.Module) -> None:
         """Check that all ranks hold the same bits.

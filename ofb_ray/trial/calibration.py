@@ -46,15 +46,16 @@ def shared_calibration(
         progress: see `sensitivities`; of the process that measures.
     """
     path = _path(folder, spec)
-    found: dict[str, Tensor] = {}
-    with FileLock(_lock(path)) if run.team.is_main else contextlib.nullcontext():
-        if run.team.is_main:
+
+    def made() -> dict[str, Tensor]:
+        with FileLock(_lock(path)):
             if not path.exists():
-                made = calibrate(dense, backbone, split, spec, run, progress, lambda begun: _Measured(path, begun))
-                write_atomic(path, save(_plain(made)))
+                new = calibrate(dense, backbone, split, spec, run, progress, lambda begun: _Measured(path, begun))
+                write_atomic(path, save(_plain(new)))
             _partial(path).unlink(missing_ok=True)
-            found = load_file(path)
-    return _calibration(dense, run.team.broadcast(found))
+            return load_file(path)
+
+    return _calibration(dense, run.team.from_main(made))
 
 
 def remove_calibration(folder: Path, spec: SearchSpec) -> None:

@@ -20,7 +20,8 @@ from ofb_ray.config import LatencySpec, ModelSpec, TrialSpec
 from ofb_ray.config.base import digest
 from ofb_ray.export.latency import device_name
 from ofb_ray.latency.file import LatencyTable, read_table, tables_of, write_table
-from ofb_ray.latency.measure import measure, prepared, run_turns
+from ofb_ray.latency.measure import measure, prepared
+from ofb_ray.latency.turns import run_turns
 from ofb_ray.method.axis import Widths
 from ofb_ray.method.chain import Candidates
 from ofb_ray.method.cost import Table, cost, units_of
@@ -66,13 +67,13 @@ def trial_latency(spec: TrialSpec, shared: Path, team: Team, show: Show) -> Late
     Raises:
         InputError: the file is another network's, or what is to be measured is not here.
     """
-    if spec.latency is None:
+    how = spec.latency
+    if how is None:
         return Latency()
     model = resolve_model(spec)
     backbone = describe_backbone(meta_network(model), spec.search.space)
-    found = team.broadcast(_found(spec, spec.latency, model, backbone, shared, show) if team.is_main else None)
-    assert found is not None
-    tables = tables_of(found, backbone, model.name, spec.latency.table or str(shared))
+    found = team.from_main(lambda: _found(spec, how, model, backbone, shared, show))
+    tables = tables_of(found, backbone, model.name, how.table or str(shared))
     return Latency(tables, found.typical_error)
 
 
@@ -114,6 +115,7 @@ def make_table(path: Path, how: LatencySpec, model: ModelSpec, backbone: Backbon
             "versions": _versions(),
             "dense_ms": round(1e3 * known.dense_seconds, 4),
             "networks": known.networks,
+            "repeated": known.repeated,
             "typical_error": round(known.typical_error, 4),
             "large_error": round(known.large_error, 4),
             "seconds": round(known.seconds, 1),
@@ -166,8 +168,7 @@ class Promise:
         takes.
         """
         team, corrections = self._current.team, self._corrections
-        outcome = team.broadcast(_measured(self._current, widths, corrections) if team.is_main else None)
-        assert outcome is not None
+        outcome = team.from_main(lambda: _measured(self._current, widths, corrections))
         spent = cost(goal.terms, units_of(widths))
         least = cost(goal.terms, units_of({name: sizes[0] for name, sizes in candidates.items()}))
         fast = outcome.used is None or outcome.used <= TOLERANCE

@@ -41,7 +41,7 @@ def test_a_table_is_written_and_told(
     def turns(net: Any, backbone: Any, sizes: Any, *_: Any) -> list[np.ndarray]:
         return [np.full(3, 1e-3 * sum(size.units for size in one.values())) for one in (backbone.widths, *sizes)]
 
-    monkeypatch.setattr("ofb_ray.latency.measure.run_turns", turns)
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", turns)
     out = tmp_path / "t.json"
     assert cli.main(["latency", "digits", "--table", str(out), "--set", "latency={batch: 8, threads: 1}"]) == 0
     found = read_table(out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,31 @@ def test_micro_batches_take_the_steps_of_whole_batches(world: int, tmp_path: Pat
 def test_ranks_that_drift_apart_are_noticed(tmp_path: Path) -> None:
     answers = in_processes(drifting, small_spec(), tmp_path)
     assert all("drifted apart: weight" in answer for answer in answers)
+
+
+def from_main(spec: TrialSpec, team: Team) -> tuple[int, int]:
+    """What rank 0 alone makes, in longer than the others wait elsewhere; and what a collective after it gives."""
+
+    def made() -> int:
+        assert team.is_main
+        time.sleep(2.0)
+        return 7
+
+    return team.from_main(made), team.world + team.broadcast(team.rank)
+
+
+def impatient(spec: TrialSpec, team: Team) -> str:
+    try:
+        team.broadcast(time.sleep(3.0) if team.is_main else None)
+    except RuntimeError:
+        return "gave up"
+    return "waited"
+
+
+def test_rank_0_may_work_longer_than_the_others_wait(tmp_path: Path) -> None:
+    short = timedelta(seconds=1)
+    assert in_processes(from_main, small_spec(), tmp_path, timeout=short) == [(7, 2), (7, 2)]
+    assert "gave up" in in_processes(impatient, small_spec(), tmp_path, timeout=short)
 
 
 def test_a_team_of_one_needs_no_process_group() -> None:

@@ -105,7 +105,7 @@ def test_a_subnet_that_is_too_slow_is_made_smaller(
         return [np.full(20, seconds) for seconds in (truth(backbone, backbone.widths), *own)]
 
     monkeypatch.setattr(latency, "run_turns", turns)
-    monkeypatch.setattr("ofb_ray.latency.measure.run_turns", _exact)
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", _exact)
     spec = limited("", latency={"seconds": 5}, budget={"latency": 0.7})
     record = trained(spec, tmp_path / "trial")
     outcome = record.latency
@@ -134,7 +134,7 @@ def test_a_table_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
         calls.append(1)
         return _exact(*args)
 
-    monkeypatch.setattr("ofb_ray.latency.measure.run_turns", turns)
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", turns)
     spec, told = limited("", latency={"seconds": 5}), list[str]()
     first = latency.trial_latency(spec, tmp_path / "shared", Team(), told.append)
     count = len(calls)
@@ -228,7 +228,7 @@ def test_latency_belongs_to_budgets_of_latency_alone() -> None:
 
 def test_a_model_card_says_what_was_promised_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "run_turns", _exact)
-    monkeypatch.setattr("ofb_ray.latency.measure.run_turns", _exact)
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", _exact)
     spec = limited("", latency={"seconds": 5}, budget={"latency": 0.8})
     trained(spec, tmp_path / "trial")
     export_trial(tmp_path / "trial", tmp_path / "out")

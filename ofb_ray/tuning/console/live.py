@@ -179,7 +179,7 @@ class Display:
             return
         spent = time.monotonic() - self._start
         self._next_summary = time.monotonic() + min(SUMMARY_SECONDS, max(FIRST_SUMMARY_SECONDS, spent / 5))
-        lines = [text for line in self._budgets() if (text := short(line, best(line) and f"{best(line)} MACs"))]
+        lines = [text for line in self._budgets() if (text := short(line, best(line, " MACs")))]
         self.note("; ".join([self._overall(), *lines]))
 
     def _budgets(self) -> list[BudgetLine]:

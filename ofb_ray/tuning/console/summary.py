@@ -27,6 +27,7 @@ class TrialView:
         progress: the share of its epochs that is done, in [0, 1].
         top1: of the finished subnet, in percent.
         macs: of the finished subnet.
+        milliseconds: of the finished subnet, by the table of a budget that limits latency.
         seconds: wall time of its search and fine-tuning, once it is finished; the dense network is shared.
         by_phase: its epochs, phase by phase.
         seed: None where it is not known.
@@ -40,6 +41,7 @@ class TrialView:
     progress: float = 0.0
     top1: float | None = None
     macs: float | None = None
+    milliseconds: float | None = None
     seconds: float | None = None
     by_phase: Mapping[Phase, int] = field(default_factory=dict)
     seed: int | None = None
@@ -49,6 +51,8 @@ class TrialView:
         self.state, self.progress = outcome.status, 1.0
         if outcome.subnet is not None:
             self.top1, self.macs = outcome.subnet.top1_val, outcome.subnet.macs
+            if outcome.subnet.latency_ns is not None:
+                self.milliseconds = outcome.subnet.latency_ns / 1e6
         if outcome.status == "finished":
             self.seconds = sum(seconds for phase, seconds in outcome.seconds.items() if phase != "dense")
 
@@ -64,6 +68,7 @@ class BudgetLine:
         epochs: of all its trials together, those to come included.
         top1: of the best finished subnet, in percent; None where there is none.
         macs: of the best finished subnet.
+        milliseconds: of the best finished subnet, where the budget limits latency.
     """
 
     label: str
@@ -72,6 +77,7 @@ class BudgetLine:
     epochs: int
     top1: float | None
     macs: float | None
+    milliseconds: float | None
 
 
 def waiting_view(spec: SweepSpec, number: int, trial: TrialFile | None) -> TrialView:
@@ -137,6 +143,7 @@ def _line(label: str, views: Sequence[TrialView], lacking: int, typical: int) ->
         epochs=sum(view.epochs for view in views) + lacking * typical,
         top1=best.top1 if best else None,
         macs=best.macs if best else None,
+        milliseconds=best.milliseconds if best else None,
     )
 
 

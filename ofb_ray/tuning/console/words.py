@@ -29,17 +29,27 @@ def budget_table(lines: Sequence[BudgetLine]) -> Table:
     return table
 
 
-def best(line: BudgetLine) -> str:
-    """Write the best finished subnet of a budget with its MACs, `97.2 % at 245k`; empty where there is none."""
-    return "" if line.top1 is None else f"{line.top1:.1f} % at {count(line.macs)}"
+def best(line: BudgetLine, unit: str = "") -> str:
+    """Write the best finished subnet of a budget with its cost, `97.2 % at 245k`; empty where there is none.
+
+    Args:
+        line: the budget; the cost is that in MACs, or in milliseconds where it limits them.
+        unit: written after MACs.
+    """
+    if line.top1 is None:
+        return ""
+    cost = f"{count(line.macs)}{unit}" if line.milliseconds is None else f"{line.milliseconds:.3g} ms"
+    return f"{line.top1:.1f} % at {cost}"
 
 
 def describe_outcome(outcome: Outcome) -> str:
     """Say in a few words how a trial ended: `finished: top-1 val 97.2 %, MACs 1.2M (budget 0.5)`."""
     if outcome.status != "finished" or outcome.subnet is None:
         return f"{outcome.status}: {outcome.reason}"
-    top1 = "" if outcome.subnet.top1_val is None else f"top-1 val {outcome.subnet.top1_val:.1f} %, "
-    return f"finished: {top1}MACs {count(outcome.subnet.macs)} (budget {outcome.budget.label})"
+    subnet = outcome.subnet
+    top1 = "" if subnet.top1_val is None else f"top-1 val {subnet.top1_val:.1f} %, "
+    time = "" if subnet.latency_ns is None else f", {subnet.latency_ns / 1e6:.3g} ms"
+    return f"finished: {top1}MACs {count(subnet.macs)}{time} (budget {outcome.budget.label})"
 
 
 def duration(seconds: float) -> str:

@@ -69,7 +69,7 @@ def test_trials_that_differ_in_the_seed_only_are_one_setting(tmp_path: Path) -> 
     found = {setting.name: [trial.number for trial in setting.trials] for setting in settings(results)}
     assert found == {"0.5": [0, 1, 2], "0.25": [3, 4]}
     assert "differ in the seed only" in treatment(settings(results))
-    selected = rows(results)[1]
+    selected = rows(results)[2]
     assert [cells[1] for cells in selected] == ["2 seeds", "3 seeds"]
     assert selected[1][7] == "98.00 ± 1.00"
     assert behind(results) == ["0.25: 3, 4", "0.5: 0, 1, 2"]
@@ -156,7 +156,7 @@ def test_a_promoted_trial_is_in_no_mean_of_trials_that_learned_for_less_long(tmp
     (budget,) = budgets(results)
     assert budget.setting is not None
     assert not budget.setting.chosen
-    assert rows(results)[1][0][7] == "98.00 ± 1.00"
+    assert rows(results)[2][0][7] == "98.00 ± 1.00"
 
 
 def test_the_setting_is_selected_by_held_out_accuracy(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_one_seed_has_no_means(tmp_path: Path) -> None:
     results = read([write(tmp_path, [record(0), record(1, 0.25)])])
     assert default(tmp_path).means == []
     assert treatment(settings(results)) == ""
-    assert [cells[1] for cells in rows(results)[1]] == ["1", "0"]
+    assert [cells[1] for cells in rows(results)[2]] == ["1", "0"]
 
 
 def test_the_table_of_trials_carries_the_means_behind_the_contract(tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ def said(folder: Path) -> str:
     return terminal_summary(results, folder / "analysis", what, [*FILES, "table.md", "table.tex"])
 
 
+@pytest.fixture(autouse=True)
+def _a_wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+
 def line_with(text: str, start: str) -> list[str]:
     """The cells of the only line that starts so."""
     (line,) = [line for line in text.splitlines() if line.startswith(start)]
@@ -50,6 +55,18 @@ def test_the_selected_trial_of_each_budget_stands_beside_the_dense_network(tmp_p
     assert line_with(text, "0.25 ") == ["0.25", "1", "249 K", "0.249", "99.6", "51.2 K", "96.54", "96.24", "-1.96"]
     assert f"ofb-ray export {tmp_path / 'digits' / '00002'} --to DIR" in text
     assert f"ofb-ray status {tmp_path / 'digits'}" in text
+
+
+@pytest.mark.parametrize("columns", [120, 90, 80, 60])
+def test_the_table_is_as_wide_as_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = said(write(tmp_path / "digits", [record(0, 0.25, 96.0), record(1, 0.5, 98.0)])).splitlines()
+    (head,) = [line.split() for line in lines if line.startswith("budget ")]
+    assert ("params" in head, "trial" in head) == (columns > 80, columns > 60)
+    assert head[-2:] == ["vs", "dense"]
+    assert {"budget", "MACs", "val", "test"} <= set(head)
+    text = [line for line in lines if not line.startswith(("In ", "Next:", "     "))]
+    assert all(len(line) <= min(columns, 100) for line in text)
 
 
 def test_selection_ignores_test_accuracy_and_prefers_fewer_macs_among_equals(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ofb_ray.results.records import Record
 from ofb_ray.tuning.console.live import Display
 from ofb_ray.tuning.console.status import status_text
 from ofb_ray.tuning.console.summary import TrialView, by_budget, seconds_left, view_of
-from ofb_ray.tuning.console.words import clock
+from ofb_ray.tuning.console.words import best, clock, describe_outcome
 from tests.tuning.fake import make_record
 
 SPEC = SweepSpec.model_validate(
@@ -218,3 +218,15 @@ def test_what_running_trials_say_stands_whole_below_the_table(width: int) -> Non
     live.progress(trial(1), report("search", 1, 0.1))
     out.print(live._render())
     assert message not in out.export_text(clear=True).rpartition("trial")[2]
+
+
+def test_a_budget_of_latency_is_told_in_milliseconds() -> None:
+    view = TrialView(0, "latency 0.4", "running", 10)
+    ended = record(0)
+    assert ended.subnet is not None
+    timed = ended.model_copy(update={"subnet": ended.subnet.model_copy(update={"latency_ns": 14_230_000})})
+    view.end(timed.outcome)
+    spec = SweepSpec.model_validate({"name": "s", "budgets": [{"latency": 0.4}], "latency": {}, "trials": 1})
+    (line,) = by_budget(spec, [view], 1)
+    assert best(line, " MACs") == "92.5 % at 14.2 ms"
+    assert describe_outcome(timed.outcome) == "finished: top-1 val 92.5 %, MACs 250k, 14.2 ms (budget 0.25)"
