@@ -53,6 +53,10 @@ class BrokenFileError(InputError, ValueError):
     """A file of ours that is torn, of another kind, or not a plain file."""
 
 
+class UnreachableBudget(InputError):
+    """A budget below the smallest subnet; of one that limits latency this is known only when its table is measured."""
+
+
 class Interrupted(Exception):
     """A trial ended early through no fault of its input; the same command continues it."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofb_ray.errors import InputError
+from ofb_ray.results.files import trial_folder
 from ofb_ray.results.locations import is_uri
 
 if TYPE_CHECKING:
@@ -52,12 +53,18 @@ def run(arguments: argparse.Namespace) -> int:
     for label, reason in preview.passed_over.items():
         print(f"note: budget {label} is passed over: {reason}")
     with origins.located(), TrialLine() as line:
-        records = run_preview(preview, line.show)
+        every = run_preview(preview, line.show)
+    for record in every:
+        if record.status == "failed":
+            print(f"note: budget {record.budget.label} is passed over: {record.reason}")
+    if not (records := [record for record in every if record.dense]):
+        raise InputError("no budget is reachable: raise one, or widen search.space", key="budgets")
     print(table(records))
     print(_pictures(preview))
+    count = f"{len(records)} network{'s' * (len(records) != 1)}"
     print(
-        f"{len(records)} networks in {time.monotonic() - start:.0f} s; nothing but the dense network was trained.\n"
-        f"export one: ofb-ray export {shlex.quote(str(preview.results / '00000'))} --to DIR"
+        f"{count} in {time.monotonic() - start:.0f} s; nothing but the dense network was trained.\n"
+        f"export one: ofb-ray export {shlex.quote(str(trial_folder(preview.results, records[0].trial)))} --to DIR"
     )
     return 0
 
@@ -76,18 +83,28 @@ def invitation(launch: Launch, file: str, overrides: Sequence[str], name: str | 
 
 
 def table(records: Sequence[Record]) -> str:
-    """The dense network and the network of each budget: MACs, share, parameters, held-out top-1, and the trial."""
-    dense = records[0].dense
-    assert dense is not None
+    """The dense network and the network of each budget: MACs, share, parameters, held-out top-1, and the trial.
+
+    Where a budget limits latency, also the milliseconds of a pass.
+    """
+    known = [record.dense for record in records if record.dense is not None]
+    dense = next((net for net in known if net.latency_ns is not None), known[0])
     rows = [("dense", dense, "")]
     rows += [(record.budget.label, record.subnet, f"{record.trial:05d}") for record in records if record.subnet]
-    lines = [f"{'budget':>12}  {'MMACs':>9}  {'share':>6}  {'params':>11}  {'held-out top-1':>14}  trial"]
+    timed = any(net.latency_ns is not None for _, net, _ in rows)
+    lines = [_line("budget", "MMACs", "share", "ms" if timed else None, "params", "held-out top-1", "trial")]
     for label, net, trial in rows:
+        time = "-" if net.latency_ns is None else f"{net.latency_ns / 1e6:.3f}"
+        macs, share = f"{net.macs / 1e6:.2f}", f"{net.macs / dense.macs:.3f}"
         lines.append(
-            f"{label:>12}  {net.macs / 1e6:9.2f}  {net.macs / dense.macs:6.3f}  {net.params:11,d}  "
-            f"{net.top1_val:14.2f}  {trial}".rstrip()
+            _line(label, macs, share, time if timed else None, f"{net.params:,d}", f"{net.top1_val:.2f}", trial)
         )
     return "\n".join(lines)
+
+
+def _line(label: str, macs: str, share: str, time: str | None, params: str, top1: str, trial: str) -> str:
+    cells = [f"{label:>13}", f"{macs:>9}", f"{share:>6}", *([] if time is None else [f"{time:>8}"])]
+    return "  ".join([*cells, f"{params:>11}", f"{top1:>14}", trial]).rstrip()
 
 
 def _pictures(preview: Preview) -> str:

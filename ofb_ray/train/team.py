@@ -87,7 +87,7 @@ class Team:
         """
         if self.world == 1:
             return make()
-        group = dist.new_group(timeout=_LONG_TIMEOUT, backend="gloo")
+        group: Any = dist.new_group(timeout=_LONG_TIMEOUT, backend="gloo")
         box = [make() if self.is_main else None]
         dist.broadcast_object_list(box, src=0, group=group)
         dist.destroy_process_group(group)

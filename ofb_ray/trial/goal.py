@@ -8,7 +8,7 @@ from torch import nn
 
 from ofb_ray.backbones.base import Backbone
 from ofb_ray.config import Resource, TrialSpec
-from ofb_ray.errors import InputError
+from ofb_ray.errors import UnreachableBudget
 from ofb_ray.method.cost import Part, cost, smallest, units_of
 from ofb_ray.method.projection import Goal, make_goal
 from ofb_ray.trial.wider import wider
@@ -21,7 +21,7 @@ def goal_of(spec: TrialSpec, backbone: Backbone, net: nn.Module | None = None, l
         net: the network, from which an error says what keys make a budget reachable.
         latency: the tables of its latency. Where a budget limits one that is not known, the MACs stand for it.
     Raises:
-        InputError: the target lies below the smallest subnet.
+        UnreachableBudget: the target lies below the smallest subnet.
     """
     dense, resource = units_of(backbone.widths), spec.budget.resource
     macs, params = cost(backbone.macs, dense), cost(backbone.params, dense)
@@ -44,7 +44,7 @@ def _check_reachable(
     """Refuse a target below the smallest subnet.
 
     Raises:
-        InputError: see `goal_of`.
+        UnreachableBudget: see `goal_of`.
     """
     resource = spec.budget.resource
     minimum, full = cost(terms, units_of(smallest(backbone.axes))), cost(terms, units_of(backbone.widths))
@@ -55,7 +55,7 @@ def _check_reachable(
     if found is not None:
         keys = ", ".join(f"{key}: {value:g}" for key, value in found.keys.items())
         remedy = f"raise the budget, or set search.space {{{keys}}}, which reaches {found.minimum:,}"
-    raise InputError(
+    raise UnreachableBudget(
         f"{spec.budget.label} is {_amount(resource, target)}, below the smallest reachable subnet: "
         f"{_amount(resource, minimum)} (ratio {minimum / full:.4f}); {remedy}",
         key="budget",

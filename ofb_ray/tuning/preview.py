@@ -14,7 +14,7 @@ from typing import Any
 
 from ofb_ray.config import Budget, SweepSpec, TrialSpec
 from ofb_ray.config.load import KeyOrigins
-from ofb_ray.errors import InputError, TrialFailed
+from ofb_ray.errors import InputError, TrialFailed, UnreachableBudget
 from ofb_ray.results.cells import cell_label, plain_cell
 from ofb_ray.results.files import PREVIEW_FOLDER, SHARED_FOLDER, TrialFile, trial_folder
 from ofb_ray.results.folder import check_same_sweep, driver_lock, results_folder, write_sweep
@@ -22,7 +22,9 @@ from ofb_ray.results.locations import is_uri
 from ofb_ray.results.records import Record
 from ofb_ray.trial.plan import UNTRAINED_SHARES, reachable
 from ofb_ray.trial.run import run_trial
+from ofb_ray.tuning.lifecycle.failures import write_failed
 
+_SECTIONS = {"model", "data", "dense", "search", "finetune", "latency", "question"}
 _NO_TRAINING = {"search": {"epochs": 0}, "finetune": {"epochs": 0}}
 _CALIBRATED = {"recipe": "calibrated", "basis": None, "start": None, "compensate": None}
 
@@ -73,7 +75,8 @@ def prepare_preview(spec: SweepSpec, origins: KeyOrigins, budgets: Sequence[floa
 def run_preview(preview: Preview, show: Callable[[dict[str, Any]], None]) -> list[Record]:
     """Train the dense network if it is not there, calibrate it, and make the network of every budget.
 
-    The same call goes on after a crash.
+    The same call goes on after a crash. A budget of latency that turns out to be below the smallest network has a
+    record that says so, with the status failed.
 
     Args:
         show: called with each report of `run_trial`.
@@ -114,7 +117,12 @@ def _run(preview: Preview, number: int, trial: TrialSpec, show: Callable[[dict[s
     def report(row: dict[str, Any]) -> None:
         show({**row, "network": f"budget {label} ({count})"})
 
-    record = run_trial(trial, report, folder, shared=preview.shared, trial=number, sweep=preview.spec.name, test=False)
+    try:
+        record = run_trial(
+            trial, report, folder, shared=preview.shared, trial=number, sweep=preview.spec.name, test=False
+        )
+    except UnreachableBudget as error:
+        return write_failed(folder, error.message)
     if record.status != "finished":
         raise TrialFailed(record.reason)
     return record
@@ -122,7 +130,7 @@ def _run(preview: Preview, number: int, trial: TrialSpec, show: Callable[[dict[s
 
 def _as_sweep(spec: SweepSpec, budgets: Sequence[Budget]) -> SweepSpec:
     """The sweep's sections with no training after the dense network, and nothing explored."""
-    tree = spec.model_dump(mode="json", include={"model", "data", "dense", "search", "finetune", "question"})
+    tree = spec.model_dump(mode="json", include=_SECTIONS)
     for section, keys in _NO_TRAINING.items():
         tree[section] |= keys
     tree["search"] |= _CALIBRATED

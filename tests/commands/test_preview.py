@@ -10,6 +10,7 @@ import pytest
 from ofb_ray import cli
 from ofb_ray.results.records import read_record
 from tests.small import MODEL
+from tests.trial.test_latency import exact_turns
 
 SWEEP = f"""
 name: s
@@ -50,6 +51,37 @@ def test_a_network_for_each_of_eight_budgets(here: Path, capsys: pytest.CaptureF
         assert {row["phase"] for row in record.history} == {"dense"}
     assert (folder / "analysis/front.png").stat().st_size > 10_000
     assert "8 networks in" in out
+
+
+def test_budgets_of_latency_are_previewed_and_those_out_of_reach_are_passed_over(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is out of reach is known only when the table has been measured."""
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", exact_turns)
+    monkeypatch.setattr("ofb_ray.trial.latency.run_turns", exact_turns)
+    limits = ["--set", "budgets=[{latency: 0.6}, {latency: 0.001}]", "--set", "latency={seconds: 5}"]
+    assert preview(*limits) == 0
+    out = capsys.readouterr().out
+    (note,) = [line for line in out.splitlines() if line.startswith("note:")]
+    assert note.startswith("note: budget latency 0.001 is passed over: latency 0.001 is ")
+    assert "below the smallest reachable subnet" in note
+    cells = {line.split("  ")[0]: line.split() for line in map(str.strip, out.splitlines()) if line}
+    assert cells["budget"][1:5] == ["MMACs", "share", "ms", "params"]
+    assert 0.5 < float(cells["latency 0.6"][4]) / float(cells["dense"][3]) <= 0.6
+    assert cells["0.5"][3] == "-"
+    assert "7 networks in" in out
+    assert cli.main(["status", "results/s/preview"]) == 0
+    assert preview(*limits) == 0  # nothing is left to do, and the note stands again
+    assert note in capsys.readouterr().out
+
+
+def test_a_preview_without_a_reachable_budget_says_so(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", exact_turns)
+    limits = ", ".join(f"{{latency: {0.001 * number}}}" for number in range(1, 9))
+    assert preview("--set", f"budgets=[{limits}]", "--set", "latency={seconds: 5}") == 2
+    assert "no budget is reachable" in capsys.readouterr().err
 
 
 def test_a_subnet_of_the_preview_is_exported(here: Path) -> None:

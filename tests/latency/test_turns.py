@@ -23,7 +23,7 @@ Slow = Mapping[int, float]
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(turns.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("ofb_ray.latency.turns.time.monotonic", lambda: now[0])
     return now
 
 

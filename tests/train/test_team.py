@@ -131,7 +131,9 @@ def from_main(spec: TrialSpec, team: Team) -> tuple[int, int]:
 
 def impatient(spec: TrialSpec, team: Team) -> str:
     try:
-        team.broadcast(time.sleep(3.0) if team.is_main else None)
+        if team.is_main:
+            time.sleep(3.0)
+        team.broadcast(None)
     except RuntimeError:
         return "gave up"
     return "waited"

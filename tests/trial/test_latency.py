@@ -105,7 +105,7 @@ def test_a_subnet_that_is_too_slow_is_made_smaller(
         return [np.full(20, seconds) for seconds in (truth(backbone, backbone.widths), *own)]
 
     monkeypatch.setattr(latency, "run_turns", turns)
-    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", _exact)
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", exact_turns)
     spec = limited("", latency={"seconds": 5}, budget={"latency": 0.7})
     record = trained(spec, tmp_path / "trial")
     outcome = record.latency
@@ -123,7 +123,7 @@ def test_a_subnet_that_is_too_slow_is_made_smaller(
     assert not (tmp_path / "trial" / "promise.json").exists()
 
 
-def _exact(net: Any, backbone: Backbone, sizes: Sequence[Widths], *_: Any) -> list[np.ndarray]:
+def exact_turns(net: Any, backbone: Backbone, sizes: Sequence[Widths], *_: Any) -> list[np.ndarray]:
     return [np.full(5, truth(backbone, widths)) for widths in (backbone.widths, *sizes)]
 
 
@@ -132,7 +132,7 @@ def test_a_table_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
 
     def turns(*args: Any) -> list[np.ndarray]:
         calls.append(1)
-        return _exact(*args)
+        return exact_turns(*args)
 
     monkeypatch.setattr("ofb_ray.latency.turns.run_turns", turns)
     spec, told = limited("", latency={"seconds": 5}), list[str]()
@@ -227,8 +227,8 @@ def test_latency_belongs_to_budgets_of_latency_alone() -> None:
 
 
 def test_a_model_card_says_what_was_promised_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "run_turns", _exact)
-    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", _exact)
+    monkeypatch.setattr(latency, "run_turns", exact_turns)
+    monkeypatch.setattr("ofb_ray.latency.turns.run_turns", exact_turns)
     spec = limited("", latency={"seconds": 5}, budget={"latency": 0.8})
     trained(spec, tmp_path / "trial")
     export_trial(tmp_path / "trial", tmp_path / "out")

@@ -12,7 +12,7 @@ from typing import Any
 from ray import tune
 
 from ofb_ray.config import Json
-from ofb_ray.errors import InputError
+from ofb_ray.errors import InputError, UnreachableBudget
 from ofb_ray.results.attempt import Attempt, SupersededError, attempt
 from ofb_ray.results.files import DEATH_FILE, LOG_FILE, PROGRESS_FILE, Progress, kept_search_name
 from ofb_ray.tuning.lifecycle.early_stop import early_stop
@@ -53,6 +53,8 @@ def _attempt(job: Job, files: Attempt) -> None:
         with ends_when_silent(job.silent_minutes, folder) as alive, logged(job), team(job):
             gate = early_stop(job.gate, job.trial, files, job.uri)
             run_function(job, _reporter(folder, files, alive), gate)
+    except UnreachableBudget as error:
+        write_failed(folder, error.message)
     except InputError as error:
         _stay_open(folder, str(error))
     except SupersededError:

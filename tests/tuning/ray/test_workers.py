@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ofb_ray.results.records import read_record
 from tests.data.making import make_folder
 from tests.small import small_spec
 
@@ -66,6 +67,20 @@ def test_bad_input_ends_a_trial_at_its_first_attempt_and_says_why(tmp_path: Path
     log = (tmp_path / "results" / "s" / "00000" / "trial.log").read_text()
     assert log.count("data.unreadable") == 1
     assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_a_budget_that_its_table_shows_to_be_out_of_reach_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    spec = small_spec().model_dump(mode="json", include={"model", "data", "dense", "search", "finetune"})
+    limits = {"budgets": [{"latency": 0.001}, {"latency": 0.99}], "latency": {"seconds": 5, "threads": 1}}
+    (tmp_path / "s.yaml").write_text(json.dumps({**spec, **limits, "name": "s"}))
+    answer = command(tmp_path, "sweep", "s.yaml")
+    assert answer.returncode == 1, answer.stdout + answer.stderr
+    assert "trial 0 failed: latency 0.001 is " in answer.stdout
+    assert "run the sweep again" not in answer.stdout
+    records = [read_record(tmp_path / "results" / "s" / f"0000{number}") for number in (0, 1)]
+    assert [record and record.status for record in records] == ["failed", "finished"]
+    assert command(tmp_path, "sweep", "s.yaml").returncode == 1  # no second try: it would end in the same way
 
 
 @pytest.mark.parametrize(("share", "together"), [(0.5, True), pytest.param(1, False, marks=pytest.mark.slow)])
