@@ -123,7 +123,7 @@ def _run(preview: Preview, number: int, trial: TrialSpec, show: Callable[[dict[s
         )
     except UnreachableBudget as error:
         return write_failed(folder, error.message)
-    if record.status != "finished":
+    if record.status != "finished" and record.budget.target:  # else its budget was out of reach
         raise TrialFailed(record.reason)
     return record
 
