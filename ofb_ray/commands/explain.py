@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping
 from textwrap import fill
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from ofb_ray.commands.readers import Readers, readers
 from ofb_ray.config import SweepSpec
 from ofb_ray.config.describe import Entry, entries
+from ofb_ray.config.load import load_with_origins
+from ofb_ray.config.space import fields
 from ofb_ray.errors import InputError, nearest
 
 WIDTH = 80
@@ -26,11 +32,17 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "key", metavar="KEY", nargs="?", help="such as search.lr, or search for all below it (default: the first level)"
     )
+    command.add_argument(
+        "file", metavar="SWEEP", nargs="?", help="a sweep file or shipped sweep: what the key is there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation of the key that is named, or the list of the keys of the first level."""
-    print(explain(arguments.key or ""))
+    text = explain(arguments.key or "")
+    if arguments.file:
+        text += f"\n{_wrapped(value_in(arguments.file, plain(arguments.key)), '  here     ')}"
+    print(text)
     return 0
 
 
@@ -50,6 +62,34 @@ def explain(key: str) -> str:
     if head in _HOLD_KEYS and rest and plain(key) not in known:
         return "\n\n".join(_text(each, known) for each in _held(key, head, rest, known))
     return _text(_found(key, known), known)
+
+
+def value_in(file: str, key: str) -> str:
+    """Say what a key is in a sweep and where that stands: `0.002 (digits.yaml:22)`.
+
+    Args:
+        file: a YAML file, or the name of a shipped sweep.
+        key: dotted, without the position of an item.
+
+    Raises:
+        InputError: the sweep is none.
+    """
+    spec, origins = load_with_origins(file)
+    path = tuple(key.split("."))
+    for holder, explored in (("parameters", spec.parameters), ("grid", spec.grid)):
+        if together := next((name for name in explored if key in fields(name)), None):
+            place = origins.lines.get((holder, together))
+            return f"explored: {_plain(explored[together])} ({origins.file}:{place}, {holder})"
+    value: Any = spec
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    line = origins.lines.get(path)
+    return f"{_plain(value)} ({'the default' if line is None else f'{origins.file}:{line}'})"
+
+
+def _plain(value: Any) -> str:
+    """Write a value as YAML would have it on one line."""
+    return json.dumps(TypeAdapter(Any).dump_python(value, mode="json", exclude_none=True), ensure_ascii=False)
 
 
 def plain(name: str) -> str:

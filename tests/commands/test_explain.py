@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,27 @@ def test_an_unknown_key_is_one_line_with_the_nearest(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert remedy in error
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("search.epochs", r"  here     30 \(.*digits\.yaml:\d+\)"),
+        ("search.min_lr", r"  here     \S+ \(the default\)"),
+        (
+            "search.doubt",
+            r'  here     explored: \{"min": 0.1, "max": 2,.*\}\s+\(.*digits\.yaml:\d+,\s+parameters\)',
+        ),
+        ("budgets", r"  here     \[\{\"macs_ratio\": 0.25\}"),
+    ],
+)
+def test_a_sweep_s_own_value_stands_below(key: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", key, "digits"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(says, out), out
+    assert all(len(line) <= WIDTH or "/" in line for line in out.splitlines())
+
+
+def test_a_sweep_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "search.lr", "nowhere.yaml"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
