@@ -24,7 +24,7 @@ from ofb_ray.method.axis import Widths
 # Networks that take turns with the dense one.
 TOGETHER = 5
 # How far the dense network's time in a run may be from its quiet time, and how often networks are timed.
-_QUIET, _TRIES = 0.04, 4
+QUIET, _TRIES = 0.04, 4
 Show = Callable[[str], None]
 
 
@@ -100,7 +100,7 @@ def _turns(runs: Sequence[Run], count: int) -> Iterator[tuple[int, ...]]:
     while True:
         best, tried = _best(runs), [run.places for run in runs]
         off = {run.places: far for run, far in zip(best, _off(best, runs), strict=True)}
-        again = {places: far for places, far in off.items() if far > _QUIET and tried.count(places) < _TRIES}
+        again = {places: far for places, far in off.items() if far > QUIET and tried.count(places) < _TRIES}
         if not again:
             return
         yield max(again, key=again.__getitem__)
@@ -127,7 +127,7 @@ def _best(runs: Sequence[Run]) -> list[Run]:
 
 def _summary(runs: Sequence[Run]) -> Timed:
     best = _best(runs)
-    disturbed = [run for run, off in zip(best, _off(best, runs), strict=True) if off > _QUIET]
+    disturbed = [run for run, off in zip(best, _off(best, runs), strict=True) if off > QUIET]
     return Timed(
         dense_seconds=_quiet_seconds(runs),
         ratios={place: ratio for run in best for place, ratio in zip(run.places, run.ratios, strict=True)},

@@ -30,10 +30,11 @@ from ofb_ray.trial import phases
 from ofb_ray.trial.current import Current, Report, stored_state
 from ofb_ray.trial.dense import Dense, dense_network
 from ofb_ray.trial.environment import environment, gpu_seconds, images, peak_memory_bytes, reset_peak_memory
-from ofb_ray.trial.latency import note_of, read_outcome, trial_latency
+from ofb_ray.trial.latency import trial_latency
 from ofb_ray.trial.origin import traced_axes
 from ofb_ray.trial.phases import FineTuning, Searched, Searching
 from ofb_ray.trial.plan import plan
+from ofb_ray.trial.promise import note_of, read_outcome
 from ofb_ray.trial.searching import search
 from ofb_ray.trial.teacher import make_teacher
 

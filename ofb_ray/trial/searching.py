@@ -25,9 +25,9 @@ from ofb_ray.trial import phases
 from ofb_ray.trial.calibration import remove_calibration, shared_calibration
 from ofb_ray.trial.current import Current
 from ofb_ray.trial.dense import Dense
-from ofb_ray.trial.latency import Promise
 from ofb_ray.trial.origin import Origin, decided_origin, dense_origin
 from ofb_ray.trial.phases import FineTuning, Searched, Searching
+from ofb_ray.trial.promise import Promise
 from ofb_ray.trial.teacher import make_teacher
 
 

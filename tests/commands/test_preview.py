@@ -58,7 +58,7 @@ def test_budgets_of_latency_are_previewed_and_those_out_of_reach_are_passed_over
 ) -> None:
     """What is out of reach is known only when the table has been measured."""
     monkeypatch.setattr("ofb_ray.latency.turns.run_turns", exact_turns)
-    monkeypatch.setattr("ofb_ray.trial.latency.run_turns", exact_turns)
+    monkeypatch.setattr("ofb_ray.trial.promise.run_turns", exact_turns)
     limits = ["--set", "budgets=[{latency: 0.6}, {latency: 0.001}]", "--set", "latency={seconds: 5}"]
     assert preview(*limits) == 0
     out = capsys.readouterr().out
