@@ -105,7 +105,10 @@ const embed = async item => {
   });
 };
 const draw = async report => {
-  if (report.plot === null) return;
+  if (report.plot === null) {
+    if (!shape) plot.firstElementChild.textContent = "No trial has a measured subnet yet.";
+    return;
+  }
   if (shape === report.shape) await move(report.plot); else await embed(report.plot);
   shape = report.shape;
 };
