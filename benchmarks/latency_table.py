@@ -4,10 +4,9 @@
 
 For each backend and batch size a table is measured as a trial does, within `--seconds`. Then `--subnets` networks in
 which each axis has a random size of its own are timed against the dense one, in turns, twice; runs in which the dense
-network was slower or faster than in the others are made again, and networks are left out that had no quiet one. The
-error is that of the ratio of times: what the table says over what was measured (the mean of both), minus 1; for MACs
-the share of the MACs in place of the table's, and also that share scaled by the one factor that suits these networks
-best. `again` is what one of both timings says of the other.
+network was slower or faster than in the others are made again, and do not count where they stay so. The error is that
+of the ratio of times: what the table says over what was measured (the mean of both timings), minus 1; for MACs the
+share of the MACs in place of the table's, and also that share scaled by the one factor that suits these networks best. `again` is what one of both timings says of the other.
 """
 
 from __future__ import annotations
@@ -60,15 +59,17 @@ def compare(model: str, spec: LatencySpec, subnets: int, truth: float) -> Row:
     sizes, how = checks(backbone, subnets, seed=7), spec.model_copy(update={"seconds": truth})
     with prepared(spec) as device:
         timed = time_all(net, backbone, [*sizes, *sizes], how, image, device, least=2 * subnets, show=_quiet)
-    kept = [at for at in range(subnets) if not {at, at + subnets} & timed.disturbed]
-    ratios = np.array([[timed.ratios[at + turn] for at in kept] for turn in (0, subnets)])
-    ratio, full = np.sqrt(ratios[0] * ratios[1]), units_of(backbone.widths)
+    quiet = {at: ratio for at, ratio in timed.ratios.items() if at not in timed.disturbed}
+    both = [quiet[at] / quiet[at + subnets] for at in range(subnets) if at in quiet and at + subnets in quiet]
+    measured = {at: [quiet[turn] for turn in (at, at + subnets) if turn in quiet] for at in range(subnets)}
+    kept = [at for at, times in measured.items() if times]
+    ratio, full = np.array([np.mean(measured[at]) for at in kept]), units_of(backbone.widths)
     share, told = (
         np.array([cost(terms, units_of(sizes[at])) for at in kept]) / cost(terms, full)
         for terms in (backbone.macs, known.tables)
     )
     scaled = share * np.median(ratio / share)
-    errors = dict(zip(_NAMES, (told / ratio, share / ratio, scaled / ratio, ratios[0] / ratios[1]), strict=True))
+    errors = dict(zip(_NAMES, (told / ratio, share / ratio, scaled / ratio, np.array(both)), strict=True))
     return {
         "backend": spec.backend,
         "batch": spec.batch,
@@ -78,13 +79,13 @@ def compare(model: str, spec: LatencySpec, subnets: int, truth: float) -> Row:
         "own_error": [known.typical_error, known.large_error],
         "dense_ms": 1e3 * known.dense_seconds,
         "subnets": len(kept),
-        "ratios": [float(ratio.min()), float(ratio.max())],
+        "ratios": [float(each) for each in np.quantile(ratio, [0, 1])] if len(ratio) else [],
         **{name: _error(values) for name, values in errors.items()},
     }
 
 
 def _error(values: np.ndarray) -> list[float]:
-    off = np.abs(values - 1)
+    off = np.abs(values - 1) if len(values) else np.array([np.nan])
     return [float(np.median(off)), float(np.quantile(off, 0.9))]
 
 

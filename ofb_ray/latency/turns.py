@@ -18,6 +18,7 @@ from torch import nn
 
 from ofb_ray.backbones.base import Backbone, resize
 from ofb_ray.config.latency import LatencySpec
+from ofb_ray.export.program import onnx_bytes
 from ofb_ray.export.timing import make_call, run_interleaved
 from ofb_ray.method.axis import Widths
 
@@ -25,7 +26,11 @@ from ofb_ray.method.axis import Widths
 TOGETHER = 5
 # How far the dense network's time in a run may be from its quiet time, and how often networks are timed.
 QUIET, _TRIES = 0.04, 4
+# Of exports that are kept, which take longer to make than to time.
+_EXPORTED_BYTES = 1 << 30
 Show = Callable[[str], None]
+# Networks as ONNX, by their sizes.
+Exported = dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def time_all(
         least: so many are timed, however long it takes.
         show: told what is done.
     """
-    begin, runs = time.monotonic(), list[Run]()
+    begin, runs, exported = time.monotonic(), list[Run](), Exported()
     share = spec.seconds * TOGETHER / len(sizes) / 2
     for places in _turns(runs, len(sizes)):
         spent, done = time.monotonic() - begin, sum(len(run.places) for run in runs)
@@ -87,7 +92,8 @@ def time_all(
         if done >= least and spent + each * len(places) > spec.seconds:
             break
         show(_told(done, len(sizes), each, spec.seconds - spent))
-        times = run_turns(net, backbone, [sizes[place] for place in places], spec, image, device, share)
+        some = [sizes[place] for place in places]
+        times = run_turns(net, backbone, some, spec, image, device, share, exported)
         ratios = tuple(float(np.median(own / times[0])) for own in times[1:])
         runs.append(Run(places, float(np.median(times[0])), ratios))
     return _summary(runs)
@@ -151,15 +157,33 @@ def run_turns(
     image: Sequence[int],
     device: torch.device,
     cap_seconds: float,
+    exported: Exported | None = None,
 ) -> list[np.ndarray]:
-    """Time the dense network and some of its sizes in turns; seconds a round of each, the dense one first."""
+    """Time the dense network and some of its sizes in turns; seconds a round of each, the dense one first.
+
+    Args:
+        cap_seconds: see `run_interleaved`.
+        exported: what earlier runs have exported, and where further exports are put.
+    """
     precision = torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
-    networks = [net, *(resize(net, backbone, widths) for widths in sizes)]
+    known: Exported = {} if exported is None else exported
+
+    def made(widths: Widths) -> nn.Module | bytes:
+        key = str(sorted(widths.items()))
+        if key not in known:
+            own = copy.deepcopy(net) if widths == backbone.widths else resize(net, backbone, widths)
+            own = own.to(device, precision).eval()
+            if spec.backend != "onnxruntime":
+                return own
+            known[key] = onnx_bytes(own, image)
+        return known[key]
+
     images = torch.randn(spec.batch, *image, generator=torch.Generator().manual_seed(0)).to(device, precision)
-    calls = {}
-    for place, each in enumerate(networks):
-        moved = (each if place else copy.deepcopy(each)).to(device, precision).eval()
-        calls[str(place)] = make_call(moved, images, spec.backend)
+    networks = [made(widths) for widths in (backbone.widths, *sizes)]
+    calls = {str(place): make_call(each, images, spec.backend) for place, each in enumerate(networks)}
     times = run_interleaved(calls, cap_seconds=cap_seconds)
     torch.compiler.reset()
-    return [times[str(place)].seconds for place in range(len(networks))]
+    for key in list(known)[1:]:  # the dense network is needed by all runs
+        if sum(map(len, known.values())) > _EXPORTED_BYTES:
+            del known[key]
+    return [times[place].seconds for place in calls]

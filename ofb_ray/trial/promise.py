@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ofb_ray.config import LatencySpec
 from ofb_ray.latency.measure import prepared
-from ofb_ray.latency.turns import QUIET, run_turns
+from ofb_ray.latency.turns import QUIET, Exported, run_turns
 from ofb_ray.method.axis import Widths
 from ofb_ray.method.chain import Candidates
 from ofb_ray.method.cost import cost, units_of
@@ -126,10 +126,10 @@ def _times(current: Current, how: LatencySpec, widths: Widths) -> tuple[Seconds,
         seconds a round of the dense network and of the subnet, from the run that was disturbed least.
     """
     planned, best = current.planned, (math.inf, np.empty(0), np.empty(0))
-    net, image = timed_network(planned.model), image_of(planned.model)
+    net, image, exported = timed_network(planned.model), image_of(planned.model), Exported()
     with FileLock(current.shared / LOCK), prepared(how) as device:
         for _ in range(_TRIES):
-            dense, subnet = run_turns(net, planned.backbone, [widths], how, image, device, _PROMISE_SECONDS)
+            dense, subnet = run_turns(net, planned.backbone, [widths], how, image, device, _PROMISE_SECONDS, exported)
             off = abs(1e9 * float(np.median(dense)) / planned.dense_cost - 1.0)
             best = min(best, (off, dense, subnet), key=lambda one: one[0])
             if off <= QUIET:
