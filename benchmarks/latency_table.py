@@ -6,7 +6,8 @@ For each backend and batch size a table is measured as a trial does, within `--s
 which each axis has a random size of its own are timed against the dense one, in turns, twice; runs in which the dense
 network was slower or faster than in the others are made again, and do not count where they stay so. The error is that
 of the ratio of times: what the table says over what was measured (the mean of both timings), minus 1; for MACs the
-share of the MACs in place of the table's, and also that share scaled by the one factor that suits these networks best. `again` is what one of both timings says of the other.
+share of the MACs in place of the table's, and also that share scaled by the one factor that suits these networks best.
+`again` is what one of both timings says of the other.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def compare(model: str, spec: LatencySpec, subnets: int, truth: float) -> Row:
         "repeated": known.repeated,
         "seconds": known.seconds,
         "own_error": [known.typical_error, known.large_error],
-        "dense_ms": 1e3 * known.dense_seconds,
+        "dense_ms": [1e3 * known.dense_seconds, 1e3 * timed.dense_seconds],
+        "bias": float(np.median(told / ratio - 1)),
         "subnets": len(kept),
         "ratios": [float(each) for each in np.quantile(ratio, [0, 1])] if len(ratio) else [],
         **{name: _error(values) for name, values in errors.items()},
