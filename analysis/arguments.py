@@ -28,7 +28,8 @@ def front(parser: argparse.ArgumentParser) -> None:
     _results(parser)
     _out(parser)
     allowed = f"{', '.join(OBJECTIVES)}, or latency:BACKEND:BATCH"
-    parser.add_argument("--x", default=X, metavar="OBJECTIVE", help=f"one of {allowed} (default: {X})")
+    usual = f"{X}; latency_ratio where all budgets limit latency"
+    parser.add_argument("--x", metavar="OBJECTIVE", help=f"one of {allowed} (default: {usual})")
     parser.add_argument("--y", metavar="OBJECTIVE", help=f"the same (default: {Y}; top1_test with --rivals)")
     parser.add_argument(
         "--rivals",

@@ -18,7 +18,7 @@ from analysis.drawing.front import front_files
 from analysis.drawing.style import STYLE, figure_files
 from analysis.fronts import selected_table
 from analysis.fronts.front_data import FrontData, front_data
-from analysis.fronts.objectives import file_part, objective
+from analysis.fronts.objectives import default_x, file_part, objective
 from analysis.fronts.seeds import Spread, settings, spread
 from analysis.output.command import answer, as_given
 from analysis.output.files import default_out, save
@@ -36,7 +36,7 @@ from ofb_ray.inputs import Parser
 class FrontOptions:
     """What to draw: objectives by name (None: the default), and published results of a family of backbones."""
 
-    x: str = X
+    x: str | None = None
     y: str | None = None
     baselines: str | None = None
     starts: tuple[str, ...] = ()
@@ -116,12 +116,13 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def _write(results: Results, out: str | Path, options: FrontOptions) -> str:
-    x, y = options.x, options.y or ("top1_test" if options.baselines else Y)
+    usual = default_x(results)
+    x, y = options.x or (X if options.baselines else usual), options.y or ("top1_test" if options.baselines else Y)
     published, remarks = _baselines(results, options, x, y)
     data = front_data(results, objective(x, results, "x"), objective(y, results, "y"))
     if data.x.label == data.y.label:
         raise InputError(f"`{y}` is on the x axis already; name another objective", key="--y")
-    pair = "" if (x, y) == (X, Y) else f"-{file_part(y)}-{file_part(x)}"
+    pair = "" if (x, y) == (usual, Y) else f"-{file_part(y)}-{file_part(x)}"
     files = {f"front{pair}.csv": front_table(results, data).to_csv(index=False).encode()}
     files |= {
         "table.md": selected_table.markdown(results).encode(),

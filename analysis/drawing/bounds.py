@@ -16,6 +16,7 @@ from matplotlib.transforms import Bbox, blended_transform_factory
 from analysis.drawing.fonts import drawable
 from analysis.drawing.marks import RED, Unit, looks_of
 from analysis.fronts.front_data import FrontData
+from analysis.fronts.ticks import limit_on
 from analysis.trials.trial import Trial
 
 EDGE = 0.035  # height of the marks at the bottom edge, as a share of the axes
@@ -96,8 +97,8 @@ def draw_edge_marks(axes: Axes, data: FrontData, unit: Unit) -> None:
 def _lost_position(axes: Axes, data: FrontData, trial: Trial, unit: Unit) -> float:
     """Return x of a trial without a subnet: its target, or the mean of others of its budget, or the middle."""
     group = next((group for group in data.groups if any(each.folder == trial.folder for each in group.trials)), None)
-    if group is not None and group.outcome.resource == data.x.name and group.outcome.target:
-        return group.outcome.target / unit.x
+    if group is not None and (limit := limit_on(group, data.x.name)) is not None:
+        return limit / unit.x
     folders = {each.folder for each in group.trials} if group else set()
     others = [point.x for point in data.shown + data.collapsed if point.trial.folder in folders]
     return fmean(others) / unit.x if others else fmean(axes.get_xlim())

@@ -15,6 +15,9 @@ from analysis.trials.trial import Results, Trial
 from ofb_ray.results.history import images_of
 from ofb_ray.results.records import BudgetOutcome, Record
 
+# Experiment, and resource, label and size of a budget.
+Key = tuple[str, str, str, int]
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -56,29 +59,31 @@ class Dense:
 
 @cached
 def budgets(results: Results) -> list[Budget]:
-    """List the budgets that have a record, the smallest first; those of MACs before those of parameters.
+    """List the budgets that have a record, the smallest first; those of latency, of MACs, of parameters.
 
     Folders that are one experiment share their budgets, trials of different data sets do not
     (`analysis.fronts.seeds.comparable`).
     """
     named = comparable(results)
-    groups: dict[tuple[str, str, int, str], list[Trial]] = {}
+    groups: dict[Key, list[Trial]] = {}
     for trial in results.trials:
         if trial.record is not None:
-            resource, label, target = budget_of(trial.record)
-            groups.setdefault((named[trial.folder], resource, target, label), []).append(trial)
-    repeated: dict[tuple[str, str, int, str], list[Setting]] = {}
+            groups.setdefault((named[trial.folder], *budget_of(trial.record)), []).append(trial)
+    repeated: dict[Key, list[Setting]] = {}
     for setting in settings(results):
-        resource, label, target = setting.budget
-        repeated.setdefault((setting.experiment, resource, target, label), []).append(setting)
+        repeated.setdefault((setting.experiment, *setting.budget), []).append(setting)
     by_budget = []
-    for key, trials in sorted(groups.items()):
-        experiment, _, _, label = key
+    for key, trials in groups.items():
+        experiment, _, label, _ = key
         outcome = next(trial.record for trial in trials if trial.record).budget
         chosen = best_setting(repeated.get(key, []))
         name = f"{experiment} {label}" if experiment else label
         by_budget.append(Budget(name, outcome, tuple(trials), best_of(trials), chosen, experiment))
-    return by_budget
+    return sorted(by_budget, key=lambda budget: (budget.experiment, *_order(budget.outcome)))
+
+
+def _order(outcome: BudgetOutcome) -> tuple[str, int, str]:
+    return outcome.resource, outcome.target, outcome.label
 
 
 def best_setting(candidates: Sequence[Setting]) -> Setting | None:

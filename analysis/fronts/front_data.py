@@ -10,7 +10,7 @@ from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks
 from analysis.fronts.change import images_in, unsure
 from analysis.fronts.objectives import Objective
 from analysis.fronts.seeds import Setting, Spread, is_measured, most_seeds, settings, spread
-from analysis.fronts.ticks import Tick, budget_ticks
+from analysis.fronts.ticks import Tick, budget_ticks, unit_on
 from analysis.trials.dominance import front_of, knee
 from analysis.trials.preview import previews
 from analysis.trials.trial import Results, Trial
@@ -126,10 +126,10 @@ class FrontData:
         return *unsure(known[0], images), images
 
     @property
-    def minimum(self) -> int | None:
+    def minimum(self) -> float | None:
         """What no subnet can go below on x; None where no budget limits it or none knows."""
-        limits = [group.outcome.minimum for group in self.groups if group.outcome.resource == self.x.name]
-        return min((limit for limit in limits if limit), default=None)
+        units = [(group.outcome.minimum, unit_on(group, self.x.name)) for group in self.groups]
+        return min((minimum / unit for minimum, unit in units if minimum and unit), default=None)
 
     def all_x(self) -> list[float]:
         """Every value that the x axis must show."""

@@ -68,10 +68,7 @@ def objective(name: str, results: Results, option: str = "x") -> Objective:
     if name == "search_cost":
         return _search_cost(results)
     if name == "latency_ratio":
-        label = "latency over the dense network's (measured before fine-tuning)"
-        return Objective(
-            name, label, -1, "of dense", _latency_ratio, lambda trial: 1.0 if _latency_ratio(trial) else None
-        )
+        return _ratio(results)
     head, *rest = name.split(":")
     if head == "latency" and len(rest) in (0, 2):
         backend, batch = rest if rest else ("torch", "1")
@@ -97,9 +94,26 @@ def measured_latencies(results: Results) -> list[str]:
     return sorted(found)
 
 
-def _latency_ratio(trial: Trial) -> Value:
-    outcome = trial.record.latency if trial.record else None
-    return outcome.ratio if outcome else None
+def default_x(results: Results) -> str:
+    """Name what fronts are drawn over where nobody says it: MACs; latency where each subnet had a budget of that."""
+    records = [trial.record for trial in results.by_status("finished") if trial.record and trial.record.subnet]
+    return "latency_ratio" if records and all(record.latency for record in records) else "macs"
+
+
+def _ratio(results: Results) -> Objective:
+    """Divide by the dense network's latency: as measured, or as told by tables where no subnet was timed."""
+    outcomes = [trial.record.latency for trial in results.trials if trial.record and trial.record.latency]
+    timed = any(outcome.ratio is not None for outcome in outcomes)
+
+    def value(trial: Trial) -> Value:
+        outcome = trial.record.latency if trial.record else None
+        if outcome is None:
+            return None
+        return outcome.ratio if timed else outcome.predicted_ms / outcome.dense_ms
+
+    how = "measured before fine-tuning" if timed else "by its table"
+    label = f"latency (share of the dense network's, {how})"
+    return Objective("latency_ratio", label, -1, "of dense", value, lambda trial: None if value(trial) is None else 1.0)
 
 
 def _size(network: str, column: str) -> Callable[[Trial], Value]:

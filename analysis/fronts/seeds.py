@@ -197,8 +197,14 @@ def rank(trial: Trial) -> tuple[float, int, int]:
 
 
 def budget_of(record: Record) -> tuple[str, str, int]:
-    """Return (resource, label, target): what makes two trials' budgets the same."""
-    return record.budget.resource, record.budget.label, record.budget.target
+    """Return (resource, label, size): what makes two trials' budgets the same.
+
+    The size is the target. Of a latency it is the dense network's MACs: each device has a table of its own, and the
+    same budget is another number of nanoseconds there.
+    """
+    by_latency = record.budget.resource == "latency_ns"
+    size = record.dense.macs if by_latency and record.dense else record.budget.target
+    return record.budget.resource, record.budget.label, size
 
 
 def _seed(trial: Trial) -> int:

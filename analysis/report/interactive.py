@@ -20,7 +20,7 @@ from bokeh.models.widgets import Select
 from bokeh.plotting import figure
 
 from analysis.fronts.front_data import front_data
-from analysis.fronts.objectives import Objective, measured_latencies, objective
+from analysis.fronts.objectives import Objective, default_x, measured_latencies, objective
 from analysis.report.facts import Facts
 from analysis.report.interactive_bounds import draw_budgets, draw_noise
 from analysis.report.interactive_fronts import draw_elsewhere
@@ -82,7 +82,8 @@ def interactive(results: Results, facts: Sequence[Facts]) -> UIElement | None:
     Args:
         facts: of `results.trials`, in their order.
     """
-    x_axes, y_axes = _known([*X_AXES, *measured_latencies(results)], results), _known(Y_AXES, results)
+    names = dict.fromkeys([default_x(results), *X_AXES, *measured_latencies(results)])
+    x_axes, y_axes = _known(list(names), results), _known(Y_AXES, results)
     if not (x_axes and y_axes):
         return None
     plot = _empty_plot(x_axes[0], y_axes[0])

@@ -32,7 +32,7 @@ def draw_budgets(plot: Any, pairs: Mapping[str, FrontData], across: Select) -> l
         ticks, what = data.ticks
         if not ticks:
             continue
-        names = {f"{tick.x:.0f}": tick.label if tick.reached else f"× {tick.label}" for tick in ticks}
+        names = [tick.label if tick.reached else f"× {tick.label}" for tick in ticks]
         lost = "" if all(tick.reached for tick in ticks) else "; ×: no network"
         axis: Any = LinearAxis(
             axis_label=(f"budget ({what})" if what else "budget") + lost,
@@ -44,8 +44,8 @@ def draw_budgets(plot: Any, pairs: Mapping[str, FrontData], across: Select) -> l
             major_tick_line_width=2,
         )
         axis.ticker = FixedTicker(ticks=[tick.x for tick in ticks])
-        code = 'return names[tick.toFixed(0)] || "";'
-        axis.formatter = CustomJSTickFormatter(args={"names": names}, code=code)
+        code = 'return names[at.findIndex(each => Math.abs(each - tick) <= 1e-9 * Math.abs(each))] || "";'
+        axis.formatter = CustomJSTickFormatter(args={"names": names, "at": [tick.x for tick in ticks]}, code=code)
         plot.add_layout(axis, "above")
         parts: list[Any] = [axis]
         if (minimum := data.minimum) is not None:

@@ -15,7 +15,7 @@ from analysis.drawing.fonts import write_around
 from analysis.drawing.front import front_figure
 from analysis.drawing.style import STYLE
 from analysis.fronts.budgets import budgets
-from analysis.fronts.objectives import objective
+from analysis.fronts.objectives import default_x, objective
 from analysis.report.page import Picture
 from analysis.searches import importances, maps, slices, trajectories, widths
 from analysis.searches.explored import groups
@@ -49,12 +49,13 @@ def pictures(results: Results, folders: Sequence[str | Path]) -> list[Picture]:
     """
     if not any(trial.met_budget for trial in results.trials):
         return []
-    macs, top1 = objective("macs", results), objective("top1_val", results)
+    x = default_x(results)
+    cost, top1 = objective(x, results), objective("top1_val", results)
     networks, which = widths.subnets(results)[:MOST_NETWORKS], widths.chosen(results)[0]
     with mpl.rc_context(STYLE):
         drawn: list[tuple[str, str, Figure | None]] = [
-            ("The front", FRONT, front_figure(results)),
-            ("Hypervolume", GROWN, hypervolume_growth.growth_figure(results, macs, top1)),
+            ("The front", FRONT, front_figure(results, x)),
+            ("Hypervolume", GROWN, hypervolume_growth.growth_figure(results, cost, top1)),
             *(("Widths of the subnets", WIDTHS.format(which), widths.figure(same, which)) for same in networks),
             *_selected(results, folders),
         ]

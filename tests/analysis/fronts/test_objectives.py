@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from analysis.fronts.budgets import budgets
 from analysis.fronts.front_data import front_data
-from analysis.fronts.objectives import IN_INT8, objective
+from analysis.fronts.objectives import IN_INT8, default_x, objective
 from analysis.names import OBJECTIVES
 from analysis.trials.read import read
 from analysis.trials.trial import Results
 from ofb_ray.errors import InputError
-from ofb_ray.results.records import LatencyOutcome
+from ofb_ray.results.records import BudgetOutcome, LatencyOutcome, Record
 from tests.analysis.factory import DENSE, failed, record, write, write_int8
 
 
@@ -137,3 +138,53 @@ def test_the_latency_that_a_trial_measured_is_a_ratio_to_the_dense_network(tmp_p
     found = objective("latency_ratio", results)
     assert [found.of(trial) for trial in results.trials] == [0.49, None]
     assert [found.dense(trial) for trial in results.trials] == [1.0, None]
+
+
+def limited(number: int, dense_ns: int, share: float, ratio: float | None, seed: int = 0) -> Record:
+    """A finished trial of a budget of latency, on a device of its own: `dense_ns` there."""
+    target, plain = int(share * dense_ns), record(number, 0.5, 97.0 + number / 10)
+    assert plain.subnet is not None
+    outcome = LatencyOutcome(
+        target_ms=target / 1e6, predicted_ms=0.99 * target / 1e6, dense_ms=dense_ns / 1e6, ratio=ratio
+    )
+    budget = BudgetOutcome(label=f"latency {share}", resource="latency_ns", target=target, minimum=dense_ns // 5)
+    return record(
+        number,
+        budget=budget,
+        latency=outcome,
+        seed=seed,
+        dense=DENSE.model_copy(update={"latency_ns": dense_ns}),
+        subnet=plain.subnet.model_copy(update={"latency_ns": int(0.99 * target)}),
+    )
+
+
+def test_fronts_are_over_latency_where_all_budgets_limit_it(tmp_path: Path) -> None:
+    both = [limited(0, 10_000_000, 0.4, 0.41), limited(1, 10_000_000, 0.6, 0.58)]
+    results = read([write(tmp_path / "timed", both)])
+    assert default_x(results) == "latency_ratio"
+    data = front_data(results, objective("latency_ratio", results), objective("top1_val", results))
+    assert [point.x for point in data.shown] == [0.41, 0.58]
+    assert "measured" in data.x.label
+    ticks, what = data.ticks
+    assert [(tick.x, tick.label) for tick in ticks] == [(0.4, "0.4"), (0.6, "0.6")]
+    assert what == "share of the latency"
+    assert data.minimum == 0.2
+    assert default_x(read([write(tmp_path / "mixed", [both[0], record(1)])])) == "macs"
+    assert default_x(read([write(tmp_path / "none", [])])) == "macs"
+
+
+def test_where_no_subnet_was_timed_its_table_tells(tmp_path: Path) -> None:
+    results = read([write(tmp_path, [limited(0, 10_000_000, 0.4, None)])])
+    ratio = objective("latency_ratio", results)
+    assert ratio.of(results.trials[0]) == pytest.approx(0.396)
+    assert ratio.dense(results.trials[0]) == 1.0
+    assert "by its table" in ratio.label
+
+
+def test_a_budget_of_latency_is_one_on_all_devices(tmp_path: Path) -> None:
+    """Two machines, two tables: the same share is another number of nanoseconds."""
+    results = read([write(tmp_path, [limited(0, 10_000_000, 0.4, 0.41), limited(1, 20_000_000, 0.4, 0.39, seed=1)])])
+    (group,) = budgets(results)
+    assert [trial.number for trial in group.trials] == [0, 1]
+    assert group.setting is not None
+    assert group.setting.n == 2
