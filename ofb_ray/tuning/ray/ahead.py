@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 from ofb_ray.tuning.ray.resources import Machine
 
@@ -29,6 +29,8 @@ class Ahead:
         machine: what Ray may use of it.
     """
 
+    running: ClassVar[list[Ahead]] = []  # of this process, those included that are about to end
+
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._error: BaseException | None = None
@@ -36,6 +38,7 @@ class Ahead:
         self.dashboard = ""
         # Ray's processes die with the thread that started them: it lives as long as they do.
         self._thread = threading.Thread(target=self._run, name="ray-start")
+        self.running.append(self)
         self._thread.start()
 
     def join(self) -> None:
@@ -52,6 +55,7 @@ class Ahead:
 
     def _run(self) -> None:
         try:
+            wait_for_earlier()
             self.dashboard = start_local(self._machine)
         except BaseException as error:
             self._error = error
@@ -67,6 +71,14 @@ class Ahead:
 
         with contextlib.suppress(Exception):
             ray.shutdown()
+        self.running.remove(self)
+
+
+def wait_for_earlier() -> None:
+    """Wait until Ray of launches that are over has ended: its end would take the next one of this process with it."""
+    for each in list(Ahead.running):
+        if each._over.is_set() and each._thread is not threading.current_thread():
+            each._thread.join()
 
 
 def start_local(machine: Machine) -> str:

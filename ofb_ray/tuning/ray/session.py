@@ -18,7 +18,7 @@ import ray
 from ofb_ray.config import SweepSpec
 from ofb_ray.errors import InputError
 from ofb_ray.tuning.console.steps import step
-from ofb_ray.tuning.ray.ahead import QUIET, Ahead, start_local
+from ofb_ray.tuning.ray.ahead import QUIET, Ahead, start_local, wait_for_earlier
 from ofb_ray.tuning.ray.head_watch import HeadWatch, ping
 from ofb_ray.tuning.ray.resources import Machine, check_nodes
 
@@ -48,6 +48,7 @@ def session(
         assert machine is not None
         with step("waiting for Ray"):
             if ahead is None:
+                wait_for_earlier()
                 dashboard = start_local(machine)
             else:
                 ahead.join()
