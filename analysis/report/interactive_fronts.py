@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Any
 
 from bokeh.models import ColumnDataSource, HoverTool
@@ -57,6 +58,7 @@ def draw_elsewhere(plot: Any, pairs: Mapping[str, FrontData], first: str, choice
     source = ColumnDataSource(columns[first])
     look = {"marker": "circle", "size": 22, "fill_alpha": 0.0, "line_color": "#b00060", "line_width": 2}
     ring = plot.scatter("x", "y", source=source, name="elsewhere", **look)
+    sample = plot.scatter([nan], [nan], **look)  # for the legend, which draws nothing of a source without points
     plot.add_tools(HoverTool(renderers=[ring], tooltips=[("on the front over", "@costs")]))
     follow_axes(source, columns, choices)
-    return [(ELSEWHERE, [ring])]
+    return [(ELSEWHERE, [sample, ring])]
