@@ -34,6 +34,16 @@ class Budget:
     setting: Setting | None = None
     experiment: str = ""
 
+    @property
+    def chosen(self) -> tuple[Trial, ...]:
+        """The trials that stand for the budget: those of the setting, or the best one; none where there is none."""
+        return tuple(self.setting.trials) if self.setting else (self.best,) if self.best else ()
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of these trials that have a subnet."""
+        return [trial.record for trial in self.chosen if trial.record and trial.record.subnet]
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -79,11 +89,7 @@ def budgets(results: Results) -> list[Budget]:
         chosen = best_setting(repeated.get(key, []))
         name = f"{experiment} {label}" if experiment else label
         by_budget.append(Budget(name, outcome, tuple(trials), best_of(trials), chosen, experiment))
-    return sorted(by_budget, key=lambda budget: (budget.experiment, *_order(budget.outcome)))
-
-
-def _order(outcome: BudgetOutcome) -> tuple[str, int, str]:
-    return outcome.resource, outcome.target, outcome.label
+    return sorted(by_budget, key=lambda one: (one.experiment, one.outcome.resource, one.outcome.target, one.label))
 
 
 def best_setting(candidates: Sequence[Setting]) -> Setting | None:

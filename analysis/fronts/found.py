@@ -32,16 +32,16 @@ def found(results: Results) -> list[str]:
     groups = budgets(results)
     if not groups or results.mixed:
         return []
-    some = [group for group in groups if _records(group)]
+    some = [group for group in groups if group.records]
     if not some:
         return ["No trial has finished within its budget."]
     nearest = min(some, key=_order)
     again = "So far, with" if any(results.by_status(status) for status in OPEN) else "With"
     head = f"{nearest.experiment}: {again[0].lower()}{again[1:]}" if nearest.experiment else again
-    sentences = [f"{head} {_name(nearest)} {_first(_records(nearest))}."]
+    sentences = [f"{head} {_name(nearest)} {_first(nearest.records)}."]
     same = [g for g in some if (g.experiment, g.outcome.resource) == (nearest.experiment, nearest.outcome.resource)]
     smallest = min(same, key=lambda group: group.outcome.target)
-    change = change_of(_records(smallest))
+    change = change_of(smallest.records)
     if smallest is not nearest and change is not None:
         sentences.append(f"With {_name(smallest)} {_shortly(change)}.")
     lost = [group.label for group in groups if group not in some]
@@ -50,15 +50,9 @@ def found(results: Results) -> list[str]:
     return [each for number, each in enumerate(sentences) if number == 0 or len(each) <= ONE_LINE]
 
 
-def _records(group: Budget) -> list[Record]:
-    """Return the records that the table's row is made of: those of the selected setting, or the selected one."""
-    trials = group.setting.trials if group.setting else (group.best,) if group.best else ()
-    return [trial.record for trial in trials if trial.record and trial.record.subnet]
-
-
 def _share(group: Budget) -> float | None:
     """Return the budget's limit over the dense network's cost; None where that is not known."""
-    dense = next((each.dense for each in _records(group) if each.dense), None)
+    dense = next((each.dense for each in group.records if each.dense), None)
     cost = getattr(dense, group.outcome.resource, 0)
     return group.outcome.target / cost if cost and group.outcome.target else None
 
@@ -66,7 +60,7 @@ def _share(group: Budget) -> float | None:
 def _order(group: Budget) -> tuple[float, float]:
     """Return a key by which the budget nearest to half comes first, of equals the most accurate one."""
     share = _share(group)
-    top1 = fmean(each.subnet.top1_val or 0.0 for each in _records(group) if each.subnet)
+    top1 = fmean(each.subnet.top1_val or 0.0 for each in group.records if each.subnet)
     return (math.inf if share is None else round(abs(share - HALF), 3)), -top1
 
 

@@ -12,7 +12,7 @@ from analysis.fronts.budgets import Budget, Dense, budgets, dense_networks, seed
 from analysis.fronts.change import change_of
 from analysis.fronts.seeds import pooled, spread, treatment
 from analysis.fronts.training import trained, undertrained
-from analysis.trials.trial import Results, Trial
+from analysis.trials.trial import Results
 from ofb_ray.results.history import widths_of
 from ofb_ray.results.records import BudgetOutcome, Record
 
@@ -44,7 +44,7 @@ def rows(results: Results) -> tuple[list[str], list[list[str]], list[list[str]]]
     head, dense = list(HEAD), [_dense_row(each) for each in dense_networks(results)]
     selected = [_budget_row(each) for each in groups]
     if any(each.outcome.resource == "latency_ns" for each in groups):
-        times = [TIME, *["1.000" for _ in dense], *(_time(_records(each)) for each in groups)]
+        times = [TIME, *["1.000" for _ in dense], *(_time(each.records) for each in groups)]
         for cells, time in zip([head, *dense, *selected], times, strict=True):
             cells.insert(_TIME_PLACE, time)
     return head, dense, selected
@@ -152,7 +152,7 @@ def _dense_row(dense: Dense) -> list[str]:
 
 def _budget_row(budget: Budget) -> list[str]:
     """Write the row of the selected trial; with several seeds the means over those of the selected setting."""
-    target, trials, records = _target(budget.outcome), _trials(budget), _records(budget)
+    target, trials, records = _target(budget.outcome), budget.chosen, budget.records
     subnets = [record.subnet for record in records if record.subnet]
     if not subnets:
         return [budget.label, "none", target, *[NONE] * 9]
@@ -175,14 +175,6 @@ def _budget_row(budget: Budget) -> list[str]:
     ]
 
 
-def _trials(budget: Budget) -> Sequence[Trial]:
-    return budget.setting.trials if budget.setting else (budget.best,) if budget.best else ()
-
-
-def _records(budget: Budget) -> list[Record]:
-    return [trial.record for trial in _trials(budget) if trial.record and trial.record.subnet]
-
-
 def _target(outcome: BudgetOutcome) -> str:
     if outcome.resource == "latency_ns":
         return f"{outcome.target / 1e6:.3g} ms"
@@ -192,9 +184,7 @@ def _target(outcome: BudgetOutcome) -> str:
 def _time(records: Sequence[Record]) -> str:
     """Write what subnets took of their dense networks' time in a run of both, in turns."""
     found = spread([record.latency.ratio if record.latency else None for record in records])
-    if found is None:
-        return NONE
-    return f"{found.mean:.3f}" + ("" if found.deviation is None else f" ± {found.deviation:.3f}")
+    return _points(found.mean, found.deviation, 3) if found else NONE
 
 
 def _loss(records: Sequence[Record]) -> str:
@@ -216,8 +206,9 @@ def _latex_line(cells: list[str] | tuple[str, ...]) -> str:
     return " & ".join(re.sub(r"^-(?=\d)", "$-$", escape(cell)) for cell in cells) + r" \\"
 
 
-def _points(value: float | None, deviation: float | None = None) -> str:
-    return NONE if value is None else f"{value:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+def _points(value: float | None, deviation: float | None = None, digits: int = 2) -> str:
+    more = "" if deviation is None else f" ± {deviation:.{digits}f}"
+    return NONE if value is None else f"{value:.{digits}f}{more}"
 
 
 def _short(value: float) -> str:

@@ -31,7 +31,7 @@ class Known:
 
     Args:
         tables: nanoseconds of a pass, on the candidates of the backbone.
-        dense_seconds: of a pass of the dense network, the median.
+        dense_seconds: of a pass of the dense network on the quiet machine.
         networks: that the tables were fitted to.
         repeated: runs that were made again, as the machine was busy.
         errors: relative, on networks that they were not fitted to.
